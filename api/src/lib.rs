@@ -1,0 +1,1 @@
+//! What apps see: the gRPC contract, its client, and the tokens that open it.

@@ -1,0 +1,1 @@
+//! Everything that waits: tasks, peers, the journal thread, payments, the wallet, gRPC.

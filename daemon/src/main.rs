@@ -1,0 +1,3 @@
+//! Placeholder until the crate around it stands.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What we know of the network and the way through it (BOLT 7).

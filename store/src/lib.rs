@@ -1,0 +1,1 @@
+//! What survives a power cut: the journal, its snapshots, and the index behind it.

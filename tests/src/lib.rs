@@ -1,0 +1,1 @@
+//! Harness: nodes, chains and peers for the integration tests and benchmarks.

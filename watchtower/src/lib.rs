@@ -1,0 +1,1 @@
+//! Punishes for those who sleep.
