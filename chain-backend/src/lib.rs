@@ -1,1 +1,14 @@
 //! Layer 1: one trait, and the built-in chain with Bitcoin's rules.
+//!
+//! [`ChainBackend`] is all the rest of Viaduct knows of a chain: an ordered stream of blocks from a
+//! cursor, queries, broadcast, fees.
+//! Not here: on-chain keys and coins (`daemon::wallet`), what a channel does with what it sees
+//! (`channel::onchain`).
+
+pub mod backend;
+
+pub use backend::{
+    BackendError, BlockId, BlockRef, Capabilities, ChainBackend, ChainEvent, ChainStream, FeeTable,
+    Interest, Locator, LocatorError, Lock, MempoolDelta, Package, PackageError, RemovedBecause,
+    Spend, SubmitOutcome, TxOutWhere, TxWhere, Txs,
+};
