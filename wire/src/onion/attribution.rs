@@ -1,0 +1,204 @@
+//! Who held an HTLC how long, proven hop by hop. BOLT 4 § Initialization of `attribution_data`.
+//!
+//! 20 hold times, then 210 truncated HMACs as a triangle: row `x` is the hop `x` steps downstream and has one HMAC for
+//! each number of hops that may follow it, most first. All is obfuscated once by every hop.
+//!
+//! Not here: the failure that the HMACs also cover (`failure`).
+
+#[cfg(test)]
+mod tests;
+
+use crate::onion::keys::{KeyKind, SharedSecret};
+use bitcoin::hashes::{Hash as _, HashEngine as _, Hmac, HmacEngine, sha256};
+use std::fmt;
+
+/// Hops that the data has room for.
+const HOPS: usize = 20;
+/// Bytes of a hold time.
+const HOLD_TIME_LEN: usize = 4;
+/// Bytes of all hold times.
+const HOLD_TIMES_LEN: usize = 80;
+/// Bytes of a truncated HMAC.
+const HMAC_LEN: usize = 4;
+/// Bytes of all HMACs.
+const HMACS_LEN: usize = 840;
+
+/// How long a hop held an HTLC, in units of 100 ms; 0 also means that it does not say.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct HoldTime(pub u32);
+
+impl HoldTime {
+    /// Rounded down; at most 13 years.
+    pub fn from_millis(millis: u64) -> Self {
+        Self(u32::try_from(millis / 100).unwrap_or(u32::MAX))
+    }
+
+    /// In milliseconds.
+    pub fn as_millis(self) -> u64 {
+        u64::from(self.0).saturating_mul(100)
+    }
+}
+
+/// TLV 1 of `update_fail_htlc` and `update_fulfill_htlc`, as it is on the wire.
+#[derive(Clone, Eq, PartialEq)]
+pub struct AttributionData {
+    hold_times: [u8; HOLD_TIMES_LEN],
+    hmacs: [u8; HMACS_LEN],
+}
+
+impl AttributionData {
+    /// Bytes on the wire.
+    pub const LEN: usize = 920;
+    /// Most hops whose hold times can be proven.
+    pub const HOPS_MAX: usize = HOPS;
+
+    /// From the wire. Anything is well-formed; only the origin can tell.
+    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
+        let mut data = Self::zero();
+        let to = data.hold_times.iter_mut().chain(&mut data.hmacs);
+        to.zip(bytes).for_each(|(to, from)| *to = *from);
+        data
+    }
+
+    /// For the wire.
+    pub fn to_bytes(&self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        let from = self.hold_times.iter().chain(&self.hmacs);
+        bytes.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        bytes
+    }
+
+    /// For a fulfilled HTLC, by the recipient (no `downstream`) and by every hop before it. Nothing is fulfilled any
+    /// slower or faster for it: the HMACs cover the hold times only.
+    pub fn fulfil(downstream: Option<&Self>, secret: &SharedSecret, hold_time: HoldTime) -> Self {
+        let mut data = downstream.map_or_else(Self::zero, |data| {
+            let mut data = data.clone();
+            data.shift();
+            data
+        });
+        data.add(secret, &[], hold_time);
+        data
+    }
+
+    /// What the origin of a fulfilled HTLC learns: the hold times, first hop first, as far as they are proven.
+    pub fn read_fulfilled(&self, secrets: &[SharedSecret]) -> Vec<HoldTime> {
+        let mut data = self.clone();
+        let mut hold_times = Vec::with_capacity(secrets.len().min(HOPS));
+        for (secret, left) in secrets.iter().zip((0..secrets.len()).rev()) {
+            data.crypt(secret);
+            let Some(hold_time) = data.verify(secret, &[], left) else { break };
+            hold_times.push(hold_time);
+            data.unshift();
+        }
+        hold_times
+    }
+
+    pub(crate) const fn zero() -> Self {
+        Self { hold_times: [0; HOLD_TIMES_LEN], hmacs: [0; HMACS_LEN] }
+    }
+
+    /// Makes room for one hop more: the longest assumption of every row falls off.
+    pub(crate) fn shift(&mut self) {
+        self.hold_times.copy_within(..HOLD_TIMES_LEN.saturating_sub(HOLD_TIME_LEN), HOLD_TIME_LEN);
+        for row in (1..HOPS).rev() {
+            for left in 0..HOPS.saturating_sub(row) {
+                let moved = self.hmac(row.saturating_sub(1), left);
+                self.set_hmac(row, left, moved);
+            }
+        }
+        self.hold_times.iter_mut().take(HOLD_TIME_LEN).for_each(|byte| *byte = 0);
+        (0..HOPS).for_each(|left| self.set_hmac(0, left, [0; HMAC_LEN]));
+    }
+
+    /// Undoes [`Self::shift`]; what fell off is zero.
+    pub(crate) fn unshift(&mut self) {
+        self.hold_times.copy_within(HOLD_TIME_LEN.., 0);
+        self.hold_times.iter_mut().rev().take(HOLD_TIME_LEN).for_each(|byte| *byte = 0);
+        for row in 0..HOPS {
+            for left in 0..HOPS.saturating_sub(row) {
+                let moved = self.hmac(row.saturating_add(1), left);
+                self.set_hmac(row, left, moved);
+            }
+        }
+    }
+
+    /// Our hold time and our row of HMACs, then our layer. Row 0 is free.
+    pub(crate) fn add(&mut self, secret: &SharedSecret, reason: &[u8], hold_time: HoldTime) {
+        if let Some(first) = self.hold_times.first_chunk_mut() {
+            *first = hold_time.0.to_be_bytes();
+        }
+        let engine = start(secret, reason);
+        for left in 0..HOPS {
+            let own = self.expect(engine.clone(), left);
+            self.set_hmac(0, left, own);
+        }
+        self.crypt(secret);
+    }
+
+    /// Puts a layer on or takes it off.
+    pub(crate) fn crypt(&mut self, secret: &SharedSecret) {
+        let mut stream = secret.stream(KeyKind::AmmagExt);
+        stream.xor(&mut self.hold_times);
+        stream.xor(&mut self.hmacs);
+    }
+
+    /// The hold time in front, if its hop vouches for it and for all behind it. `left` hops follow.
+    pub(crate) fn verify(
+        &self,
+        secret: &SharedSecret,
+        reason: &[u8],
+        left: usize,
+    ) -> Option<HoldTime> {
+        if left >= HOPS {
+            return None;
+        }
+        let expected = self.expect(start(secret, reason), left);
+        bitcoin::hashes::cmp::fixed_time_eq(&expected, &self.hmac(0, left))
+            .then(|| self.hold_times.first_chunk())?
+            .map(|first| HoldTime(u32::from_be_bytes(*first)))
+    }
+
+    /// Row 0's HMAC if `left` hops follow: over the failure, their and our hold times, and their HMACs.
+    fn expect(&self, mut engine: HmacEngine<sha256::Hash>, left: usize) -> [u8; HMAC_LEN] {
+        let covered = left.saturating_add(1).saturating_mul(HOLD_TIME_LEN);
+        engine.input(self.hold_times.get(..covered).unwrap_or(&self.hold_times));
+        for row in 1..=left {
+            engine.input(&self.hmac(row, left.saturating_sub(row)));
+        }
+        let [a, b, c, d, ..] = Hmac::from_engine(engine).to_byte_array();
+        [a, b, c, d]
+    }
+
+    /// Zero outside the triangle.
+    fn hmac(&self, row: usize, left: usize) -> [u8; HMAC_LEN] {
+        let cells = self.hmacs.as_chunks().0;
+        cell(row, left).and_then(|at| cells.get(at)).copied().unwrap_or_default()
+    }
+
+    fn set_hmac(&mut self, row: usize, left: usize, hmac: [u8; HMAC_LEN]) {
+        let cells = self.hmacs.as_chunks_mut().0;
+        if let Some(to) = cell(row, left).and_then(|at| cells.get_mut(at)) {
+            *to = hmac;
+        }
+    }
+}
+
+/// What every HMAC of one hop begins with.
+fn start(secret: &SharedSecret, reason: &[u8]) -> HmacEngine<sha256::Hash> {
+    let mut engine = HmacEngine::new(secret.key(KeyKind::Um).expose());
+    engine.input(reason);
+    engine
+}
+
+/// Rows have 20, 19, … HMACs, for 19 - row hops left down to none.
+fn cell(row: usize, left: usize) -> Option<usize> {
+    let last = HOPS.checked_sub(row)?.checked_sub(1)?;
+    let before: usize = (0..row).map(|row| HOPS.saturating_sub(row)).sum();
+    before.checked_add(last.checked_sub(left)?)
+}
+
+impl fmt::Debug for AttributionData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AttributionData(920 bytes)")
+    }
+}
