@@ -1,0 +1,325 @@
+//! Everything a channel can ask of the world. BOLT 2, BOLT 5.
+//!
+//! Effects come out of a [`crate::Sealed`] alone: when they happen, the disk already knows why.
+//!
+//! Not here: who carries them out (the daemon).
+
+use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, Txid};
+use secp256k1::PublicKey;
+use wire::id::{ChannelId, PaymentHash, Preimage, ShortChannelId};
+use wire::message::{AttributionData, Message, OnionPacket};
+use wire::units::{BlockHeight, FeeratePerKw, Msat};
+
+use crate::event::{CommandId, Origin};
+use crate::fault::PeerFault;
+use crate::refusal::Refusal;
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Say this to the peer. Messages of one channel keep their order.
+    Send(Message),
+    /// Bring this transaction to the miners and keep trying until its input is spent.
+    Broadcast {
+        /// The signed transaction.
+        tx: Transaction,
+        /// What it is for.
+        why: Why,
+    },
+    /// Build and sign a transaction with exactly this output, and do not broadcast it.
+    /// Answer with `Command::FundingBuilt` or `Command::FundingFailed`.
+    FundingWanted {
+        /// The channel's P2WSH script.
+        script_pubkey: ScriptBuf,
+        /// The channel's value.
+        amount: Amount,
+        /// What the funding transaction should pay.
+        feerate: FeeratePerKw,
+    },
+    /// Tell this channel when the outpoint is confirmed, reorganised away, or spent.
+    WatchFunding {
+        /// The funding outpoint.
+        outpoint: OutPoint,
+        /// The script that should lie there.
+        script_pubkey: ScriptBuf,
+    },
+    /// Tell this channel when one of these outputs is spent. BOLT 5.
+    WatchOutputs(Vec<OutPoint>),
+    /// An incoming HTLC is irrevocably committed: forward it, settle it or fail it.
+    Incoming(HtlcIn),
+    /// An outgoing HTLC has its outcome. Fulfilled: at once when the preimage is seen. Failed: when
+    /// nobody can bring the HTLC back. Said again after a restart until `Command::ForgetResolved`.
+    Resolved(Resolved),
+    /// The one answer to a command.
+    Answer(CommandId, Result<Answer, Refusal>),
+    /// Something others may want to know.
+    Notice(Notice),
+    /// Close the connection after what was sent before.
+    Disconnect,
+    /// A human must look.
+    Alarm(Alarm),
+}
+
+/// What a broadcast is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// Opens the channel.
+    Funding,
+    /// Closes it together with the peer.
+    MutualClose,
+    /// Closes it alone: our newest commitment.
+    ForceClose,
+}
+
+/// What a command achieved.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// Done, or under way and durable.
+    Done,
+    /// The HTLC was offered. It is binding from the next signature on; if the connection breaks before,
+    /// it is resolved as [`Outcome::Unsent`].
+    Offered {
+        /// Our `id` of it.
+        htlc: u64,
+    },
+    /// The channel is funded: both first commitments are signed, the funding transaction goes out.
+    Funded {
+        /// The channel's name from now on.
+        channel_id: ChannelId,
+        /// The funding outpoint.
+        funding: OutPoint,
+    },
+}
+
+/// An incoming HTLC that is irrevocably committed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HtlcIn {
+    /// The peer's `id` of it.
+    pub id: u64,
+    /// What it is worth.
+    pub amount_msat: Msat,
+    /// The hash whose preimage claims it.
+    pub payment_hash: PaymentHash,
+    /// The height at which the peer can take it back.
+    pub cltv_expiry: BlockHeight,
+    /// `onion_routing_packet`.
+    pub onion: OnionPacket,
+    /// `path_key` inside a blinded route.
+    pub path_key: Option<PublicKey>,
+    /// It would lift the trimmed value above the policy: fail it, do not forward it, do not reveal its
+    /// preimage. BOLT 2 § Bounding exposure to trimmed in-flight HTLCs.
+    pub overexposed: bool,
+}
+
+/// An outgoing HTLC that is still on its way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HtlcOut {
+    /// Our `id` of it.
+    pub id: u64,
+    /// What it is worth.
+    pub amount_msat: Msat,
+    /// The hash whose preimage claims it.
+    pub payment_hash: PaymentHash,
+    /// The height at which we can take it back.
+    pub cltv_expiry: BlockHeight,
+    /// On whose behalf.
+    pub origin: Origin,
+}
+
+/// An outgoing HTLC and how it ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Resolved {
+    /// Our `id` of it.
+    pub htlc: u64,
+    /// On whose behalf it was offered.
+    pub origin: Origin,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How an outgoing HTLC ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The peer showed the preimage: the incoming side must be fulfilled.
+    Fulfilled {
+        /// The preimage.
+        preimage: Preimage,
+        /// How long each hop held it.
+        attribution: Option<AttributionData>,
+    },
+    /// The peer failed it.
+    Failed {
+        /// The encrypted onion for the sender.
+        reason: Vec<u8>,
+        /// Who held it.
+        attribution: Option<AttributionData>,
+    },
+    /// The peer could not read the onion.
+    Malformed {
+        /// Of the onion the peer saw, or zeroes.
+        sha256_of_onion: [u8; 32],
+        /// A BOLT 4 code with the BADONION bit.
+        failure_code: u16,
+    },
+    /// It came back on Layer 1, or was in no commitment that can be confirmed any more.
+    TimedOut,
+    /// It was never signed: the connection broke first. Nothing of it is recorded anywhere.
+    Unsent,
+}
+
+/// Something others may want to know: what `why` and the event log are made of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Notice {
+    /// The channel has its name; the funding transaction is signed for.
+    Funded {
+        /// The name.
+        channel_id: ChannelId,
+        /// The funding outpoint.
+        funding: OutPoint,
+    },
+    /// The funding transaction is in a block.
+    Confirmed {
+        /// Where.
+        short_channel_id: ShortChannelId,
+    },
+    /// Both sides sent `channel_ready`: payments can flow while the link is up.
+    Ready {
+        /// Its place in the chain, if it has one yet.
+        short_channel_id: Option<ShortChannelId>,
+    },
+    /// `channel_reestablish` is done, or the connection is gone.
+    Usable(bool),
+    /// A cooperative close began.
+    ShuttingDown {
+        /// Whether we asked for it.
+        by_us: bool,
+    },
+    /// The closing transaction is signed by both.
+    MutuallyClosed {
+        /// The closing transaction.
+        txid: Txid,
+        /// What it pays.
+        fee: Amount,
+    },
+    /// We close alone.
+    Failing(CloseReason),
+    /// The funding output is spent.
+    OnChain {
+        /// By this transaction.
+        txid: Txid,
+        /// Which of the transactions that may do so it is.
+        by: Spender,
+        /// In this block.
+        height: BlockHeight,
+    },
+    /// Every output is resolved for good: the channel can be archived.
+    Closed,
+    /// The channel never came to be; everything about it can be deleted.
+    Abandoned(AbandonReason),
+    /// The peer broke a rule.
+    Fault(PeerFault),
+    /// The peer sent a `warning` or `error`; at most 1,000 printable bytes of it.
+    PeerSaid {
+        /// Whether it was an `error`.
+        error: bool,
+        /// ASCII 32 to 126.
+        text: String,
+    },
+    /// The feerate of both commitments changed for good.
+    FeerateChanged {
+        /// To this.
+        feerate: FeeratePerKw,
+    },
+}
+
+/// Why we close alone.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CloseReason {
+    /// Somebody on our side said so.
+    Asked,
+    /// The peer broke a rule that leaves no other way.
+    Fault(PeerFault),
+    /// The peer sent an `error`.
+    PeerError,
+    /// An HTLC came too near to its expiry.
+    HtlcDeadline {
+        /// Whether we offered it.
+        offered_by_us: bool,
+        /// Its `id`.
+        htlc: u64,
+        /// Its expiry.
+        cltv_expiry: BlockHeight,
+    },
+}
+
+/// Why a channel never came to be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum AbandonReason {
+    /// The connection broke before the funding was signed.
+    Disconnected,
+    /// The peer broke a rule.
+    Fault(PeerFault),
+    /// The peer refused, in its own words.
+    PeerError {
+        /// ASCII 32 to 126, at most 1,000 bytes.
+        text: String,
+    },
+    /// The wallet could not fund it.
+    FundingFailed,
+    /// Somebody on our side gave up.
+    Asked,
+    /// The funding transaction never came: 2016 blocks.
+    NeverFunded,
+}
+
+/// Which transaction spent the funding output.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Spender {
+    /// A closing transaction that both signed.
+    MutualClose,
+    /// Our commitment.
+    OurCommitment,
+    /// One of the peer's commitments that it did not revoke.
+    TheirCommitment,
+    /// A commitment that the peer revoked: it cheats.
+    RevokedCommitment,
+    /// A commitment of the peer that is newer than anything we remember: our data is stale.
+    FutureCommitment,
+    /// None that we know.
+    Unknown,
+}
+
+/// A human must look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Alarm {
+    /// The commitment about to be signed does not add up to the channel's value. Nothing was signed and
+    /// the channel is frozen.
+    Unbalanced {
+        /// What the parts add up to, in millisatoshi.
+        found_msat: u64,
+        /// What the channel holds, in millisatoshi.
+        expected_msat: u64,
+    },
+    /// The peer proved that our data is stale. Our commitment is never broadcast; the peer was asked to
+    /// close.
+    DataLoss {
+        /// The commitment number the peer proved.
+        theirs: u64,
+        /// The one we remember.
+        ours: u64,
+    },
+    /// A reorganisation took the funding transaction of a working channel.
+    FundingReorganised,
+    /// The funding output was spent by a revoked commitment.
+    Breach {
+        /// That commitment.
+        txid: Txid,
+    },
+    /// The funding output was spent by a transaction we do not know.
+    RogueSpend {
+        /// That transaction.
+        txid: Txid,
+    },
+    /// The signer refused or failed; the channel is frozen.
+    Signer,
+}

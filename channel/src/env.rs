@@ -1,0 +1,96 @@
+//! What a channel may know besides its own state: height, time, feerate, policy, keys, hands.
+//!
+//! It has no clock, no randomness and no network of its own: what it decides, it decides again from the
+//! same arguments.
+//!
+//! Not here: secrets (behind `Signer`).
+
+use wire::units::{BlockHeight, FeeratePerKw, Msat, Sat};
+
+use crate::signer::Signer;
+use crate::tx::Workers;
+
+/// The world at one step.
+#[derive(Clone, Copy)]
+pub struct Env<'a> {
+    /// The height of the best chain.
+    pub height: BlockHeight,
+    /// Seconds since 1970.
+    pub now: u64,
+    /// What a commitment should pay now.
+    pub feerate: FeeratePerKw,
+    /// What this node tolerates.
+    pub policy: &'a Policy,
+    /// This channel's keys.
+    pub signer: &'a dyn Signer,
+    /// Who makes and checks many signatures at once.
+    pub workers: &'a dyn Workers,
+}
+
+impl std::fmt::Debug for Env<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Env")
+            .field("height", &self.height)
+            .field("now", &self.now)
+            .field("feerate", &self.feerate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What this node tolerates, in all its channels.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Policy {
+    /// The most value that a close may burn because it is trimmed, on either commitment.
+    pub dust_exposure_max: Msat,
+    /// The lowest feerate a funder may set.
+    pub feerate_min: FeeratePerKw,
+    /// The highest feerate a funder may set.
+    pub feerate_max: FeeratePerKw,
+    /// How far ahead an HTLC of ours may expire, in blocks.
+    pub cltv_ahead_max: u32,
+    /// Blocks before the expiry of an incoming HTLC whose preimage we showed at which we go to Layer 1.
+    pub claim_buffer: u32,
+    /// Blocks after the expiry of an outgoing HTLC at which we go to Layer 1.
+    pub timeout_grace: u32,
+    /// The smallest channel we take.
+    pub funding_min: Sat,
+    /// The largest channel we take.
+    pub funding_max: Sat,
+    /// The longest `to_self_delay` we take.
+    pub to_self_delay_max: u16,
+    /// The highest `dust_limit_satoshis` we take.
+    pub dust_limit_max: Sat,
+    /// The highest `htlc_minimum_msat` we take.
+    pub htlc_minimum_max: Msat,
+    /// The deepest `minimum_depth` we wait for.
+    pub minimum_depth_max: u32,
+    /// The fewest HTLCs a peer must let us offer.
+    pub accepted_htlcs_min: u16,
+    /// After so many blocks a fundee forgets a channel whose funding never confirmed.
+    pub forget_after: u32,
+    /// How many times the estimated closing fee we pay at most.
+    pub closing_fee_factor_max: u32,
+}
+
+impl Default for Policy {
+    /// Bounds within which the nodes of the public network open channels with each other.
+    fn default() -> Self {
+        Self {
+            dust_exposure_max: Msat::new(100_000_000).unwrap_or(Msat::MAX),
+            feerate_min: FeeratePerKw(253),
+            feerate_max: FeeratePerKw(100_000),
+            cltv_ahead_max: 2_016,
+            claim_buffer: 18,
+            timeout_grace: 2,
+            funding_min: Sat::from_sat(10_000),
+            funding_max: Sat::MAX_MONEY,
+            to_self_delay_max: 2_016,
+            dust_limit_max: Sat::from_sat(5_000),
+            htlc_minimum_max: Msat::new(100_000_000).unwrap_or(Msat::MAX),
+            minimum_depth_max: 144,
+            accepted_htlcs_min: 1,
+            forget_after: 2_016,
+            closing_fee_factor_max: 10,
+        }
+    }
+}

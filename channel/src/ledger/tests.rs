@@ -1,0 +1,1 @@
+//! Ledger by ledger.

@@ -1,0 +1,96 @@
+//! One turn of the dance over everything in flight. BOLT 2 § Normal Operation.
+
+use super::{Going, How, Key, Ledger, Tombstone};
+use crate::clock::{Side, Turn};
+use crate::effect::Outcome;
+use crate::event::Origin;
+use crate::fact::TheirRemoval;
+
+/// What one turn made final.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Ticked {
+    /// Numbers of the peer's HTLCs that are irrevocably committed now.
+    pub incoming: Vec<u64>,
+    /// HTLCs of ours that failed, and nobody can bring back.
+    pub failed: Vec<(u64, Origin, Outcome)>,
+    /// Whether the feerate changed for good.
+    pub fee_settled: bool,
+}
+
+impl Ledger {
+    /// Carries on everything that waits for `turn`, and settles what that makes final.
+    pub(crate) fn tick(&mut self, turn: Turn) -> Ticked {
+        let mut ticked = Ticked::default();
+        let mut gone: Vec<Key> = Vec::new();
+        for ((by, id), htlc) in &mut self.htlcs {
+            if htlc.clock.awaits(turn) {
+                htlc.clock.tick(turn);
+                if htlc.clock.is_irrevocable() && *by == Side::Them {
+                    ticked.incoming.push(*id);
+                }
+            }
+            if let Some(going) = &mut htlc.removal {
+                going.clock.tick(turn);
+                if going.clock.is_irrevocable() {
+                    gone.push((*by, *id));
+                }
+            }
+        }
+        for key in gone {
+            self.settle(key, &mut ticked);
+        }
+        self.tick_fees(turn, &mut ticked);
+        ticked
+    }
+
+    /// Moves the money of an HTLC whose removal is final, and buries it.
+    fn settle(&mut self, key: Key, ticked: &mut Ticked) {
+        let Some(htlc) = self.htlcs.remove(&key) else { return };
+        let Some(Going { how, .. }) = htlc.removal else { return };
+        let (by, id) = key;
+        if how.fulfils() {
+            let amount = htlc.add.amount_msat;
+            let (offerer, receiver) = match by {
+                Side::Us => (&mut self.us, &mut self.them),
+                Side::Them => (&mut self.them, &mut self.us),
+            };
+            // Neither can fail: the amount was taken out of the offerer's part in every commitment so far.
+            if let (Some(less), Some(more)) =
+                (offerer.checked_sub(amount), receiver.checked_add(amount))
+            {
+                (*offerer, *receiver) = (less, more);
+            }
+        }
+        let Some(origin) = htlc.origin else { return };
+        let outcome = match (htlc.preimage, how) {
+            (Some((preimage, attribution)), _) => Outcome::Fulfilled { preimage, attribution },
+            (None, How::Theirs(TheirRemoval::Failed { reason, attribution })) => {
+                Outcome::Failed { reason, attribution }
+            }
+            (None, How::Theirs(TheirRemoval::Malformed { sha256_of_onion, failure_code })) => {
+                Outcome::Malformed { sha256_of_onion, failure_code }
+            }
+            (None, How::Theirs(TheirRemoval::Fulfilled) | How::Ours(_)) => return,
+        };
+        if !matches!(outcome, Outcome::Fulfilled { .. }) {
+            ticked.failed.push((id, origin, outcome.clone()));
+        }
+        if !htlc.forgotten {
+            self.tombstones.insert(id, Tombstone { origin, outcome });
+        }
+    }
+
+    /// Carries feerates on; the newest final one becomes the feerate, and older ones are history.
+    fn tick_fees(&mut self, turn: Turn, ticked: &mut Ticked) {
+        for change in &mut self.fees {
+            change.clock.tick(turn);
+        }
+        while let Some(first) = self.fees.first()
+            && first.clock.is_irrevocable()
+        {
+            self.feerate = first.feerate;
+            ticked.fee_settled = true;
+            self.fees.remove(0);
+        }
+    }
+}
