@@ -1,1 +1,4 @@
 //! Everything that waits: tasks, peers, the journal thread, payments, the wallet, gRPC.
+
+pub mod rpc;
+pub mod wallet;

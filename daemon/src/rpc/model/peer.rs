@@ -1,0 +1,62 @@
+//! Peers: who we talk to.
+
+use wire::feature::Features;
+use wire::id::NodeId;
+
+use super::UnixMillis;
+
+/// Asks for a connection that is kept up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectPeer {
+    /// Who.
+    pub node: NodeId,
+    /// Where: `host:port`. `None`: where it was last.
+    pub address: Option<String>,
+    /// How long the call waits, in milliseconds; the node goes on trying after it.
+    pub timeout_ms: u32,
+}
+
+/// Asks for the end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DisconnectPeer {
+    /// Who.
+    pub node: NodeId,
+    /// Also when channels need the connection (they come back at the next reconnection).
+    pub force: bool,
+}
+
+/// A peer we are connected with, or want to be.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its position in the list: rises by the time it was first met.
+    pub index: u64,
+    /// Who.
+    pub node: NodeId,
+    /// What it calls itself; empty if that is not known.
+    pub alias: String,
+    /// Where: `host:port`.
+    pub address: String,
+    /// Whether the connection stands and `init` was exchanged.
+    pub connected: bool,
+    /// Whether it came to us.
+    pub inbound: bool,
+    /// What it said in `init`; `None` before that.
+    pub features: Option<Features>,
+    /// How many channels we have with it that are not closed.
+    pub channels: u32,
+    /// The last ping's round trip, in milliseconds.
+    pub ping_ms: Option<u32>,
+    /// Since when it is connected.
+    pub connected_at: Option<UnixMillis>,
+    /// Why the last attempt or connection ended, in one line; empty when none did.
+    pub last_error: String,
+}
+
+/// A connection that stands.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    /// With whom.
+    pub peer: Peer,
+    /// Whether it stood before the call.
+    pub before: bool,
+}

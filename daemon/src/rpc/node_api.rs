@@ -1,0 +1,156 @@
+//! Everything the outside can ask of a node: the contract between the gRPC services and the tasks.
+//!
+//! Rules for who implements it. A mutating call answers only when its first fact is durable. An
+//! [`super::model::OrderKey`] is kept in the same journal record; the same key with the same digest
+//! answers what the first call answered, with another digest [`Refusal::KeyReused`]. Dropping a
+//! future or a stream cancels nothing. A refusal means that nothing changed, unless
+//! [`Refusal::money`] says otherwise.
+//!
+//! Not here: protocol buffers, tokens, TLS ([`super`]).
+
+use async_trait::async_trait;
+use bitcoin::Address;
+use wire::id::PaymentHash;
+
+use super::model::channel::{
+    Channel, ChannelFilter, ChannelRef, CloseChannel, Closing, OpenChannel, OpenPlan,
+};
+use super::model::event::{Event, Subscribe};
+use super::model::invoice::{CreateInvoice, DecodedInvoice, Invoice, InvoiceFilter};
+use super::model::node::{HealthPart, NodeInfo};
+use super::model::page::{Listing, Page};
+use super::model::payment::{PayOrder, Payment, PaymentFilter};
+use super::model::peer::{ConnectPeer, Connected, DisconnectPeer, Peer};
+use super::model::sandbox::{Faucet, Mine, Mined, Poured, Reorg, SandboxStatus};
+use super::model::wallet::{AddressKind, SendCoins, SentCoins, Utxo, WalletBalance, WalletTransaction};
+use super::model::{OrderKey, Started, Updates};
+use super::refusal::Refusal;
+
+/// What a call answers.
+pub type Answer<T> = Result<T, Refusal>;
+
+/// A running node.
+#[async_trait]
+pub trait NodeApi: Clone + Send + Sync + 'static {
+    // ---- Node
+
+    /// A snapshot of the node.
+    async fn info(&self) -> Answer<NodeInfo>;
+
+    /// Every part of the node with its state, in a fixed order.
+    async fn health(&self) -> Answer<Vec<HealthPart>>;
+
+    /// Begins an orderly stop; answers at once.
+    async fn stop(&self) -> Answer<()>;
+
+    /// Connects to a peer, exchanges `init`, and keeps the connection up from now on. Connected
+    /// already: answers at once.
+    async fn connect_peer(&self, order: ConnectPeer) -> Answer<Connected>;
+
+    /// Ends a connection and stops keeping it up.
+    async fn disconnect_peer(&self, order: DisconnectPeer) -> Answer<()>;
+
+    /// All peers, in order of index.
+    async fn list_peers(&self) -> Answer<Vec<Peer>>;
+
+    // ---- Wallet
+
+    /// A fresh address; each call another one. A kind the wallet does not have is refused.
+    async fn new_address(&self, kind: AddressKind, key: Option<OrderKey>) -> Answer<Address>;
+
+    /// What the wallet holds.
+    async fn wallet_balance(&self) -> Answer<WalletBalance>;
+
+    /// What [`Self::send_coins`] would cost; nothing is done.
+    async fn plan_send(&self, order: SendCoins) -> Answer<SentCoins>;
+
+    /// Sends coins on Layer 1.
+    async fn send_coins(&self, order: SendCoins) -> Answer<SentCoins>;
+
+    /// The wallet's transactions.
+    async fn list_transactions(&self, page: Page) -> Answer<Listing<WalletTransaction>>;
+
+    /// The wallet's unspent coins, oldest first.
+    async fn list_utxos(&self) -> Answer<Vec<Utxo>>;
+
+    // ---- Channels
+
+    /// What [`Self::open_channel`] would cost; nothing is done.
+    async fn plan_open(&self, order: OpenChannel) -> Answer<OpenPlan>;
+
+    /// Opens a channel: connects if needed, negotiates, funds, broadcasts, waits. Updates end with
+    /// [`super::model::channel::ChannelPhase::Open`], or with `Failed`, or with a refusal when no
+    /// channel came to be.
+    async fn open_channel(&self, order: OpenChannel) -> Answer<Started<Channel>>;
+
+    /// The channels, in order of creation.
+    async fn list_channels(&self, filter: ChannelFilter) -> Answer<Vec<Channel>>;
+
+    /// One channel.
+    async fn channel(&self, which: ChannelRef) -> Answer<Channel>;
+
+    /// Follows a channel from its newest snapshot until it is closed or failed.
+    async fn watch_channel(&self, which: ChannelRef) -> Answer<Updates<Channel>>;
+
+    /// What [`Self::close_channel`] would cost; nothing is done.
+    async fn plan_close(&self, order: CloseChannel) -> Answer<Closing>;
+
+    /// Closes a channel. Asking again while it closes attaches to it, and with `Force` goes from a
+    /// cooperative close to a forced one. Updates end with [`super::model::channel::ChannelPhase::Closed`].
+    async fn close_channel(&self, order: CloseChannel) -> Answer<Started<Channel>>;
+
+    // ---- Payments
+
+    /// Reads an invoice without doing anything; refuses only what cannot be read.
+    async fn decode_invoice(&self, invoice: String) -> Answer<DecodedInvoice>;
+
+    /// Pays an invoice. The same invoice again: in flight, attaches; arrived, gives the final snapshot
+    /// (`fresh` false); failed, tries anew. Updates end with a final status.
+    async fn pay(&self, order: PayOrder) -> Answer<Started<Payment>>;
+
+    /// One payment.
+    async fn payment(&self, hash: PaymentHash) -> Answer<Payment>;
+
+    /// Follows a payment from its newest snapshot until it is final.
+    async fn watch_payment(&self, hash: PaymentHash) -> Answer<Updates<Payment>>;
+
+    /// The payments.
+    async fn list_payments(&self, filter: PaymentFilter, page: Page) -> Answer<Listing<Payment>>;
+
+    // ---- Invoices
+
+    /// Makes an invoice.
+    async fn create_invoice(&self, order: CreateInvoice) -> Answer<Invoice>;
+
+    /// One invoice.
+    async fn invoice(&self, hash: PaymentHash) -> Answer<Invoice>;
+
+    /// Follows an invoice from its newest snapshot until it is final.
+    async fn watch_invoice(&self, hash: PaymentHash) -> Answer<Updates<Invoice>>;
+
+    /// The invoices.
+    async fn list_invoices(&self, filter: InvoiceFilter, page: Page) -> Answer<Listing<Invoice>>;
+
+    /// Takes an open invoice back: nobody can pay it any more. Cancelled already: answers it.
+    async fn cancel_invoice(&self, hash: PaymentHash) -> Answer<Invoice>;
+
+    // ---- Events
+
+    /// Events from the durable log, then live, none left out; never ends by itself. A reader that
+    /// does not keep up gets [`Refusal::TooSlow`] as its last item and starts again from there.
+    async fn events(&self, order: Subscribe) -> Answer<Updates<Event>>;
+
+    // ---- Sandbox (only where this node mines the built-in chain; else `Refusal::NotSandbox`)
+
+    /// Mines blocks and answers when the node has processed them.
+    async fn mine(&self, order: Mine) -> Answer<Mined>;
+
+    /// The built-in chain as it is.
+    async fn sandbox_status(&self) -> Answer<SandboxStatus>;
+
+    /// Sends play money and confirms it in one block.
+    async fn faucet(&self, order: Faucet) -> Answer<Poured>;
+
+    /// Replaces the last blocks by others and answers when the node has processed it.
+    async fn reorg(&self, order: Reorg) -> Answer<Mined>;
+}

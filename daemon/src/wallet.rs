@@ -1,0 +1,427 @@
+//! The coins on Layer 1: a state machine over `bdk_wallet`, without tasks, clock or random numbers.
+//!
+//! Every mutation yields a [`WalletFact`]: bytes to put in the journal record of its cause. The
+//! wallet after a restart is the fold over those ([`Replay`]). What a mutation returns (an address,
+//! a signed transaction) must not leave the node before its fact is durable.
+//!
+//! Not here: when to broadcast, whom to tell (`crate::chain`, `crate::channels`).
+
+mod book;
+mod keys;
+mod record;
+mod spend;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+
+use bdk_wallet::chain::local_chain;
+use bdk_wallet::chain::{BlockId, CheckPoint, Indexer as _};
+use bdk_wallet::{ChangeSet, KeychainKind, Update};
+use bitcoin::{Address, Block, BlockHash, Network, ScriptBuf, Transaction, Txid};
+use chain_backend::backend::{BlockRef, ChainEvent, MempoolDelta};
+
+use crate::rpc::model::UnixMillis;
+use crate::rpc::model::wallet::AddressKind;
+
+use book::{Book, BookChange};
+use record::Fact;
+
+pub use book::{Label, Promise, PromiseId};
+pub use keys::{NoWalletKey, WalletKeys};
+pub use record::RecordError;
+pub use spend::{FundedTx, Spend, WalletRefusal};
+pub use view::anchor_reserve;
+
+/// Blocks whose hashes stay in a snapshot below the tip; a deeper reorganisation still works, it
+/// only makes the wallet look further back.
+const BLOCKS_KEPT: u32 = 288;
+
+/// What changed in the wallet, as bytes for the journal. Opaque outside this module.
+#[derive(Clone, PartialEq, Eq)]
+#[must_use = "a wallet fact that is not in the journal is forgotten at the next restart"]
+pub struct WalletFact(Vec<u8>);
+
+impl WalletFact {
+    /// Takes bytes back from the journal; they are read by [`Replay::apply`].
+    pub const fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes for the journal.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes for the journal.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+impl fmt::Debug for WalletFact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WalletFact({} bytes)", self.0.len())
+    }
+}
+
+/// Why the wallet cannot go on. The node must stop.
+#[derive(Debug, thiserror::Error)]
+pub enum WalletFault {
+    /// The facts are of another seed, or of another network.
+    #[error("the wallet on disk belongs to another seed or another network")]
+    WrongSeed,
+    /// A fact does not decode.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A block came that does not stand on the last one.
+    #[error("block {height} does not connect to the wallet's chain")]
+    DoesNotConnect {
+        /// Its height.
+        height: u32,
+    },
+    /// The facts do not make a wallet (no genesis block, say).
+    #[error("the wallet on disk is not complete")]
+    Incomplete,
+}
+
+/// The wallet.
+pub struct Wallet {
+    bdk: bdk_wallet::Wallet,
+    keys: WalletKeys,
+    book: Book,
+}
+
+impl fmt::Debug for Wallet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wallet").field("tip", &self.bdk.latest_checkpoint().block_id()).finish_non_exhaustive()
+    }
+}
+
+/// The fold over facts that becomes a wallet.
+#[derive(Debug, Default)]
+pub struct Replay {
+    changes: ChangeSet,
+    book: Book,
+    owner: Option<[u8; 4]>,
+}
+
+impl Replay {
+    /// Takes the next fact, or a snapshot (which comes first).
+    ///
+    /// # Errors
+    /// [`RecordError`] when the bytes do not decode.
+    pub fn apply(&mut self, fact: &[u8]) -> Result<(), RecordError> {
+        let fact = Fact::decode(fact)?;
+        self.owner = fact.owner.or(self.owner);
+        self.book.apply(&fact);
+        bdk_wallet::chain::Merge::merge(&mut self.changes, fact.changes);
+        Ok(())
+    }
+
+    /// Whether there was any fact: if not, the wallet has to be created.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.owner.is_none()
+    }
+
+    /// Makes the wallet.
+    ///
+    /// # Errors
+    /// [`WalletFault::WrongSeed`], [`WalletFault::Incomplete`].
+    pub fn finish(self, keys: WalletKeys) -> Result<Wallet, WalletFault> {
+        if self.owner.is_some_and(|owner| owner != keys.owner()) {
+            return Err(WalletFault::WrongSeed);
+        }
+        let bdk = load(&keys, self.changes)?;
+        Ok(Wallet { bdk, keys, book: self.book })
+    }
+}
+
+/// Makes bdk's wallet out of the sum of its changes.
+fn load(keys: &WalletKeys, mut changes: ChangeSet) -> Result<bdk_wallet::Wallet, WalletFault> {
+    changes.network = Some(keys.network());
+    changes.descriptor = Some(keys.taproot().clone());
+    changes.change_descriptor = Some(keys.witness().clone());
+    bdk_wallet::Wallet::load()
+        .check_network(keys.network())
+        .load_wallet_no_persist(changes)
+        .map_err(|_| WalletFault::WrongSeed)?
+        .ok_or(WalletFault::Incomplete)
+}
+
+impl Wallet {
+    /// A new wallet. `birth` is the block after which the first coin can come; `None`: the genesis
+    /// block.
+    ///
+    /// # Errors
+    /// [`WalletFault::DoesNotConnect`] when `birth` is a genesis block of another network.
+    pub fn create(
+        keys: WalletKeys,
+        birth: Option<BlockRef>,
+        now: UnixMillis,
+    ) -> Result<(Self, WalletFact), WalletFault> {
+        let mut bdk =
+            bdk_wallet::Wallet::create(keys.taproot().clone(), keys.witness().clone())
+                .network(keys.network())
+                .create_wallet_no_persist()
+                .map_err(|_| WalletFault::WrongSeed)?;
+        if let Some(birth) = birth {
+            let height = birth.height;
+            let genesis = bdk.latest_checkpoint().block_id();
+            let birth = BlockId { height, hash: birth.hash };
+            let blocks = [genesis, birth].into_iter().take(if height == 0 { 1 } else { 2 });
+            let chain = CheckPoint::from_block_ids(blocks)
+                .map_err(|_| WalletFault::DoesNotConnect { height })?;
+            bdk.apply_update(Update { chain: Some(chain), ..Update::default() })
+                .map_err(|_| WalletFault::DoesNotConnect { height })?;
+        }
+        let mut wallet = Self { bdk, keys, book: Book::default() };
+        let mut fact = wallet.take_fact(now, Vec::new());
+        fact.owner = Some(wallet.keys.owner());
+        let bytes = WalletFact(fact.encode());
+        Ok((wallet, bytes))
+    }
+
+    /// Takes the next event of the chain stream. Taking one twice changes nothing.
+    ///
+    /// # Errors
+    /// [`WalletFault::DoesNotConnect`]: a block is missing in between.
+    pub fn apply(&mut self, event: &ChainEvent, now: UnixMillis) -> Result<WalletFact, WalletFault> {
+        match event {
+            ChainEvent::Connected { block, txs } => match txs.block() {
+                Some(whole) => self.connect(whole, block.height)?,
+                None => {
+                    let txdata = txs.iter().map(|(_, tx)| tx.clone()).collect();
+                    self.connect(&Block { header: block.header, txdata }, block.height)?;
+                }
+            },
+            ChainEvent::Disconnected { fork, .. } => self.disconnect(fork.height)?,
+            ChainEvent::Mempool(MempoolDelta::Added { tx, .. }) => self.seen(tx.as_ref(), now),
+            ChainEvent::Mempool(MempoolDelta::Removed { txid, .. }) => self.gone(&[*txid], now),
+            ChainEvent::Mempool(MempoolDelta::Snapshot(all)) => {
+                let there: std::collections::BTreeSet<Txid> =
+                    all.iter().map(|tx| tx.compute_txid()).collect();
+                for tx in all {
+                    self.seen(tx.as_ref(), now);
+                }
+                let gone: Vec<Txid> = self
+                    .bdk
+                    .transactions()
+                    .filter(|tx| tx.chain_position.is_unconfirmed())
+                    .map(|tx| tx.tx_node.txid)
+                    .filter(|txid| !there.contains(txid))
+                    .collect();
+                self.gone(&gone, now);
+            }
+            ChainEvent::Synced { .. } => {}
+        }
+        Ok(self.fact(now, Vec::new()))
+    }
+
+    fn connect(&mut self, block: &Block, height: u32) -> Result<(), WalletFault> {
+        if height == 0 {
+            return Ok(());
+        }
+        self.bdk
+            .apply_block(block, height)
+            .map_err(|_| WalletFault::DoesNotConnect { height })?;
+        self.trim_stale(height, block.block_hash())
+    }
+
+    /// After a block replaced another one, nothing above it may stay.
+    fn trim_stale(&mut self, height: u32, hash: BlockHash) -> Result<(), WalletFault> {
+        let tip = self.bdk.latest_checkpoint();
+        if tip.height() == height && tip.hash() == hash {
+            return Ok(());
+        }
+        // The block was known already: it came again after a crash.
+        match tip.get(height) {
+            Some(known) if known.hash() == hash => Ok(()),
+            _ => Err(WalletFault::DoesNotConnect { height }),
+        }
+    }
+
+    fn disconnect(&mut self, fork_height: u32) -> Result<(), WalletFault> {
+        let above: Vec<(u32, Option<BlockHash>)> = self
+            .bdk
+            .checkpoints()
+            .map(|point| point.height())
+            .take_while(|height| *height > fork_height)
+            .map(|height| (height, None))
+            .collect();
+        if above.is_empty() {
+            return Ok(());
+        }
+        // bdk has no call that only takes blocks away, so its books are written anew without them.
+        let cut = ChangeSet { local_chain: above.into_iter().collect::<Vec<_>>().into(), ..ChangeSet::default() };
+        let mut sum = self.sum();
+        bdk_wallet::chain::Merge::merge(&mut sum, cut.clone());
+        let staged = self.bdk.take_staged().unwrap_or_default();
+        self.bdk = load(&self.keys, sum)?;
+        self.mark_promised_change();
+        let stage = self.bdk.take_staged();
+        debug_assert!(stage.is_none(), "loading changes nothing");
+        self.book.carry(staged);
+        self.book.carry(cut);
+        Ok(())
+    }
+
+    fn seen(&mut self, tx: &Transaction, now: UnixMillis) {
+        self.bdk.apply_unconfirmed_txs([(tx.clone(), now.0)]);
+    }
+
+    /// Forgets transactions that left the mempool, but never one that spends our coins: it may still
+    /// confirm, and its coins must not be spent again meanwhile (bdk_wallet issue 295).
+    fn gone(&mut self, txids: &[Txid], now: UnixMillis) {
+        let strangers: Vec<(Txid, u64)> = txids
+            .iter()
+            .filter(|txid| !self.spends_our_coins(**txid))
+            .map(|txid| (*txid, now.0))
+            .collect();
+        self.bdk.apply_evicted_txs(strangers);
+    }
+
+    fn spends_our_coins(&self, txid: Txid) -> bool {
+        self.bdk
+            .tx_graph()
+            .get_tx(txid)
+            .is_some_and(|tx| self.bdk.sent_and_received(&tx).0 > bitcoin::Amount::ZERO)
+    }
+
+    /// A fresh address, never handed out before.
+    #[must_use]
+    pub fn address(&mut self, kind: AddressKind, now: UnixMillis) -> (Address, WalletFact) {
+        let keychain = match kind {
+            AddressKind::Taproot => KeychainKind::External,
+            AddressKind::WitnessKey => KeychainKind::Internal,
+        };
+        let address = self.bdk.reveal_next_address(keychain).address;
+        (address, self.fact(now, Vec::new()))
+    }
+
+    /// A fresh script to sweep to or to close a channel to: P2WPKH, which every peer accepts in
+    /// `shutdown` (BOLT 2; taproot needs `option_shutdown_anysegwit`).
+    #[must_use]
+    pub fn destination(&mut self, now: UnixMillis) -> (ScriptBuf, WalletFact) {
+        let (address, fact) = self.address(AddressKind::WitnessKey, now);
+        (address.script_pubkey(), fact)
+    }
+
+    /// Gives promised coins back: the transaction will never be broadcast. Unknown: nothing happens.
+    pub fn release(&mut self, promise: PromiseId, now: UnixMillis) -> WalletFact {
+        self.fact(now, vec![BookChange::Released(promise)])
+    }
+
+    /// The promised transaction is about to be broadcast: from now on it counts as ours and is handed
+    /// in again until a block has it ([`Self::pending`]). Unknown: nothing happens.
+    pub fn broadcast(&mut self, promise: PromiseId, label: Label, now: UnixMillis) -> WalletFact {
+        let Some(tx) = self.book.promise(promise).map(|promise| promise.tx.clone()) else {
+            return self.fact(now, Vec::new());
+        };
+        let txid = tx.compute_txid();
+        self.bdk.apply_unconfirmed_txs([(tx, now.0)]);
+        self.fact(now, vec![BookChange::Released(promise), BookChange::Noted(txid, label)])
+    }
+
+    /// Says what a transaction was for (a close or a sweep, made elsewhere).
+    pub fn note(&mut self, txid: Txid, label: Label, now: UnixMillis) -> WalletFact {
+        self.fact(now, vec![BookChange::Noted(txid, label)])
+    }
+
+    /// The promises that stand, in order of id. After a restart those of no living channel are to be
+    /// released.
+    pub fn promises(&self) -> impl Iterator<Item = &Promise> {
+        self.book.promises()
+    }
+
+    /// Transactions that spend our coins and are in no block, parents first: to hand in again at
+    /// every block and after every reconnection with the chain.
+    #[must_use]
+    pub fn pending(&self) -> Vec<Transaction> {
+        self.bdk
+            .transactions_sort_by(|a, b| {
+                self.book.index(a.tx_node.txid).cmp(&self.book.index(b.tx_node.txid))
+            })
+            .into_iter()
+            .filter(|tx| tx.chain_position.is_unconfirmed())
+            .filter(|tx| self.spends_our_coins(tx.tx_node.txid))
+            .map(|tx| tx.tx_node.tx.as_ref().clone())
+            .collect()
+    }
+
+    /// The end of the chain as the wallet knows it.
+    #[must_use]
+    pub fn tip(&self) -> (u32, BlockHash) {
+        let tip = self.bdk.latest_checkpoint();
+        (tip.height(), tip.hash())
+    }
+
+    /// The network it lives on.
+    #[must_use]
+    pub const fn network(&self) -> Network {
+        self.keys.network()
+    }
+
+    /// The whole state as one fact, to start a journal with.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<u8> {
+        let mut changes = self.sum();
+        let tip = self.bdk.latest_checkpoint().height();
+        let anchored: std::collections::BTreeSet<u32> =
+            changes.tx_graph.anchors.iter().map(|(anchor, _)| anchor.block_id.height).collect();
+        let floor = tip.saturating_sub(BLOCKS_KEPT);
+        changes
+            .local_chain
+            .blocks
+            .retain(|height, _| *height == 0 || *height >= floor || anchored.contains(height));
+        self.book.snapshot(changes, self.keys.owner()).encode()
+    }
+
+    /// The sum of all changes of bdk's wallet, descriptors aside.
+    fn sum(&self) -> ChangeSet {
+        let chain: local_chain::ChangeSet = self.bdk.local_chain().initial_changeset();
+        ChangeSet {
+            local_chain: chain,
+            tx_graph: self.bdk.tx_graph().initial_changeset(),
+            indexer: self.bdk.spk_index().initial_changeset(),
+            ..ChangeSet::default()
+        }
+    }
+
+    /// Change of promised transactions is spoken for, though no block or mempool shows it yet.
+    fn mark_promised_change(&mut self) {
+        let scripts: Vec<ScriptBuf> = self
+            .book
+            .promises()
+            .flat_map(|promise| promise.tx.output.iter().map(|out| out.script_pubkey.clone()))
+            .collect();
+        for script in scripts {
+            if let Some((keychain, index)) = self.bdk.derivation_of_spk(script) {
+                self.bdk.mark_used(keychain, index);
+            }
+        }
+    }
+
+    fn take_fact(&mut self, at: UnixMillis, book: Vec<BookChange>) -> Fact {
+        let mut changes = self.book.take_carried();
+        if let Some(staged) = self.bdk.take_staged() {
+            bdk_wallet::chain::Merge::merge(&mut changes, staged);
+        }
+        changes.descriptor = None;
+        changes.change_descriptor = None;
+        changes.network = None;
+        let fact = Fact { at, owner: None, changes, book };
+        // The same function folds facts now and after a restart.
+        self.book.apply(&fact);
+        fact
+    }
+
+    fn fact(&mut self, at: UnixMillis, book: Vec<BookChange>) -> WalletFact {
+        WalletFact(self.take_fact(at, book).encode())
+    }
+}
