@@ -6,12 +6,11 @@
 //! Not here: what the calls do (daemon), and how their answers look to people (cli).
 
 pub mod auth;
+pub mod calendar;
 pub mod client;
 pub mod json;
 pub mod reason;
 pub mod tls;
-
-mod calendar;
 
 /// Types, clients and servers of package `viaduct.v1`, as made from `proto/`.
 #[allow(
