@@ -1,0 +1,101 @@
+//! What a cheater loses: every output of a revoked commitment, and of the transactions it made from
+//! them. BOLT 5 § Revoked Transaction Close Handling.
+//!
+//! Not here: finding out that a commitment is revoked (`onchain`).
+
+use std::collections::BTreeMap;
+
+use bitcoin::{OutPoint, ScriptBuf, Transaction, TxOut, Txid};
+use wire::units::Sat;
+
+use super::commitment::{CommitmentTerms, Direction, SpecHtlc};
+use super::script;
+use super::spend::{Recipe, RevokedSecret, Spend};
+use crate::keys::CommitmentKeys;
+
+/// Script and value of an HTLC's output, to its witness script and the HTLC.
+type HtlcScripts = BTreeMap<(ScriptBuf, Sat), (ScriptBuf, SpecHtlc)>;
+
+/// A revoked commitment of the peer: its scripts, and the secret that opens them all.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Revoked {
+    keys: CommitmentKeys,
+    secret: RevokedSecret,
+    delayed: ScriptBuf,
+    delayed_pubkey: ScriptBuf,
+}
+
+impl Revoked {
+    /// The commitment with these keys, whose secret the peer has given up.
+    pub fn new(terms: &CommitmentTerms, keys: &CommitmentKeys, secret: RevokedSecret) -> Self {
+        let delayed = script::delayed(&keys.revocation, terms.to_self_delay, &keys.owner_delayed);
+        let delayed_pubkey = delayed.to_p2wsh();
+        Self { keys: *keys, secret, delayed, delayed_pubkey }
+    }
+
+    /// The penalties on the commitment's own outputs, with the HTLC each one is about.
+    ///
+    /// `htlcs` are all that may be on it, seen by its owner: more than there are do no harm, because an
+    /// output is recognised by its script.
+    pub fn penalties(
+        &self,
+        commitment: &Transaction,
+        htlcs: &[SpecHtlc],
+    ) -> Vec<(Spend, Option<SpecHtlc>)> {
+        let scripts = self.htlc_scripts(htlcs);
+        let txid = commitment.compute_txid();
+        (0..)
+            .zip(&commitment.output)
+            .filter_map(|(vout, txout)| {
+                let outpoint = OutPoint { txid, vout };
+                if txout.script_pubkey == self.delayed_pubkey {
+                    return Some((self.delayed_spend(outpoint, txout), None));
+                }
+                let (witness_script, htlc) =
+                    scripts.get(&(txout.script_pubkey.clone(), txout.value))?;
+                let revocation = self.keys.revocation;
+                let recipe = Recipe::PenaltyHtlc { secret: self.secret, revocation };
+                let witness_script = witness_script.clone();
+                let spend = Spend { outpoint, value: txout.value, witness_script, recipe };
+                Some((spend, Some(*htlc)))
+            })
+            .collect()
+    }
+
+    /// The penalty on what the cheater made of its HTLC output `spent` in transaction `tx`.
+    ///
+    /// The peer's transactions may have other inputs and outputs: with `SIGHASH_SINGLE` the output that
+    /// belongs to an input is the one at the same place. `None` if it went elsewhere.
+    pub fn second_stage(&self, tx: &Transaction, txid: Txid, spent: OutPoint) -> Option<Spend> {
+        let place = tx.input.iter().position(|input| input.previous_output == spent)?;
+        let txout = tx.output.get(place)?;
+        let vout = u32::try_from(place).ok()?;
+        (txout.script_pubkey == self.delayed_pubkey)
+            .then(|| self.delayed_spend(OutPoint { txid, vout }, txout))
+    }
+
+    fn delayed_spend(&self, outpoint: OutPoint, txout: &TxOut) -> Spend {
+        Spend {
+            outpoint,
+            value: txout.value,
+            witness_script: self.delayed.clone(),
+            recipe: Recipe::PenaltyDelayed { secret: self.secret },
+        }
+    }
+
+    fn htlc_scripts(&self, htlcs: &[SpecHtlc]) -> HtlcScripts {
+        (htlcs.iter())
+            .map(|htlc| {
+                let hash = &htlc.payment_hash;
+                let witness_script = match htlc.direction {
+                    Direction::Offered => script::offered_htlc(&self.keys, hash),
+                    Direction::Received => {
+                        script::received_htlc(&self.keys, hash, htlc.cltv_expiry)
+                    }
+                };
+                let output = (witness_script.to_p2wsh(), htlc.amount.floor_sat());
+                (output, (witness_script, *htlc))
+            })
+            .collect()
+    }
+}
