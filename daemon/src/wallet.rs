@@ -98,7 +98,9 @@ pub struct Wallet {
 
 impl fmt::Debug for Wallet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wallet").field("tip", &self.bdk.latest_checkpoint().block_id()).finish_non_exhaustive()
+        f.debug_struct("Wallet")
+            .field("tip", &self.bdk.latest_checkpoint().block_id())
+            .finish_non_exhaustive()
     }
 }
 
@@ -165,11 +167,10 @@ impl Wallet {
         birth: Option<BlockRef>,
         now: UnixMillis,
     ) -> Result<(Self, WalletFact), WalletFault> {
-        let mut bdk =
-            bdk_wallet::Wallet::create(keys.taproot().clone(), keys.witness().clone())
-                .network(keys.network())
-                .create_wallet_no_persist()
-                .map_err(|_| WalletFault::WrongSeed)?;
+        let mut bdk = bdk_wallet::Wallet::create(keys.taproot().clone(), keys.witness().clone())
+            .network(keys.network())
+            .create_wallet_no_persist()
+            .map_err(|_| WalletFault::WrongSeed)?;
         if let Some(birth) = birth {
             let height = birth.height;
             let genesis = bdk.latest_checkpoint().block_id();
@@ -191,7 +192,11 @@ impl Wallet {
     ///
     /// # Errors
     /// [`WalletFault::DoesNotConnect`]: a block is missing in between.
-    pub fn apply(&mut self, event: &ChainEvent, now: UnixMillis) -> Result<WalletFact, WalletFault> {
+    pub fn apply(
+        &mut self,
+        event: &ChainEvent,
+        now: UnixMillis,
+    ) -> Result<WalletFact, WalletFault> {
         match event {
             ChainEvent::Connected { block, txs } => match txs.block() {
                 Some(whole) => self.connect(whole, block.height)?,
@@ -227,9 +232,7 @@ impl Wallet {
         if height == 0 {
             return Ok(());
         }
-        self.bdk
-            .apply_block(block, height)
-            .map_err(|_| WalletFault::DoesNotConnect { height })?;
+        self.bdk.apply_block(block, height).map_err(|_| WalletFault::DoesNotConnect { height })?;
         self.trim_stale(height, block.block_hash())
     }
 
@@ -258,7 +261,10 @@ impl Wallet {
             return Ok(());
         }
         // bdk has no call that only takes blocks away, so its books are written anew without them.
-        let cut = ChangeSet { local_chain: above.into_iter().collect::<Vec<_>>().into(), ..ChangeSet::default() };
+        let cut = ChangeSet {
+            local_chain: above.into_iter().collect::<Vec<_>>().into(),
+            ..ChangeSet::default()
+        };
         let mut sum = self.sum();
         bdk_wallet::chain::Merge::merge(&mut sum, cut.clone());
         let staged = self.bdk.take_staged().unwrap_or_default();

@@ -4,7 +4,7 @@
 //! [`super::model::OrderKey`] is kept in the same journal record; the same key with the same digest
 //! answers what the first call answered, with another digest [`Refusal::KeyReused`]. Dropping a
 //! future or a stream cancels nothing. A refusal means that nothing changed, unless
-//! [`Refusal::money`] says otherwise.
+//! [`Refusal::reason`] is of unknown outcome.
 //!
 //! Not here: protocol buffers, tokens, TLS ([`super`]).
 
@@ -22,7 +22,9 @@ use super::model::page::{Listing, Page};
 use super::model::payment::{PayOrder, Payment, PaymentFilter};
 use super::model::peer::{ConnectPeer, Connected, DisconnectPeer, Peer};
 use super::model::sandbox::{Faucet, Mine, Mined, Poured, Reorg, SandboxStatus};
-use super::model::wallet::{AddressKind, SendCoins, SentCoins, Utxo, WalletBalance, WalletTransaction};
+use super::model::wallet::{
+    AddressKind, SendCoins, SentCoins, Utxo, WalletBalance, WalletTransaction,
+};
 use super::model::{OrderKey, Started, Updates};
 use super::refusal::Refusal;
 

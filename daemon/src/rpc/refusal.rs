@@ -2,17 +2,18 @@
 //! BOLT: none; this is our side of the counter.
 //!
 //! A refusal always answers three questions: what happened, did money move, what to do now.
-//! Nothing has changed when a refusal is returned, unless [`Money`] says otherwise.
+//! Nothing has changed when a refusal is returned, unless its reason says `Money::Unknown`.
 //!
 //! Not here: faults of a peer (`channel::PeerFault`), why a payment that was sent failed
-//! ([`super::model::payment::PaymentFailure`]), the gRPC status ([`super::status`]).
+//! ([`super::model::payment::PaymentFailure`]), the public list of reasons (`api::reason`).
 
 mod detail;
+mod table;
 
-pub use detail::{Grouped, Money, Noun, Shortage, TokenFault, Unreachable, Unready};
+pub use detail::{Grouped, Noun, Shortage, Unreachable, Unready};
 
 use bitcoin::{Amount, Network};
-use wire::id::{ChannelId, NodeId, PaymentHash, Preimage};
+use wire::id::{ChannelId, NodeId, PaymentHash};
 use wire::units::{BlockHeight, FeeratePerKw, Msat};
 
 /// The node's no. Every variant carries the numbers that explain it.
@@ -47,6 +48,15 @@ pub enum Refusal {
         /// The unit of the three numbers.
         unit: &'static str,
     },
+    /// A page token that was not given out for this list.
+    #[error("the page token was not given out for this list")]
+    BadPageToken,
+    /// This daemon cannot do that yet.
+    #[error("{what} is not supported by this daemon yet")]
+    NotSupported {
+        /// What was asked.
+        what: &'static str,
+    },
     /// Nothing has that identifier.
     #[error("no {} {id}", .kind.word())]
     NotFound {
@@ -62,7 +72,9 @@ pub enum Refusal {
         key: String,
     },
     /// Only where this node mines the built-in chain itself.
-    #[error("the Sandbox service exists on the sandbox network only, and this node runs on {network}")]
+    #[error(
+        "the Sandbox service exists on the sandbox network only, and this node runs on {network}"
+    )]
     NotSandbox {
         /// Where the node runs.
         network: Network,
@@ -88,22 +100,6 @@ pub enum Refusal {
     TooSlow {
         /// The last event that was handed over.
         last_sent: u64,
-    },
-
-    // ---- who asks
-    /// The token is no good.
-    #[error("{}", .fault.words())]
-    Token {
-        /// What is wrong with it.
-        fault: TokenFault,
-    },
-    /// The token is good, but not for this.
-    #[error("the token does not allow {action} on {entity}")]
-    NotAllowed {
-        /// What the call works on, for example `payments`.
-        entity: &'static str,
-        /// What it does there, for example `write`.
-        action: &'static str,
     },
 
     // ---- the node's own state
@@ -192,9 +188,15 @@ pub enum Refusal {
         /// The least that the network relays to such an address.
         dust: Amount,
     },
-    /// An address of another network, or none at all.
-    #[error("{address} is not an address of {network}")]
+    /// Not an address (its checksum says so).
+    #[error("{address} is not an address")]
     BadAddress {
+        /// As it was given.
+        address: String,
+    },
+    /// An address of another network.
+    #[error("{address} is not an address of {network}")]
+    AddressWrongNetwork {
         /// As it was given.
         address: String,
         /// Where this node runs.
@@ -281,6 +283,24 @@ pub enum Refusal {
         channel: ChannelId,
         /// The word for its phase.
         phase: &'static str,
+        /// Whether that phase is the last one: closed or failed.
+        ended: bool,
+    },
+    /// The channel's books or its peer cannot be trusted: it signs nothing any more.
+    #[error("channel {channel} is frozen: {why}")]
+    ChannelFrozen {
+        /// The channel.
+        channel: ChannelId,
+        /// Why, in one line.
+        why: String,
+    },
+    /// The peer and we did not agree on a closing transaction.
+    #[error("the close of {channel} failed: {why}")]
+    CloseFailed {
+        /// The channel.
+        channel: ChannelId,
+        /// Why, in one line.
+        why: String,
     },
     /// A cooperative close needs the peer.
     #[error("{node} is offline, and a cooperative close needs it")]
@@ -331,20 +351,10 @@ pub enum Refusal {
         /// The feature bit.
         bit: u16,
     },
-    /// Paid before; nothing was sent now.
-    #[error("already paid {seconds_ago} s ago; nothing was sent")]
-    AlreadyPaid {
-        /// The payment.
-        hash: PaymentHash,
-        /// Its proof.
-        preimage: Preimage,
-        /// When.
-        seconds_ago: u64,
-    },
-    /// A payment for the same hash is under way; nothing more was sent.
-    #[error("a payment for {hash} is on its way already; nothing more was sent")]
-    PaymentInFlight {
-        /// The payment.
+    /// We made that invoice ourselves.
+    #[error("the invoice {hash} is our own: a node cannot pay itself")]
+    InvoiceOurs {
+        /// Its payment hash.
         hash: PaymentHash,
     },
     /// There is no way to the payee.
@@ -376,12 +386,6 @@ pub enum Refusal {
         /// The limit.
         limit: Msat,
     },
-    /// An invoice with that hash exists.
-    #[error("an invoice with payment hash {hash} exists already")]
-    InvoiceExists {
-        /// The hash.
-        hash: PaymentHash,
-    },
     /// The invoice is past the point where that can be done.
     #[error("invoice {hash} is {state}, so this cannot be done")]
     InvoiceState {
@@ -389,5 +393,13 @@ pub enum Refusal {
         hash: PaymentHash,
         /// The word for its state.
         state: &'static str,
+    },
+    /// The chain is not that long.
+    #[error("cannot replace {depth} blocks: the chain has {height}")]
+    ReorgTooDeep {
+        /// What was asked.
+        depth: u32,
+        /// The height of the best block.
+        height: BlockHeight,
     },
 }

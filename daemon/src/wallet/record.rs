@@ -130,7 +130,11 @@ impl Fact {
                     Ok((height, hash))
                 })?;
             }
-            TXS => graph.txs = many(body, |body| Ok(Arc::new(get::<Transaction>(body)?)))?.into_iter().collect(),
+            TXS => {
+                graph.txs = many(body, |body| Ok(Arc::new(get::<Transaction>(body)?)))?
+                    .into_iter()
+                    .collect()
+            }
             TXOUTS => graph.txouts = map(body, |body| Ok((get(body)?, get(body)?)))?,
             ANCHORS => {
                 let anchors = many(body, |body| {

@@ -134,7 +134,10 @@ impl Wallet {
         }
         let change = self
             .bdk
-            .peek_address(KeychainKind::Internal, self.bdk.next_derivation_index(KeychainKind::Internal))
+            .peek_address(
+                KeychainKind::Internal,
+                self.bdk.next_derivation_index(KeychainKind::Internal),
+            )
             .script_pubkey();
         let psbt = self.build(spend, &change)?;
         let funded = self.read_draft(spend, &psbt)?;
@@ -204,7 +207,8 @@ impl Wallet {
             psbt.unsigned_tx.input.iter().map(|input| input.previous_output).collect();
         let left = self.free_coins().filter(|coin| !taken.contains(&coin.outpoint));
         let back = psbt.unsigned_tx.output.iter().filter(|out| out.script_pubkey == *change);
-        let after: Amount = left.map(|coin| coin.txout.value).chain(back.map(|out| out.value)).sum();
+        let after: Amount =
+            left.map(|coin| coin.txout.value).chain(back.map(|out| out.value)).sum();
         if after >= anchor_reserve(spend.anchor_channels) {
             return Ok(());
         }

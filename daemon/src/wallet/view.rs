@@ -105,8 +105,7 @@ impl Wallet {
         let txid = coin.outpoint.txid;
         match coin.chain_position {
             ChainPosition::Confirmed { anchor, .. } => {
-                let coinbase =
-                    self.bdk.tx_graph().get_tx(txid).is_some_and(|tx| tx.is_coinbase());
+                let coinbase = self.bdk.tx_graph().get_tx(txid).is_some_and(|tx| tx.is_coinbase());
                 let young = self.depth(anchor.block_id.height) < COINBASE_MATURITY;
                 if coinbase && young { Standing::Immature } else { Standing::Confirmed }
             }
@@ -132,7 +131,8 @@ impl Wallet {
                 Some(Utxo {
                     outpoint: coin.outpoint,
                     amount: coin.txout.value,
-                    address: Address::from_script(&coin.txout.script_pubkey, self.network()).ok()?,
+                    address: Address::from_script(&coin.txout.script_pubkey, self.network())
+                        .ok()?,
                     confirmations: coin
                         .chain_position
                         .confirmation_height_upper_bound()

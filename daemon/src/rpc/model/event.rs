@@ -3,11 +3,11 @@
 use bitcoin::{Amount, BlockHash, Txid};
 use wire::units::BlockHeight;
 
+use super::UnixMillis;
 use super::channel::Channel;
 use super::invoice::Invoice;
 use super::payment::Payment;
 use super::peer::Peer;
-use super::UnixMillis;
 
 /// The families a subscriber can choose from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -54,7 +54,9 @@ impl<T> Listing<T> {
                 size,
             ),
             Order::NewestFirst => Self::take(
-                oldest_first.rev().skip_while(|(index, _)| page.after.is_some_and(|at| *index >= at)),
+                oldest_first
+                    .rev()
+                    .skip_while(|(index, _)| page.after.is_some_and(|at| *index >= at)),
                 size,
             ),
         }

@@ -2,17 +2,6 @@
 
 use bitcoin::Amount;
 
-/// Whether money has left, when a call ends in a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Money {
-    /// Nothing has left and nothing will.
-    NotMoved,
-    /// It is on its way and not known to have arrived: look before trying again.
-    Unknown,
-    /// It has left earlier, by the operation that this one repeats.
-    MovedBefore,
-}
-
 /// A thing that is looked up by an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noun {
@@ -24,8 +13,6 @@ pub enum Noun {
     Payment,
     /// An invoice we made, by its payment hash.
     Invoice,
-    /// A transaction of our wallet, by its txid.
-    Transaction,
 }
 
 impl Noun {
@@ -37,7 +24,6 @@ impl Noun {
             Self::Channel => "channel",
             Self::Payment => "payment",
             Self::Invoice => "invoice",
-            Self::Transaction => "transaction",
         }
     }
 }
@@ -162,35 +148,5 @@ impl core::fmt::Display for Grouped {
             write!(f, "{digit}")?;
         }
         f.write_str(" sat")
-    }
-}
-
-/// What is wrong with a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenFault {
-    /// None was sent.
-    Missing,
-    /// It is not a macaroon in hexadecimal.
-    Unreadable,
-    /// Another node baked it, or somebody changed it.
-    Forged,
-    /// Its time is over.
-    Expired,
-    /// It carries a condition this node does not know, so it must be refused.
-    UnknownCaveat,
-    /// It may only be used from another address.
-    WrongSource,
-}
-
-impl TokenFault {
-    pub(super) const fn words(self) -> &'static str {
-        match self {
-            Self::Missing => "no token was sent",
-            Self::Unreadable => "the token is not a macaroon in hexadecimal",
-            Self::Forged => "the token was not made by this node, or was changed",
-            Self::Expired => "the token has expired",
-            Self::UnknownCaveat => "the token carries a condition that this node does not know",
-            Self::WrongSource => "the token may not be used from this address",
-        }
     }
 }
