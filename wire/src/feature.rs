@@ -90,6 +90,24 @@ impl Features {
         self
     }
 
+    /// The vector with these bits; those above 524,287 do not fit a message and are left out.
+    pub fn from_bits(bits: impl IntoIterator<Item = u32>) -> Self {
+        let mut bytes = Vec::new();
+        for bit in bits {
+            let Some(byte) = usize::try_from(bit / 8).ok().filter(|byte| *byte < 65_536) else {
+                continue;
+            };
+            if bytes.len() <= byte {
+                bytes.resize(byte.saturating_add(1), 0);
+            }
+            if let Some(byte) = bytes.get_mut(byte) {
+                *byte |= 1_u8 << (bit % 8);
+            }
+        }
+        bytes.reverse();
+        Self(bytes)
+    }
+
     /// The vector with these bytes, the most significant first.
     pub const fn from_wire(bytes: Vec<u8>) -> Self {
         Self(bytes)

@@ -8,6 +8,8 @@ mod sample;
 pub mod codec;
 pub mod feature;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod id;
 pub mod message;
 pub mod noise;

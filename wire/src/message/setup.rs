@@ -4,8 +4,10 @@
 
 use core::fmt;
 
+use crate::codec::Decode;
 use crate::feature::Features;
 use crate::id::ChannelId;
+use crate::message::address::Address;
 
 messages! {
     /// The first message on any connection. BOLT 1 § The `init` Message.
@@ -64,6 +66,11 @@ impl Init {
     /// Whether the sender says which chains it follows and `chain_hash` is not among them.
     pub fn lacks_chain(&self, chain_hash: &[u8; 32]) -> bool {
         self.networks.as_ref().is_some_and(|chains| !chains.contains(chain_hash))
+    }
+
+    /// Where the sender sees us, if it says so in a form that we know.
+    pub fn remote_address(&self) -> Option<Address> {
+        self.remote_addr.as_ref().and_then(|bytes| Address::decode_exact(bytes).ok())
     }
 }
 
