@@ -52,3 +52,6 @@ impl FundingOutput {
         TxOut { value: self.amount, script_pubkey: self.witness_script.to_p2wsh() }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

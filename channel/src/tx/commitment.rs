@@ -7,8 +7,6 @@
 //! Not here: which HTLCs it has (the ledger), its signatures (`signer`, `verify`).
 
 mod number;
-#[cfg(test)]
-mod tests;
 
 pub use number::ObscuringFactor;
 
