@@ -166,4 +166,6 @@ impl Message {
 }
 
 #[cfg(test)]
+mod ldk;
+#[cfg(test)]
 mod tests;
