@@ -16,6 +16,8 @@ mod tests;
 use std::{fmt, io};
 
 pub use faulty::{Failure, Operation, Plan};
+#[cfg(test)]
+pub(crate) use image::Dice;
 pub use image::{Entries, Loss};
 pub use memory::{MemoryDisk, MemoryFile, MemoryLock};
 pub use real::{RealDisk, RealFile, RealLock};

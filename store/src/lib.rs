@@ -18,3 +18,5 @@ mod fields;
 pub mod index;
 pub mod journal;
 pub mod marker;
+pub mod migrate;
+pub mod table;

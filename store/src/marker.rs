@@ -71,3 +71,6 @@ pub fn check<D: Disk>(
         Some(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

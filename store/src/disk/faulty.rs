@@ -54,6 +54,7 @@ impl Failure {
 pub struct Plan {
     failures: Vec<(Operation, u64, Failure)>,
     killed_at: Option<u64>,
+    killed_in: Option<(Operation, u64)>,
     capacity: Option<u64>,
 }
 
@@ -70,6 +71,13 @@ impl Plan {
     #[must_use]
     pub const fn kill_at(mut self, nth: u64) -> Self {
         self.killed_at = Some(nth);
+        self
+    }
+
+    /// As [`Self::kill_at`], counting operations of one kind only.
+    #[must_use]
+    pub const fn kill_in(mut self, operation: Operation, nth: u64) -> Self {
+        self.killed_in = Some((operation, nth));
         self
     }
 
@@ -103,9 +111,14 @@ impl Plan {
     }
 
     /// Counts one operation and says whether the process dies in it.
-    pub(super) fn dies(&mut self) -> bool {
-        let Some(left) = &mut self.killed_at else { return false };
-        *left = left.saturating_sub(1);
-        *left == 0
+    pub(super) fn dies(&mut self, operation: Operation) -> bool {
+        let any = self.killed_at.as_mut();
+        let kind = self.killed_in.as_mut().filter(|(kind, _)| *kind == operation);
+        let mut dies = false;
+        for left in any.into_iter().chain(kind.map(|(_, left)| left)) {
+            *left = left.saturating_sub(1);
+            dies |= *left == 0;
+        }
+        dies
     }
 }

@@ -142,7 +142,7 @@ impl State {
         if self.dead {
             return Err((Failure::Io, killed()));
         }
-        self.dead = self.plan.dies();
+        self.dead = self.plan.dies(operation);
         match self.plan.meet(operation) {
             Some(failure) => Err((failure, failure.error())),
             None => Ok(self.dead),

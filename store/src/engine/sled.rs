@@ -1,8 +1,8 @@
 //! The engine in production. The only file that names sled.
 //!
 //! sled 0.34 does not keep all it promises: `flush` is not durable, a kill during its opening can leave
-//! a half-written `snap.*.generating` that every later opening takes for a snapshot, and values of
-//! more than an eighth of a segment go into files that are never synced. As the index is never the
+//! a half-written `snap.*.generating` that every later opening takes for a snapshot, and nodes of
+//! more than a quarter of a segment go into files that are never synced. As the index is never the
 //! truth, it is enough to prevent what can be prevented and to notice the rest: remove what is half
 //! written, keep values small, sync what sled leaves unsynced, and take every error and every panic
 //! for broken.
@@ -18,8 +18,9 @@ use super::memory::empty;
 use super::{Batch, Breakage, Engine, EngineError, Order, Pair};
 use crate::disk::RealDisk;
 
-/// Values stay below an eighth of this, so that none goes into a file of its own.
-const SEGMENT_BYTES: usize = 512 << 10;
+/// A node of the tree that is longer than a quarter of this goes into a file of its own. A leaf has at
+/// most some twenty values, so with [`super::MAX_VALUE_BYTES`] none is.
+const SEGMENT_BYTES: usize = 2 << 20;
 /// What the engine may keep in memory, in bytes.
 const CACHE_BYTES: u64 = 64 << 20;
 /// It writes to disk by itself this often.
