@@ -1,4 +1,5 @@
 //! Everything that waits: tasks, peers, the journal thread, payments, the wallet, gRPC.
 
 pub mod rpc;
+pub mod seed;
 pub mod wallet;
