@@ -1,14 +1,16 @@
 //! Layer 1: one trait, and the built-in chain with Bitcoin's rules.
 //!
 //! [`ChainBackend`] is all the rest of Viaduct knows of a chain: an ordered stream of blocks from a
-//! cursor, queries, broadcast, fees.
+//! cursor, queries, broadcast, fees. [`BuiltinChain`] implements it in this process.
 //! Not here: on-chain keys and coins (`daemon::wallet`), what a channel does with what it sees
 //! (`channel::onchain`).
 
 pub mod backend;
+pub mod builtin;
 
 pub use backend::{
     BackendError, BlockId, BlockRef, Capabilities, ChainBackend, ChainEvent, ChainStream, FeeTable,
     Interest, Locator, LocatorError, Lock, MempoolDelta, Package, PackageError, RemovedBecause,
     Spend, SubmitOutcome, TxOutWhere, TxWhere, Txs,
 };
+pub use builtin::{BuiltinChain, ChainError, Options, Policy, Reject};

@@ -1,0 +1,268 @@
+//! The built-in chain: Bitcoin's rules on the regtest parameters, in this process.
+//!
+//! One thread owns the chain; a [`BuiltinChain`] is a handle to it, cheap to clone. Nothing is shared and
+//! nothing is locked.
+//! Not here: the same chain behind a socket (`crate::server`, `crate::remote`).
+
+mod actor;
+mod chainstate;
+mod fee;
+mod log;
+mod mempool;
+mod mine;
+mod params;
+mod policy;
+mod reader;
+mod reject;
+mod storage;
+mod template;
+mod tree;
+mod utxo;
+mod verify;
+
+use crate::backend::{
+    BackendError, BlockRef, Capabilities, ChainBackend, ChainStream, FeeTable, Interest, Locator,
+    Package, Spend, SubmitOutcome, TxOutWhere, TxWhere,
+};
+use actor::Actor;
+use async_trait::async_trait;
+use bitcoin::{Block, BlockHash, FeeRate, Network, OutPoint, ScriptBuf, Transaction, Txid};
+use chainstate::Chainstate;
+use futures_util::StreamExt;
+use reader::Cursor;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+pub use chainstate::{BlockOutcome, ChainError, Options};
+pub use policy::Policy;
+pub use policy::standard::dust_limit_sat;
+pub use reject::{Reject, ScriptFault};
+pub use storage::StorageError;
+
+/// A handle to a running chain. The chain stops when the last handle is gone.
+#[derive(Clone, Debug)]
+pub struct BuiltinChain {
+    actor: Actor,
+}
+
+impl BuiltinChain {
+    /// Opens the chain in `options.dir`, or an empty one in memory, and starts its thread. Reads the whole
+    /// directory: a second for some ten thousand blocks.
+    ///
+    /// # Errors
+    /// [`ChainError::Storage`] when the directory is locked, damaged or not readable.
+    pub fn open(options: &Options) -> Result<Self, ChainError> {
+        let state = Chainstate::open(options)?;
+        Ok(Self { actor: Actor::start(state)? })
+    }
+
+    /// An empty chain in memory with this clock (Unix seconds).
+    ///
+    /// # Errors
+    /// [`ChainError::Thread`] when the system gives no thread.
+    pub fn in_memory(now: fn() -> u32) -> Result<Self, ChainError> {
+        Self::open(&Options { dir: None, now, sync: false, policy: Policy::default() })
+    }
+
+    /// Keeps the mempool for the next start and stops; returns when the directory is free again.
+    pub async fn stop(&self) {
+        self.actor.stop(true).await;
+    }
+
+    /// Stops at once and keeps nothing that is not on the disk already, as a crash would.
+    pub async fn abandon(&self) {
+        self.actor.stop(false).await;
+    }
+
+    /// Mines `count` blocks whose coinbases pay `script`; answers them in order.
+    ///
+    /// # Errors
+    /// [`ChainError`]; blocks mined before the failure stay.
+    pub async fn mine(&self, count: u32, script: ScriptBuf) -> Result<Vec<BlockHash>, ChainError> {
+        self.actor.call(move |chain| chain.mine(count, &script)).await?
+    }
+
+    /// Replaces the last `depth` blocks by `depth + 1` others. Their transactions are mined again, but for
+    /// `excluded` and what stands on those, which wait in the mempool again. Readers see one move.
+    ///
+    /// # Errors
+    /// [`ChainError::TooDeep`] when the chain is not that high.
+    pub async fn reorg(
+        &self,
+        depth: u32,
+        excluded: BTreeSet<Txid>,
+        script: ScriptBuf,
+    ) -> Result<Vec<BlockHash>, ChainError> {
+        self.actor.call(move |chain| chain.reorg(depth, &excluded, &script)).await?
+    }
+
+    /// Rules a block and all above it out, as if it broke a rule. The chain may get shorter.
+    ///
+    /// # Errors
+    /// [`ChainError::UnknownBlock`].
+    pub async fn invalidate(&self, hash: BlockHash) -> Result<(), ChainError> {
+        self.actor.call(move |chain| chain.invalidate(hash)).await?
+    }
+
+    /// Lets a block that was ruled out, and all above it, back in.
+    ///
+    /// # Errors
+    /// [`ChainError::UnknownBlock`].
+    pub async fn reconsider(&self, hash: BlockHash) -> Result<(), ChainError> {
+        self.actor.call(move |chain| chain.reconsider(hash)).await?
+    }
+
+    /// Takes in a block made elsewhere.
+    ///
+    /// # Errors
+    /// [`ChainError::Rejected`] with Bitcoin Core's word.
+    pub async fn submit_block(&self, block: Block) -> Result<BlockOutcome, ChainError> {
+        self.actor.call(move |chain| chain.submit_block(block)).await?
+    }
+
+    /// As [`ChainBackend::submit`], but answers the broken rule itself.
+    ///
+    /// # Errors
+    /// [`ChainError::Rejected`] with Bitcoin Core's word.
+    pub async fn accept(&self, package: Package) -> Result<(), ChainError> {
+        Ok(self.actor.call(move |chain| chain.submit(&package, None)).await??)
+    }
+
+    /// Throws a transaction and what stands on it out of the mempool; answers whether it was there.
+    ///
+    /// # Errors
+    /// [`ChainError::Stopped`].
+    pub async fn evict(&self, txid: Txid) -> Result<bool, ChainError> {
+        self.actor.call(move |chain| chain.evict(&txid)).await
+    }
+
+    /// Stops the chain's clock at a time (Unix seconds), or lets it run again.
+    ///
+    /// # Errors
+    /// [`ChainError::Stopped`].
+    pub async fn set_now(&self, now: Option<u32>) -> Result<(), ChainError> {
+        self.actor.call(move |chain| chain.set_now(now)).await
+    }
+
+    /// Answers these fee estimates from now on, by target; an empty table ends that.
+    ///
+    /// # Errors
+    /// [`ChainError::Stopped`].
+    pub async fn fix_fees(
+        &self,
+        targets: BTreeMap<u16, Option<FeeRate>>,
+    ) -> Result<(), ChainError> {
+        self.actor.call(move |chain| chain.fix_fees(targets)).await
+    }
+
+    /// All that waits, parents before children.
+    ///
+    /// # Errors
+    /// [`ChainError::Stopped`].
+    pub async fn mempool(&self) -> Result<Vec<Arc<Transaction>>, ChainError> {
+        self.actor.call(|chain| chain.mempool().snapshot()).await
+    }
+
+    /// How many unspent coins there are.
+    ///
+    /// # Errors
+    /// [`ChainError::Stopped`].
+    pub async fn coin_count(&self) -> Result<usize, ChainError> {
+        self.actor.call(|chain| chain.coin_count()).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Chainstate) -> T + Send + 'static,
+    ) -> Result<T, BackendError> {
+        self.actor
+            .call(question)
+            .await
+            .map_err(|error| BackendError::Unavailable(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl ChainBackend for BuiltinChain {
+    fn network(&self) -> Network {
+        Network::Regtest
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { mempool: true, packages: true, spend_index: true, full_blocks: true }
+    }
+
+    async fn tip(&self) -> Result<BlockRef, BackendError> {
+        self.ask(|chain| chain.tip()).await
+    }
+
+    async fn events(&self, from: Locator, _: Interest) -> Result<ChainStream, BackendError> {
+        let locator = from.clone();
+        let known = self.ask(move |chain| chain.fork_of(&locator).is_some()).await?;
+        if !known {
+            return Err(BackendError::WrongChain);
+        }
+        let cursor = Cursor { locator: from, next: None };
+        let start = (self.actor.clone(), Some(cursor), VecDeque::new());
+        let stream = futures_util::stream::unfold(start, |(actor, cursor, mut ready)| async move {
+            if let Some(event) = ready.pop_front() {
+                return Some((Ok(event), (actor, cursor, ready)));
+            }
+            match actor.next(cursor?).await {
+                Ok((events, cursor)) => {
+                    ready.extend(events);
+                    let event = ready.pop_front()?;
+                    Some((Ok(event), (actor, Some(cursor), ready)))
+                }
+                // Said once; then the stream ends.
+                Err(error) => Some((Err(error), (actor, None, ready))),
+            }
+        });
+        Ok(stream.boxed())
+    }
+
+    async fn block(&self, hash: BlockHash) -> Result<Arc<Block>, BackendError> {
+        self.ask(move |chain| chain.block(hash)).await?
+    }
+
+    async fn header_at(&self, height: u32) -> Result<BlockRef, BackendError> {
+        self.ask(move |chain| chain.header_at(height)).await?.ok_or(BackendError::NotFound)
+    }
+
+    async fn tx(&self, txid: Txid) -> Result<Option<TxWhere>, BackendError> {
+        self.ask(move |chain| chain.find_tx(txid)).await?
+    }
+
+    async fn txout(&self, outpoint: OutPoint) -> Result<Option<TxOutWhere>, BackendError> {
+        self.ask(move |chain| chain.find_txout(outpoint)).await
+    }
+
+    async fn spender(
+        &self,
+        outpoint: OutPoint,
+        _since_height: u32,
+    ) -> Result<Option<Spend>, BackendError> {
+        self.ask(move |chain| chain.find_spender(outpoint)).await?
+    }
+
+    async fn submit(&self, package: Package, feerate_max: Option<FeeRate>) -> SubmitOutcome {
+        let answer = self.ask(move |chain| {
+            let result = chain.submit(&package, feerate_max);
+            chain.outcome(&package, feerate_max, result)
+        });
+        answer.await.unwrap_or(SubmitOutcome::Unavailable)
+    }
+
+    async fn test(&self, package: &Package) -> SubmitOutcome {
+        let package = package.clone();
+        let answer = self.ask(move |chain| chain.outcome(&package, None, chain.test(&package)));
+        answer.await.unwrap_or(SubmitOutcome::Unavailable)
+    }
+
+    async fn fees(&self) -> Result<FeeTable, BackendError> {
+        self.ask(|chain| chain.fee_table()).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

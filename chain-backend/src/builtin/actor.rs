@@ -1,0 +1,126 @@
+//! The thread that owns the chain, and how others ask it. Questions queue in a bounded channel; readers
+//! that have seen everything wait here until something happens.
+
+use crate::backend::{BackendError, ChainEvent};
+use crate::builtin::chainstate::{ChainError, Chainstate};
+use crate::builtin::reader::Cursor;
+use tokio::sync::{mpsc, oneshot};
+
+/// Questions that may wait.
+const QUEUE: usize = 256;
+/// Readers that may wait for news.
+const READERS_MAX: usize = 4_096;
+
+type Job = Box<dyn FnOnce(&mut Chainstate) + Send>;
+type News = Result<(Vec<ChainEvent>, Cursor), BackendError>;
+
+enum Message {
+    Do(Job),
+    Next(Reader),
+    Stop { keep: bool, done: oneshot::Sender<()> },
+}
+
+struct Reader {
+    cursor: Cursor,
+    reply: oneshot::Sender<News>,
+}
+
+/// A handle to the thread.
+#[derive(Clone, Debug)]
+pub(super) struct Actor {
+    messages: mpsc::Sender<Message>,
+}
+
+impl Actor {
+    pub(super) fn start(state: Chainstate) -> Result<Self, ChainError> {
+        let (messages, inbox) = mpsc::channel(QUEUE);
+        let thread = std::thread::Builder::new().name("chain".to_owned());
+        thread.spawn(move || run(state, inbox)).map_err(ChainError::Thread)?;
+        Ok(Self { messages })
+    }
+
+    /// Runs `job` on the thread and answers its result.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Chainstate) -> T + Send + 'static,
+    ) -> Result<T, ChainError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Message::Do(Box::new(move |state| {
+            // Whoever asked may have gone.
+            let _ = reply.send(job(state));
+        }));
+        self.messages.send(job).await.map_err(|_| ChainError::Stopped)?;
+        answer.await.map_err(|_| ChainError::Stopped)
+    }
+
+    /// The next events after `cursor`; waits until there are some.
+    pub(super) async fn next(&self, cursor: Cursor) -> News {
+        let stopped = || BackendError::Unavailable(ChainError::Stopped.to_string());
+        let (reply, answer) = oneshot::channel();
+        let reader = Message::Next(Reader { cursor, reply });
+        self.messages.send(reader).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    pub(super) async fn stop(&self, keep: bool) {
+        let (done, stopped) = oneshot::channel();
+        if self.messages.send(Message::Stop { keep, done }).await.is_ok() {
+            // An error means that it is gone already.
+            let _ = stopped.await;
+        }
+    }
+}
+
+fn run(mut state: Chainstate, mut inbox: mpsc::Receiver<Message>) {
+    let mut waiting: Vec<Reader> = Vec::new();
+    let mut told = state.log().end();
+    while let Some(message) = inbox.blocking_recv() {
+        match message {
+            Message::Do(job) => job(&mut state),
+            Message::Next(reader) => waiting.extend(serve(&mut state, reader)),
+            Message::Stop { keep, done } => {
+                if keep {
+                    save(&state);
+                }
+                // First the files are closed, then it is said.
+                drop((state, inbox, waiting));
+                let _ = done.send(());
+                return;
+            }
+        }
+        waiting.retain(|reader| !reader.reply.is_closed());
+        if state.log().end() != told {
+            told = state.log().end();
+            let all = std::mem::take(&mut waiting);
+            waiting.extend(all.into_iter().filter_map(|reader| serve(&mut state, reader)));
+        }
+        if waiting.len() > READERS_MAX {
+            let reader = waiting.swap_remove(0);
+            let _ =
+                reader.reply.send(Err(BackendError::Unavailable("too many readers".to_owned())));
+        }
+    }
+    save(&state);
+}
+
+/// Answers a reader, or hands it back when there is nothing new.
+fn serve(state: &mut Chainstate, mut reader: Reader) -> Option<Reader> {
+    let news = state.read(&mut reader.cursor);
+    match news {
+        Ok(events) if events.is_empty() => Some(reader),
+        Ok(events) => {
+            let _ = reader.reply.send(Ok((events, reader.cursor)));
+            None
+        }
+        Err(error) => {
+            let _ = reader.reply.send(Err(error));
+            None
+        }
+    }
+}
+
+fn save(state: &Chainstate) {
+    if let Err(error) = state.save() {
+        tracing::warn!(%error, "the mempool could not be kept");
+    }
+}

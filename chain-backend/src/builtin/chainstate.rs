@@ -1,0 +1,281 @@
+//! The chain as one value: blocks, coins, mempool, and what happened. One thread owns it.
+//!
+//! Not here: rules (`verify`, `policy`), who asks (`builtin`).
+
+mod activate;
+mod index;
+mod make;
+mod outcome;
+mod query;
+
+use crate::backend::{BlockRef, Package};
+use crate::builtin::fee::FeeHistory;
+use crate::builtin::log::{Happening, Log};
+use crate::builtin::mempool::{ChainView, Mempool};
+use crate::builtin::params::Params;
+use crate::builtin::policy::Policy;
+use crate::builtin::reject::Reject;
+use crate::builtin::storage::{Found, Mark, Storage, StorageError};
+use crate::builtin::tree::Tree;
+use crate::builtin::utxo::Coins;
+use crate::builtin::verify::block::{Place, check_block, check_contents, check_header};
+use bitcoin::{Block, BlockHash, FeeRate, Transaction, Txid};
+use index::Index;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How a chain is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where blocks are kept; `None` keeps nothing.
+    pub dir: Option<PathBuf>,
+    /// The clock, Unix seconds.
+    pub now: fn() -> u32,
+    /// Whether each block is synced to the disk before anybody hears of it. Off only where losing the
+    /// chain does not matter.
+    pub sync: bool,
+    /// What the mempool takes.
+    pub policy: Policy,
+}
+
+/// Why the built-in chain refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// A rule says no.
+    #[error("{0}")]
+    Rejected(#[from] Reject),
+    /// Its files cannot be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// No such block, or not on the best chain.
+    #[error("no such block on the best chain: {0}")]
+    UnknownBlock(BlockHash),
+    /// A reorganisation deeper than the chain.
+    #[error("cannot reorganise {depth} blocks: the chain is only {height} high")]
+    TooDeep {
+        /// Blocks to replace.
+        depth: u32,
+        /// Height of the tip.
+        height: u32,
+    },
+    /// Asked for more at once than is allowed.
+    #[error("at most {0} blocks at once")]
+    TooMany(u32),
+    /// The chain has been stopped.
+    #[error("the chain is stopped")]
+    Stopped,
+    /// Its thread cannot be started.
+    #[error("the chain's thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// What became of a block that was handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockOutcome {
+    /// It is the tip, or on the way to it.
+    Connected,
+    /// It is valid as far as checked, on a branch with less work.
+    Aside,
+}
+
+/// Everything.
+#[derive(Debug)]
+pub(crate) struct Chainstate {
+    params: Params,
+    tree: Tree,
+    coins: Coins,
+    index: Index,
+    storage: Storage,
+    mempool: Mempool,
+    log: Log,
+    fees: FeeHistory,
+    clock: fn() -> u32,
+    /// Set by hand, instead of the clock.
+    fixed_now: Option<u32>,
+}
+
+impl Chainstate {
+    /// Opens the files, if any, and rolls forward to the best chain in them.
+    pub(crate) fn open(options: &Options) -> Result<Self, ChainError> {
+        let params = Params::regtest();
+        let (mut storage, found) = match &options.dir {
+            Some(dir) => Storage::open(dir, params.magic, options.sync)?,
+            None => (Storage::memory(), Found::default()),
+        };
+        let mut blocks = found.blocks.into_iter();
+        let genesis_place = match blocks.next() {
+            None => storage.append(&Arc::new(params.genesis.clone()))?,
+            Some((place, header)) if header == params.genesis.header => place,
+            Some(_) => {
+                return Err(
+                    StorageError::OtherChain(options.dir.clone().unwrap_or_default()).into()
+                );
+            }
+        };
+        let mut state = Self {
+            tree: Tree::new(params.genesis.header, genesis_place),
+            params,
+            coins: Coins::default(),
+            index: Index::default(),
+            storage,
+            mempool: Mempool::new(options.policy.clone()),
+            log: Log::default(),
+            fees: FeeHistory::default(),
+            clock: options.now,
+            fixed_now: None,
+        };
+        for (place, header) in blocks {
+            let hash = header.block_hash();
+            if state.tree.get(&hash).is_none() {
+                state.tree.insert(header, place).ok_or(StorageError::Orphan(hash))?;
+            }
+        }
+        for (mark, hash) in found.marks {
+            state.tree.set_invalid(&hash, mark == Mark::Invalid);
+        }
+        state.activate_best()?;
+        state.load_mempool()?;
+        state.log = Log::default();
+        Ok(state)
+    }
+
+    /// Unix seconds, by the clock or as set.
+    pub(crate) fn now(&self) -> u32 {
+        self.fixed_now.unwrap_or_else(self.clock)
+    }
+
+    /// Stops or frees the clock.
+    pub(crate) fn set_now(&mut self, now: Option<u32>) {
+        self.fixed_now = now;
+    }
+
+    /// Takes a block in, whoever made it.
+    pub(crate) fn submit_block(&mut self, block: Block) -> Result<BlockOutcome, ChainError> {
+        check_block(&block, &self.params)?;
+        let hash = block.block_hash();
+        if let Some(node) = self.tree.get(&hash) {
+            return Err(
+                if node.invalid { Reject::DuplicateInvalid } else { Reject::Duplicate }.into()
+            );
+        }
+        let previous = (self.tree.get(&block.header.prev_blockhash))
+            .ok_or(ChainError::Rejected(Reject::PrevBlockNotFound))?;
+        if previous.invalid {
+            return Err(Reject::BadPrevBlock.into());
+        }
+        let at = previous.at;
+        let place = Place { height: at.height.saturating_add(1), previous_mtp: at.mtp };
+        check_header(&block.header, place, self.now(), &self.params)?;
+        check_contents(&block, place)?;
+        let header = block.header;
+        let stored = self.storage.append(&Arc::new(block))?;
+        self.tree.insert(header, stored);
+        if let Some((failed, word)) = self.activate_best()?
+            && failed == hash
+        {
+            return Err(word.into());
+        }
+        let connected = self.block_ref(hash).is_some_and(|block| self.tree.is_active(block.id()));
+        Ok(if connected { BlockOutcome::Connected } else { BlockOutcome::Aside })
+    }
+
+    /// Takes a package into the mempool. Nobody pays more than `feerate_max`.
+    pub(crate) fn submit(
+        &mut self,
+        package: &Package,
+        feerate_max: Option<FeeRate>,
+    ) -> Result<(), Reject> {
+        let mut mempool = std::mem::replace(&mut self.mempool, Mempool::new(Policy::default()));
+        let result =
+            self.with_view(feerate_max, |view| mempool.accept_package(package.txs(), view));
+        self.mempool = mempool;
+        self.tell_mempool();
+        result
+    }
+
+    /// What [`Chainstate::submit`] would answer.
+    pub(crate) fn test(&self, package: &Package) -> Result<(), Reject> {
+        let mut trial = self.mempool.clone();
+        self.with_view(None, |view| trial.accept_package(package.txs(), view))
+    }
+
+    /// Throws a transaction and all that stands on it out of the mempool.
+    pub(crate) fn evict(&mut self, txid: &Txid) -> bool {
+        let known = self.mempool.get(txid).is_some();
+        self.mempool.remove_with_descendants(txid, crate::RemovedBecause::Evicted);
+        self.tell_mempool();
+        known
+    }
+
+    /// Rules a block and all above it out.
+    pub(crate) fn invalidate(&mut self, hash: BlockHash) -> Result<(), ChainError> {
+        let known = self.tree.get(&hash).filter(|node| node.at.height > 0);
+        known.ok_or(ChainError::UnknownBlock(hash))?;
+        self.storage.mark(Mark::Invalid, hash)?;
+        self.tree.set_invalid(&hash, true);
+        self.activate_best().map(drop)
+    }
+
+    /// Lets a block that was ruled out, and all above it, back in.
+    pub(crate) fn reconsider(&mut self, hash: BlockHash) -> Result<(), ChainError> {
+        self.tree.get(&hash).ok_or(ChainError::UnknownBlock(hash))?;
+        self.storage.mark(Mark::Reconsidered, hash)?;
+        self.tree.set_invalid(&hash, false);
+        self.activate_best().map(drop)
+    }
+
+    /// Lends a view of the chain to the mempool's rules.
+    fn with_view<T>(
+        &self,
+        feerate_max: Option<FeeRate>,
+        work: impl FnOnce(&ChainView<'_>) -> T,
+    ) -> T {
+        work(&ChainView {
+            coins: &self.coins,
+            tip: self.tree.tip(),
+            mtp_at: &|height| self.tree.mtp_at(height),
+            confirmed: &|txid| self.index.tx(txid).is_some(),
+            now: self.now(),
+            feerate_max,
+        })
+    }
+
+    /// Writes down what changed in the mempool.
+    fn tell_mempool(&mut self) {
+        for delta in self.mempool.drain_deltas() {
+            self.log.push(Happening::Mempool(delta));
+        }
+    }
+
+    /// The mempool of the last orderly stop, as far as it still holds.
+    fn load_mempool(&mut self) -> Result<(), ChainError> {
+        use bitcoin::consensus::encode::Decodable;
+        let bytes = self.storage.take_mempool()?;
+        let mut rest = bytes.as_slice();
+        while let Ok(tx) = Transaction::consensus_decode(&mut rest) {
+            // What no longer holds is gone, as after any expiry.
+            let _ = self.submit(&Package::single(tx), None);
+        }
+        Ok(())
+    }
+
+    /// Keeps the mempool for the next start.
+    pub(crate) fn save(&self) -> Result<(), StorageError> {
+        let txs = self.mempool.snapshot();
+        let bytes: Vec<u8> =
+            txs.iter().flat_map(|tx| bitcoin::consensus::serialize(tx.as_ref())).collect();
+        self.storage.save_mempool(&bytes)
+    }
+
+    pub(crate) fn tip(&self) -> BlockRef {
+        self.tree.tip()
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(crate) fn mempool(&self) -> &Mempool {
+        &self.mempool
+    }
+}

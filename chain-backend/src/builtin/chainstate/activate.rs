@@ -1,0 +1,115 @@
+//! Following the best chain: disconnect to the fork, connect to the new tip, then tell once.
+
+use super::{ChainError, Chainstate};
+use crate::backend::BlockRef;
+use crate::builtin::log::Happening;
+use crate::builtin::mempool::Mempool;
+use crate::builtin::policy::Policy;
+use crate::builtin::reject::Reject;
+use crate::builtin::storage::{Mark, StorageError};
+use crate::builtin::verify::block::Place;
+use crate::builtin::verify::connect::{Context, check_connect, disconnect};
+use bitcoin::{BlockHash, Transaction, Wtxid};
+use std::sync::Arc;
+
+impl Chainstate {
+    /// Moves to the best valid chain. Answers the last block that turned out invalid on the way, with its
+    /// word.
+    pub(super) fn activate_best(&mut self) -> Result<Option<(BlockHash, Reject)>, ChainError> {
+        let start = self.tree.tip();
+        let mut failed = None;
+        let mut unmined: Vec<Vec<Arc<Transaction>>> = Vec::new();
+        loop {
+            let (tip, best) = (self.tree.tip(), self.tree.best());
+            if tip.hash == best.hash {
+                break;
+            }
+            let fork = self.tree.fork(tip, best);
+            while self.tree.tip().height > fork.height {
+                unmined.push(self.disconnect_tip()?);
+            }
+            for block in self.tree.above(fork, best).into_iter().rev() {
+                if let Some(word) = self.connect_tip(block)? {
+                    self.storage.mark(Mark::Invalid, block.hash)?;
+                    self.tree.set_invalid(&block.hash, true);
+                    failed = Some((block.hash, word));
+                    break;
+                }
+            }
+        }
+        unmined.reverse();
+        self.tell_move(start, unmined.into_iter().flatten().collect())?;
+        Ok(failed)
+    }
+
+    /// Checks the next block against the coins and applies it; or answers why not.
+    fn connect_tip(&mut self, at: BlockRef) -> Result<Option<Reject>, ChainError> {
+        let node = self.tree.get(&at.hash).ok_or(ChainError::UnknownBlock(at.hash))?;
+        let block = self.storage.block(at.hash, node.place)?;
+        let context = Context {
+            params: &self.params,
+            coins: &self.coins,
+            place: Place { height: at.height, previous_mtp: self.tree.tip().mtp },
+            mtp_at: &|height| self.tree.mtp_at(height),
+            verified: &|wtxid: &Wtxid| self.mempool.has_wtxid(wtxid),
+            scripts: !self.storage.has_undo(&at.hash),
+        };
+        let delta = match check_connect(&block, &context) {
+            Ok(delta) => delta,
+            Err(word) => return Ok(Some(word)),
+        };
+        self.storage.append_undo(at.hash, &delta.undo)?;
+        self.coins.apply(&delta.spent, delta.created);
+        self.index.connect(&block, at.height);
+        self.tree.push_active(at.hash);
+        Ok(None)
+    }
+
+    /// Takes the tip back; answers its transactions but the coinbase.
+    fn disconnect_tip(&mut self) -> Result<Vec<Arc<Transaction>>, ChainError> {
+        let tip = self.tree.tip();
+        let node = self.tree.get(&tip.hash).ok_or(ChainError::UnknownBlock(tip.hash))?;
+        let block = self.storage.block(tip.hash, node.place)?;
+        let undo = self.storage.undo(tip.hash)?;
+        let delta = disconnect(&block, undo).ok_or(StorageError::Missing(tip.hash))?;
+        self.coins.apply(&delta.spent, delta.created);
+        self.index.disconnect(&block);
+        self.tree.pop_active();
+        let txs = block.txdata.iter().filter(|tx| !tx.is_coinbase());
+        Ok(txs.map(|tx| Arc::new(tx.clone())).collect())
+    }
+
+    /// Writes down one move of the tip, and lets the mempool follow.
+    fn tell_move(
+        &mut self,
+        start: BlockRef,
+        unmined: Vec<Arc<Transaction>>,
+    ) -> Result<(), ChainError> {
+        let end = self.tree.tip();
+        if start.hash == end.hash {
+            return Ok(());
+        }
+        let fork = self.tree.fork(start, end);
+        if fork.hash != start.hash {
+            let gone = self.tree.above(fork, start).iter().map(BlockRef::id).collect();
+            self.log.push(Happening::Disconnected { fork: fork.id(), gone });
+        }
+        let now = self.now();
+        for block in self.tree.above(fork, end).into_iter().rev() {
+            self.log.push(Happening::Connected(block.id()));
+            if self.mempool.len() > 0 {
+                let contents =
+                    self.block(block.hash).map_err(|_| StorageError::Missing(block.hash))?;
+                self.mempool.remove_for_block(&contents, now);
+                self.tell_mempool();
+            }
+        }
+        if fork.hash != start.hash {
+            let mut mempool = std::mem::replace(&mut self.mempool, Mempool::new(Policy::default()));
+            self.with_view(None, |view| mempool.reorganise(&unmined, view));
+            self.mempool = mempool;
+            self.tell_mempool();
+        }
+        Ok(())
+    }
+}

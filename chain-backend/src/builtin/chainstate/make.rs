@@ -1,0 +1,157 @@
+//! Making blocks on top of this chain, and making it reorganise.
+
+use super::{ChainError, Chainstate};
+use crate::backend::BlockRef;
+use crate::builtin::mine::{Order, make_block};
+use crate::builtin::reject::Reject;
+use crate::builtin::template::{Template, fill, linearise};
+use bitcoin::{BlockHash, FeeRate, ScriptBuf, Transaction, Txid};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The most blocks one command makes.
+const BLOCKS_MAX: u32 = 100_000;
+
+impl Chainstate {
+    /// Mines `count` blocks whose coinbases pay `script`; answers them in order.
+    pub(crate) fn mine(
+        &mut self,
+        count: u32,
+        script: &ScriptBuf,
+    ) -> Result<Vec<BlockHash>, ChainError> {
+        if count > BLOCKS_MAX {
+            return Err(ChainError::TooMany(BLOCKS_MAX));
+        }
+        (0..count).map(|_| self.mine_one(script)).collect()
+    }
+
+    fn mine_one(&mut self, script: &ScriptBuf) -> Result<BlockHash, ChainError> {
+        let now = self.now();
+        self.mempool.limit(now);
+        self.tell_mempool();
+        let (template, _) = fill(&self.mempool, linearise(&self.mempool));
+        let hash = self.mine_on(self.tree.tip(), &template, script)?;
+        self.fees.mined(&template);
+        Ok(hash)
+    }
+
+    fn mine_on(
+        &mut self,
+        previous: BlockRef,
+        template: &Template,
+        script: &ScriptBuf,
+    ) -> Result<BlockHash, ChainError> {
+        let order = Order {
+            previous,
+            txs: &template.txs,
+            fees_sat: template.fees_sat,
+            script,
+            now: self.now(),
+            extra: self.tree.count(),
+        };
+        let block = make_block(&order, &self.params).ok_or(Reject::HighHash)?;
+        let hash = block.block_hash();
+        self.submit_block(block)?;
+        Ok(hash)
+    }
+
+    /// Replaces the last `depth` blocks by one more than that. Their transactions are mined again in the
+    /// same order, but for `excluded` and what stands on those. Readers see one move to a higher tip.
+    pub(crate) fn reorg(
+        &mut self,
+        depth: u32,
+        excluded: &BTreeSet<Txid>,
+        script: &ScriptBuf,
+    ) -> Result<Vec<BlockHash>, ChainError> {
+        let tip = self.tree.tip();
+        let too_deep = ChainError::TooDeep { depth, height: tip.height };
+        let Some(base) = tip.height.checked_sub(depth) else { return Err(too_deep) };
+        let Some(fork) = self.tree.at(base) else { return Err(too_deep) };
+        let mut old: Vec<Vec<Arc<Transaction>>> = Vec::new();
+        for block in self.tree.above(fork, tip).into_iter().rev() {
+            let block = self.block(block.hash).map_err(|_| ChainError::UnknownBlock(block.hash))?;
+            let txs = block.txdata.iter().filter(|tx| !tx.is_coinbase());
+            old.push(txs.map(|tx| Arc::new(tx.clone())).collect());
+        }
+        old.push(Vec::new());
+        self.build_branch(fork, old, excluded, script)
+    }
+
+    /// Blocks of a branch have less work than the tip until the last one, so they wait aside; the last
+    /// one switches over.
+    fn build_branch(
+        &mut self,
+        fork: BlockRef,
+        contents: Vec<Vec<Arc<Transaction>>>,
+        excluded: &BTreeSet<Txid>,
+        script: &ScriptBuf,
+    ) -> Result<Vec<BlockHash>, ChainError> {
+        let mut left_out = excluded.clone();
+        let mut made: BTreeMap<bitcoin::OutPoint, u64> = BTreeMap::new();
+        let mut previous = fork;
+        let mut hashes = Vec::new();
+        for txs in contents {
+            let mut template = Template::default();
+            for tx in txs {
+                let txid = tx.compute_txid();
+                match self.input_sat(&tx, fork, &made, &left_out) {
+                    Some(input_sat) => {
+                        let output_sat = tx.output.iter().map(|output| output.value.to_sat());
+                        let output_sat = output_sat.fold(0, u64::saturating_add);
+                        let fee_sat = input_sat.saturating_sub(output_sat);
+                        template.fees_sat = template.fees_sat.saturating_add(fee_sat);
+                        for (vout, output) in (0_u32..).zip(&tx.output) {
+                            let outpoint = bitcoin::OutPoint::new(txid, vout);
+                            made.insert(outpoint, output.value.to_sat());
+                        }
+                        template.txs.push(tx);
+                    }
+                    None => {
+                        left_out.insert(txid);
+                    }
+                }
+            }
+            let hash = self.mine_on(previous, &template, script)?;
+            previous = self.block_ref(hash).ok_or(ChainError::UnknownBlock(hash))?;
+            hashes.push(hash);
+        }
+        Ok(hashes)
+    }
+
+    /// What a transaction of the old branch spends, if it can be mined on the new one.
+    fn input_sat(
+        &mut self,
+        tx: &Transaction,
+        fork: BlockRef,
+        made: &BTreeMap<bitcoin::OutPoint, u64>,
+        left_out: &BTreeSet<Txid>,
+    ) -> Option<u64> {
+        if left_out.contains(&tx.compute_txid()) {
+            return None;
+        }
+        let mut sum: u64 = 0;
+        for input in &tx.input {
+            let outpoint = input.previous_output;
+            let value = match made.get(&outpoint) {
+                Some(value) => *value,
+                None => {
+                    // A coin from below the fork; one made above it did not come along.
+                    let found = self.find_tx(outpoint.txid).ok()??;
+                    let (block, _) = found.confirmed?;
+                    if block.height > fork.height {
+                        return None;
+                    }
+                    let vout = usize::try_from(outpoint.vout).ok()?;
+                    found.tx.output.get(vout)?.value.to_sat()
+                }
+            };
+            sum = sum.saturating_add(value);
+        }
+        Some(sum)
+    }
+
+    /// Answers these fee estimates from now on.
+    pub(crate) fn fix_fees(&mut self, targets: BTreeMap<u16, Option<FeeRate>>) {
+        self.fees.fix(targets);
+    }
+}

@@ -1,0 +1,227 @@
+//! Transactions that wait for a block, who stands on whom, and who spends what.
+//!
+//! Checks borrow the mempool; only a transaction that passed all of them changes it. A package is tried
+//! on a copy.
+
+mod accept;
+mod limit;
+mod package;
+mod rate;
+mod reorg;
+mod replace;
+mod topology;
+
+use crate::backend::{BlockRef, MempoolDelta, RemovedBecause};
+use crate::builtin::policy::Policy;
+use crate::builtin::utxo::Coins;
+use bitcoin::{Amount, Block, FeeRate, OutPoint, Transaction, Txid, Wtxid};
+use limit::RollingMinimum;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub(crate) use accept::{Admission, Candidate};
+pub(crate) use rate::Rate;
+
+/// What the mempool needs to know of the chain it stands on.
+pub(crate) struct ChainView<'a> {
+    pub(crate) coins: &'a Coins,
+    pub(crate) tip: BlockRef,
+    /// Median time of the best chain's block at a height.
+    pub(crate) mtp_at: &'a dyn Fn(u32) -> u32,
+    /// Whether a block of the best chain has a transaction.
+    pub(crate) confirmed: &'a dyn Fn(&Txid) -> bool,
+    /// Unix seconds.
+    pub(crate) now: u32,
+    /// The most the sender wants to pay.
+    pub(crate) feerate_max: Option<FeeRate>,
+}
+
+impl ChainView<'_> {
+    /// The height a waiting transaction would be mined at.
+    pub(crate) fn next_height(&self) -> u32 {
+        self.tip.height.saturating_add(1)
+    }
+}
+
+/// A transaction that waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) tx: Arc<Transaction>,
+    pub(crate) wtxid: Wtxid,
+    pub(crate) fee_sat: u64,
+    pub(crate) vsize: u64,
+    pub(crate) weight_wu: u64,
+    pub(crate) sigop_cost: usize,
+    /// When it came, Unix seconds.
+    pub(crate) time: u32,
+    /// The how-manieth that ever came.
+    pub(crate) arrival: u64,
+    /// Transactions of the mempool it spends from.
+    pub(crate) parents: BTreeSet<Txid>,
+    /// Transactions of the mempool that spend from it.
+    pub(crate) children: BTreeSet<Txid>,
+}
+
+/// All that waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Mempool {
+    entries: BTreeMap<Txid, Entry>,
+    wtxids: BTreeSet<Wtxid>,
+    spends: BTreeMap<OutPoint, Txid>,
+    size: u64,
+    arrivals: u64,
+    rolling: RollingMinimum,
+    policy: Policy,
+    deltas: Vec<MempoolDelta>,
+}
+
+impl Mempool {
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            wtxids: BTreeSet::new(),
+            spends: BTreeMap::new(),
+            size: 0,
+            arrivals: 0,
+            rolling: RollingMinimum::default(),
+            policy,
+            deltas: Vec::new(),
+        }
+    }
+
+    pub(crate) fn get(&self, txid: &Txid) -> Option<&Entry> {
+        self.entries.get(txid)
+    }
+
+    /// Entries by txid.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Txid, &Entry)> {
+        self.entries.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether a transaction with this very witness waits: then its scripts are good.
+    pub(crate) fn has_wtxid(&self, wtxid: &Wtxid) -> bool {
+        self.wtxids.contains(wtxid)
+    }
+
+    /// The transaction that spends an output.
+    pub(crate) fn spender(&self, outpoint: &OutPoint) -> Option<&Txid> {
+        self.spends.get(outpoint)
+    }
+
+    /// What changed since the last call, in order.
+    pub(crate) fn drain_deltas(&mut self) -> Vec<MempoolDelta> {
+        std::mem::take(&mut self.deltas)
+    }
+
+    /// All transactions, parents before children.
+    pub(crate) fn snapshot(&self) -> Vec<Arc<Transaction>> {
+        let mut order: Vec<(usize, u64, &Arc<Transaction>)> = (self.entries.iter())
+            .map(|(txid, entry)| (self.ancestors(&[*txid]).len(), entry.arrival, &entry.tx))
+            .collect();
+        order.sort_unstable_by_key(|(depth, arrival, _)| (*depth, *arrival));
+        order.into_iter().map(|(_, _, tx)| Arc::clone(tx)).collect()
+    }
+
+    /// Takes in what passed all checks.
+    fn insert(&mut self, candidate: Candidate, now: u32) {
+        let Candidate { tx, txid, wtxid, fee_sat, vsize, weight_wu, sigop_cost, parents, .. } =
+            candidate;
+        for input in &tx.input {
+            self.spends.insert(input.previous_output, txid);
+        }
+        for parent in &parents {
+            if let Some(entry) = self.entries.get_mut(parent) {
+                entry.children.insert(txid);
+            }
+        }
+        // After a reorganisation a parent may come in behind its children.
+        let outputs = OutPoint::new(txid, 0)..=OutPoint::new(txid, u32::MAX);
+        let children: BTreeSet<Txid> =
+            self.spends.range(outputs).map(|(_, child)| *child).collect();
+        for child in &children {
+            if let Some(entry) = self.entries.get_mut(child) {
+                entry.parents.insert(txid);
+            }
+        }
+        self.size = self.size.saturating_add(size_of(&tx));
+        self.wtxids.insert(wtxid);
+        self.arrivals = self.arrivals.saturating_add(1);
+        let fee = Amount::from_sat(fee_sat);
+        self.deltas.push(MempoolDelta::Added { tx: Arc::clone(&tx), fee });
+        let (time, arrival) = (now, self.arrivals);
+        let entry = Entry {
+            tx,
+            wtxid,
+            fee_sat,
+            vsize,
+            weight_wu,
+            sigop_cost,
+            time,
+            arrival,
+            parents,
+            children,
+        };
+        self.entries.insert(txid, entry);
+    }
+
+    /// Takes one out; what stands on it stays.
+    fn remove(&mut self, txid: &Txid, because: RemovedBecause) {
+        let Some(entry) = self.entries.remove(txid) else { return };
+        for input in &entry.tx.input {
+            self.spends.remove(&input.previous_output);
+        }
+        for parent in &entry.parents {
+            if let Some(parent) = self.entries.get_mut(parent) {
+                parent.children.remove(txid);
+            }
+        }
+        for child in &entry.children {
+            if let Some(child) = self.entries.get_mut(child) {
+                child.parents.remove(txid);
+            }
+        }
+        self.wtxids.remove(&entry.wtxid);
+        self.size = self.size.saturating_sub(size_of(&entry.tx));
+        self.deltas.push(MempoolDelta::Removed { txid: *txid, because });
+    }
+
+    /// Takes one out with all that stands on it, youngest first.
+    pub(crate) fn remove_with_descendants(&mut self, txid: &Txid, because: RemovedBecause) {
+        let mut going: Vec<(u64, Txid)> = (self.descendants(&[*txid]).into_iter())
+            .filter_map(|txid| Some((self.entries.get(&txid)?.arrival, txid)))
+            .collect();
+        going.sort_unstable();
+        for (_, txid) in going.into_iter().rev() {
+            self.remove(&txid, because);
+        }
+    }
+
+    /// A block came: its transactions leave, and so does what spends the same coins otherwise.
+    pub(crate) fn remove_for_block(&mut self, block: &Block, now: u32) {
+        let hash = block.block_hash();
+        for tx in block.txdata.iter().filter(|tx| !tx.is_coinbase()) {
+            let txid = tx.compute_txid();
+            self.remove(&txid, RemovedBecause::Confirmed(hash));
+            for input in &tx.input {
+                if let Some(rival) = self.spends.get(&input.previous_output).copied() {
+                    self.remove_with_descendants(&rival, RemovedBecause::Conflicted { by: txid });
+                }
+            }
+        }
+        self.rolling.block_came(now);
+    }
+}
+
+/// What an entry counts against the size limit, bytes.
+fn size_of(tx: &Transaction) -> u64 {
+    const BOOKKEEPING: u64 = 400;
+    u64::try_from(tx.total_size()).unwrap_or(u64::MAX).saturating_add(BOOKKEEPING)
+}

@@ -1,0 +1,9 @@
+//! Consensus: what makes a transaction or a block valid (`chain.md` section 2). Bitcoin Core's order of
+//! checks, because the order decides the word a caller is told.
+//! Not here: what is relayed (`policy`), which of two valid chains is best (`tree`).
+
+pub(crate) mod block;
+pub(crate) mod connect;
+pub(crate) mod locks;
+pub(crate) mod script;
+pub(crate) mod tx;
