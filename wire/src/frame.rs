@@ -187,3 +187,26 @@ impl fmt::Debug for Decryptor {
         f.debug_struct("Decryptor").field("nonce", &self.key.nonce).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+impl Rotating {
+    fn expose(&self) -> (Vec<u8>, Vec<u8>) {
+        (self.key.expose().to_vec(), self.chaining.expose().to_vec())
+    }
+}
+
+#[cfg(test)]
+impl Encryptor {
+    /// Key and chaining key, for the handshake's vectors.
+    pub(crate) fn keys(&self) -> (Vec<u8>, Vec<u8>) {
+        self.key.expose()
+    }
+}
+
+#[cfg(test)]
+impl Decryptor {
+    /// Key and chaining key, for the handshake's vectors.
+    pub(crate) fn keys(&self) -> (Vec<u8>, Vec<u8>) {
+        self.key.expose()
+    }
+}

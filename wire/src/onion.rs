@@ -7,4 +7,7 @@ mod keys;
 pub mod payload;
 pub mod sphinx;
 
+#[cfg(test)]
+mod vectors;
+
 pub use keys::SharedSecret;

@@ -8,12 +8,12 @@
 #[cfg(test)]
 mod tests;
 
+use crate::message::AttributionData;
 use crate::onion::keys::{KeyKind, SharedSecret};
 use bitcoin::hashes::{Hash as _, HashEngine as _, Hmac, HmacEngine, sha256};
-use std::fmt;
 
-/// Hops that the data has room for.
-const HOPS: usize = 20;
+/// Most hops of a route whose hold times can be proven.
+pub const HOPS_MAX: usize = 20;
 /// Bytes of a hold time.
 const HOLD_TIME_LEN: usize = 4;
 /// Bytes of all hold times.
@@ -39,58 +39,63 @@ impl HoldTime {
     }
 }
 
-/// TLV 1 of `update_fail_htlc` and `update_fulfill_htlc`, as it is on the wire.
-#[derive(Clone, Eq, PartialEq)]
-pub struct AttributionData {
+/// For a fulfilled HTLC, by the recipient (no `downstream`) and by every hop before it: TLV 1 of
+/// `update_fulfill_htlc`. The HMACs cover hold times only; the preimage needs no proof.
+pub fn fulfil(
+    downstream: Option<&AttributionData>,
+    secret: &SharedSecret,
+    hold_time: HoldTime,
+) -> AttributionData {
+    let mut block = Block::behind(downstream);
+    block.add(secret, &[], hold_time);
+    block.to_wire()
+}
+
+/// What the origin of a fulfilled HTLC learns: the hold times, first hop first, as far as they are proven. `secrets`
+/// are those of the route, up to and with the introduction node if it ends blinded.
+pub fn read_fulfilled(data: &AttributionData, secrets: &[SharedSecret]) -> Vec<HoldTime> {
+    let mut block = Block::from_wire(data);
+    let mut hold_times = Vec::with_capacity(secrets.len().min(HOPS_MAX));
+    for (secret, left) in secrets.iter().zip((0..secrets.len()).rev()) {
+        block.crypt(secret);
+        let Some(hold_time) = block.verify(secret, &[], left) else { break };
+        hold_times.push(hold_time);
+        block.unshift();
+    }
+    hold_times
+}
+
+/// The two fields of `attribution_data`.
+#[derive(Clone)]
+pub(crate) struct Block {
     hold_times: [u8; HOLD_TIMES_LEN],
     hmacs: [u8; HMACS_LEN],
 }
 
-impl AttributionData {
-    /// Bytes on the wire.
-    pub const LEN: usize = 920;
-    /// Most hops whose hold times can be proven.
-    pub const HOPS_MAX: usize = HOPS;
-
+impl Block {
     /// From the wire. Anything is well-formed; only the origin can tell.
-    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
-        let mut data = Self::zero();
-        let to = data.hold_times.iter_mut().chain(&mut data.hmacs);
-        to.zip(bytes).for_each(|(to, from)| *to = *from);
-        data
+    pub(crate) fn from_wire(data: &AttributionData) -> Self {
+        let mut block = Self::zero();
+        let to = block.hold_times.iter_mut().chain(&mut block.hmacs);
+        to.zip(data.as_bytes()).for_each(|(to, from)| *to = *from);
+        block
     }
 
     /// For the wire.
-    pub fn to_bytes(&self) -> [u8; Self::LEN] {
-        let mut bytes = [0; Self::LEN];
+    pub(crate) fn to_wire(&self) -> AttributionData {
+        let mut bytes = Box::new([0; AttributionData::LEN]);
         let from = self.hold_times.iter().chain(&self.hmacs);
         bytes.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-        bytes
+        AttributionData(bytes)
     }
 
-    /// For a fulfilled HTLC, by the recipient (no `downstream`) and by every hop before it. Nothing is fulfilled any
-    /// slower or faster for it: the HMACs cover the hold times only.
-    pub fn fulfil(downstream: Option<&Self>, secret: &SharedSecret, hold_time: HoldTime) -> Self {
-        let mut data = downstream.map_or_else(Self::zero, |data| {
-            let mut data = data.clone();
-            data.shift();
-            data
-        });
-        data.add(secret, &[], hold_time);
-        data
-    }
-
-    /// What the origin of a fulfilled HTLC learns: the hold times, first hop first, as far as they are proven.
-    pub fn read_fulfilled(&self, secrets: &[SharedSecret]) -> Vec<HoldTime> {
-        let mut data = self.clone();
-        let mut hold_times = Vec::with_capacity(secrets.len().min(HOPS));
-        for (secret, left) in secrets.iter().zip((0..secrets.len()).rev()) {
-            data.crypt(secret);
-            let Some(hold_time) = data.verify(secret, &[], left) else { break };
-            hold_times.push(hold_time);
-            data.unshift();
-        }
-        hold_times
+    /// What the hop behind sent, with room for us in front.
+    // BOLT 4: "if `attribution_data` is received from downstream: MUST transform `attribution_data` as described above
+    // - otherwise: MUST instantiate an all-zeroes `attribution_data` block"
+    pub(crate) fn behind(downstream: Option<&AttributionData>) -> Self {
+        let mut block = downstream.map_or_else(Self::zero, Self::from_wire);
+        block.shift();
+        block
     }
 
     pub(crate) const fn zero() -> Self {
@@ -100,22 +105,22 @@ impl AttributionData {
     /// Makes room for one hop more: the longest assumption of every row falls off.
     pub(crate) fn shift(&mut self) {
         self.hold_times.copy_within(..HOLD_TIMES_LEN.saturating_sub(HOLD_TIME_LEN), HOLD_TIME_LEN);
-        for row in (1..HOPS).rev() {
-            for left in 0..HOPS.saturating_sub(row) {
+        for row in (1..HOPS_MAX).rev() {
+            for left in 0..HOPS_MAX.saturating_sub(row) {
                 let moved = self.hmac(row.saturating_sub(1), left);
                 self.set_hmac(row, left, moved);
             }
         }
         self.hold_times.iter_mut().take(HOLD_TIME_LEN).for_each(|byte| *byte = 0);
-        (0..HOPS).for_each(|left| self.set_hmac(0, left, [0; HMAC_LEN]));
+        (0..HOPS_MAX).for_each(|left| self.set_hmac(0, left, [0; HMAC_LEN]));
     }
 
     /// Undoes [`Self::shift`]; what fell off is zero.
     pub(crate) fn unshift(&mut self) {
         self.hold_times.copy_within(HOLD_TIME_LEN.., 0);
         self.hold_times.iter_mut().rev().take(HOLD_TIME_LEN).for_each(|byte| *byte = 0);
-        for row in 0..HOPS {
-            for left in 0..HOPS.saturating_sub(row) {
+        for row in 0..HOPS_MAX {
+            for left in 0..HOPS_MAX.saturating_sub(row) {
                 let moved = self.hmac(row.saturating_add(1), left);
                 self.set_hmac(row, left, moved);
             }
@@ -128,7 +133,7 @@ impl AttributionData {
             *first = hold_time.0.to_be_bytes();
         }
         let engine = start(secret, reason);
-        for left in 0..HOPS {
+        for left in 0..HOPS_MAX {
             let own = self.expect(engine.clone(), left);
             self.set_hmac(0, left, own);
         }
@@ -149,7 +154,7 @@ impl AttributionData {
         reason: &[u8],
         left: usize,
     ) -> Option<HoldTime> {
-        if left >= HOPS {
+        if left >= HOPS_MAX {
             return None;
         }
         let expected = self.expect(start(secret, reason), left);
@@ -192,13 +197,7 @@ fn start(secret: &SharedSecret, reason: &[u8]) -> HmacEngine<sha256::Hash> {
 
 /// Rows have 20, 19, … HMACs, for 19 - row hops left down to none.
 fn cell(row: usize, left: usize) -> Option<usize> {
-    let last = HOPS.checked_sub(row)?.checked_sub(1)?;
-    let before: usize = (0..row).map(|row| HOPS.saturating_sub(row)).sum();
+    let last = HOPS_MAX.checked_sub(row)?.checked_sub(1)?;
+    let before: usize = (0..row).map(|row| HOPS_MAX.saturating_sub(row)).sum();
     before.checked_add(last.checked_sub(left)?)
-}
-
-impl fmt::Debug for AttributionData {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AttributionData(920 bytes)")
-    }
 }

@@ -171,7 +171,9 @@ impl Payload {
     ) -> Result<Self, PayloadFault> {
         let (fields, map) = Fields::decode(bytes, place)?;
         let blinded = fields.encrypted_recipient_data.is_some() || add_has_path_key;
-        let fault = |kind| PayloadFault { kind, offset: map.offset(kind), blinded };
+        let keyed = fields.current_path_key.is_some();
+        let fault =
+            |kind| PayloadFault { kind, offset: map.offset(kind), blinded: blinded || keyed };
         // BOLT 4: "If `path_key` is set in the incoming `update_add_htlc`:
         // MUST return an error if `current_path_key` is present."
         // "Otherwise: MUST return an error if `current_path_key` is not present."
@@ -181,7 +183,7 @@ impl Payload {
             return Err(fault(fields::ENCRYPTED_RECIPIENT_DATA));
         }
         let wants_path_key = blinded && !add_has_path_key;
-        if fields.current_path_key.is_some() != wants_path_key {
+        if keyed != wants_path_key {
             return Err(fault(fields::CURRENT_PATH_KEY));
         }
         map.admit(match (place, blinded) {
@@ -190,7 +192,7 @@ impl Payload {
             (Place::Forward, true) => fields::BLINDED_FORWARD,
             (Place::Final, true) => fields::BLINDED_FINAL,
         })
-        .map_err(|kind| fault(kind))?;
+        .map_err(fault)?;
         let read = match (place, blinded) {
             (Place::Forward, false) => fields.forward().map(Self::Forward),
             (Place::Final, false) => fields.finish().map(Self::Final),

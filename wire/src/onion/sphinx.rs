@@ -13,9 +13,6 @@ mod tests;
 pub use build::{BuildFault, Hop, MessageSize, build_message, build_payment, shared_secrets};
 pub use peel::{BadOnion, BadOnionKind, PeelFault, Peeled, peel_message, peel_payment};
 
-/// Bytes of a payment's packet, as `update_add_htlc` carries it.
-pub const PAYMENT_PACKET_LEN: usize = 1_366;
-
 /// Bytes of version, key and HMAC around the payloads.
 const ENVELOPE_LEN: usize = 66;
 /// Bytes of the payloads of a payment.

@@ -81,10 +81,11 @@ impl PathCost {
         })
     }
 
-    /// What must enter the route so that `amount` arrives; `None` above 21 million bitcoin.
+    /// What must enter the route so that `amount` arrives; `None` above 21 million bitcoin. Rounding the share down
+    /// (BOLT 7 § HTLC Fees) is enough, because every hop rounds what it forwards up.
     pub fn incoming(&self, amount: Msat) -> Option<Msat> {
         let rate = u128::from(self.fee_proportional_millionths);
-        let share = u128::from(amount.to_u64()).checked_mul(rate)?.div_ceil(MILLION);
+        let share = u128::from(amount.to_u64()).checked_mul(rate)?.checked_div(MILLION)?;
         let fee = u64::try_from(share).ok()?.checked_add(u64::from(self.fee_base_msat))?;
         amount.checked_add(Msat::new(fee)?)
     }

@@ -1,12 +1,17 @@
 //! A failure on its way back, one layer a hop. BOLT 4 § Returning Errors.
 
 use super::Failure;
+use crate::message::AttributionData;
 use crate::noise::symmetric::hmac;
-use crate::onion::attribution::{AttributionData, HoldTime};
+use crate::onion::attribution::{Block, HoldTime};
 use crate::onion::keys::{KeyKind, SharedSecret};
 
 /// What failure message and padding have together, so that lengths say nothing.
 const PADDED_LEN: usize = 256;
+
+/// Longest `reason` that leaves room for TLV 1 in `update_fail_htlc`: 65535 bytes less type, channel id, id, length and
+/// the record of 920 bytes with its own type and length.
+const REASON_LEN_MAX: usize = 64_567;
 
 /// The fields that `update_fail_htlc` carries back.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,16 +30,16 @@ impl ReturnPacket {
 
     /// By a node that passes a failure on, whatever it is. `hold_time` is there iff attribution data shall be made;
     /// it starts from nothing if the hop behind sent none.
+    ///
+    /// A failure so long that attribution data would burst its message goes on without.
     #[must_use]
     pub fn relay(self, secret: &SharedSecret, hold_time: Option<HoldTime>) -> Self {
         let Self { mut reason, attribution_data } = self;
+        let hold_time = hold_time.filter(|_| reason.len() <= REASON_LEN_MAX);
         let attribution_data = hold_time.map(|hold_time| {
-            let mut data = attribution_data.map_or_else(AttributionData::zero, |mut data| {
-                data.shift();
-                data
-            });
-            data.add(secret, &reason, hold_time);
-            data
+            let mut block = Block::behind(attribution_data.as_ref());
+            block.add(secret, &reason, hold_time);
+            block.to_wire()
         });
         secret.stream(KeyKind::Ammag).xor(&mut reason);
         Self { reason, attribution_data }

@@ -1,8 +1,9 @@
 //! What the origin learns from a failure. BOLT 4 § Returning Errors, Origin node.
 
 use super::Failure;
+use crate::message::AttributionData;
 use crate::noise::symmetric::hmac;
-use crate::onion::attribution::{AttributionData, HoldTime};
+use crate::onion::attribution::{Block, HOPS_MAX, HoldTime};
 use crate::onion::keys::{KeyKind, SharedSecret};
 
 /// Most hops an onion has room for; every failure costs as many rounds, so that time says nothing.
@@ -64,7 +65,7 @@ pub fn read(
 
 /// The attribution data while its layers come off.
 struct Trail {
-    data: AttributionData,
+    block: Block,
     left: usize,
     blamed: Option<usize>,
     broken: bool,
@@ -73,17 +74,17 @@ struct Trail {
 
 impl Trail {
     fn new(hops: usize, data: Option<&AttributionData>) -> Self {
-        let broken = data.is_none() || hops > AttributionData::HOPS_MAX;
-        let data = data.cloned().unwrap_or_else(AttributionData::zero);
-        Self { data, left: hops, blamed: None, broken, hold_times: Vec::new() }
+        let broken = data.is_none() || hops > HOPS_MAX;
+        let block = data.map_or_else(Block::zero, Block::from_wire);
+        Self { block, left: hops, blamed: None, broken, hold_times: Vec::new() }
     }
 
     /// One layer off; what it says is believed if `counts` and no hop before was caught.
     fn follow(&mut self, secret: &SharedSecret, reason: &[u8], counts: bool) {
         self.left = self.left.saturating_sub(1);
-        self.data.crypt(secret);
-        let proven = self.data.verify(secret, reason, self.left);
-        self.data.unshift();
+        self.block.crypt(secret);
+        let proven = self.block.verify(secret, reason, self.left);
+        self.block.unshift();
         if self.broken || !counts {
             return;
         }

@@ -1,6 +1,8 @@
 //! Wraps payloads for a route. BOLT 4 § Packet Construction, § Filler Generation.
 
-use super::{ENVELOPE_LEN, HMAC_LEN, PAYMENT_PACKET_LEN};
+use super::{ENVELOPE_LEN, HMAC_LEN};
+use crate::id::PaymentHash;
+use crate::message::OnionPacket;
 use crate::noise::symmetric::{self, hmac};
 use crate::onion::keys::{KeyKind, SharedSecret};
 use secp256k1::{PublicKey, SECP256K1, SecretKey};
@@ -44,7 +46,7 @@ impl MessageSize {
     /// Bytes of the whole packet: 1366 or 32834.
     pub const fn packet_len(self) -> usize {
         match self {
-            Self::Small => PAYMENT_PACKET_LEN,
+            Self::Small => OnionPacket::LEN,
             Self::Large => 32_834,
         }
     }
@@ -59,11 +61,11 @@ impl MessageSize {
 pub fn build_payment(
     session_key: &SecretKey,
     hops: &[Hop<'_>],
-    payment_hash: &[u8; 32],
-) -> Result<([u8; PAYMENT_PACKET_LEN], Vec<SharedSecret>), BuildFault> {
-    let mut packet = [0; PAYMENT_PACKET_LEN];
-    let secrets = build(&mut packet, session_key, hops, payment_hash)?;
-    Ok((packet, secrets))
+    payment_hash: &PaymentHash,
+) -> Result<(OnionPacket, Vec<SharedSecret>), BuildFault> {
+    let mut packet = Box::new([0; OnionPacket::LEN]);
+    let secrets = build(packet.as_mut_slice(), session_key, hops, payment_hash.as_bytes())?;
+    Ok((OnionPacket(packet), secrets))
 }
 
 /// The packet of an onion message; `hops` carry blinded node ids.

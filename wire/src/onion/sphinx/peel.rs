@@ -1,16 +1,18 @@
 //! Unwraps one layer. BOLT 4 § Onion Decryption.
 
-use super::{ENVELOPE_LEN, HMAC_LEN, PAYMENT_PACKET_LEN, PAYMENT_PAYLOADS_LEN};
+use super::{ENVELOPE_LEN, HMAC_LEN, PAYMENT_PAYLOADS_LEN};
+use crate::id::PaymentHash;
+use crate::message::OnionPacket;
 use crate::noise::symmetric::hmac;
 use crate::onion::blind::PathSecret;
 use crate::onion::keys::{KeyKind, SharedSecret};
 use bitcoin::hashes::{Hash as _, sha256};
 use secp256k1::{PublicKey, SECP256K1, SecretKey};
 
-/// What one hop finds in a packet. `P` is the next packet's type: an array for payments, a `Vec` for messages.
+/// What one hop finds in a packet. `P` is the next packet's type: [`OnionPacket`] for payments, `Vec<u8>` for messages.
 #[derive(Clone, Debug)]
 pub struct Peeled<P> {
-    /// What encrypts a failure on its way back; also the mark of a replay (`replay_tag`).
+    /// What encrypts a failure on its way back. A payment that shows one seen before is a replay.
     pub shared_secret: SharedSecret,
     /// The payload without its length prefix.
     pub payload: Vec<u8>,
@@ -79,18 +81,19 @@ impl BadOnionKind {
 /// # Errors
 /// [`PeelFault`], which says how to answer.
 pub fn peel_payment(
-    packet: &[u8; PAYMENT_PACKET_LEN],
-    payment_hash: &[u8; 32],
+    packet: &OnionPacket,
+    payment_hash: &PaymentHash,
     node_secret: &SecretKey,
     path: Option<&PathSecret>,
-) -> Result<Peeled<[u8; PAYMENT_PACKET_LEN]>, PeelFault> {
+) -> Result<Peeled<OnionPacket>, PeelFault> {
     let mut room = [0; PAYMENT_PAYLOADS_LEN.wrapping_mul(2)];
-    let layer = Layer::open(packet, &mut room, payment_hash, node_secret, path)
+    let packet = packet.as_bytes();
+    let layer = Layer::open(packet, &mut room, payment_hash.as_bytes(), node_secret, path)
         .map_err(|fault| fault.answer(packet, path))?;
     let next = layer.next.map(|next| {
-        let mut packet = [0; PAYMENT_PACKET_LEN];
-        next.write(&mut packet);
-        packet
+        let mut packet = Box::new([0; OnionPacket::LEN]);
+        next.write(packet.as_mut_slice());
+        OnionPacket(packet)
     });
     Ok(Peeled { shared_secret: layer.shared_secret, payload: layer.payload.to_vec(), next })
 }
@@ -209,8 +212,11 @@ impl Next<'_> {
     }
 }
 
-/// Key, payloads and HMAC of a packet of our version.
-fn split(packet: &[u8]) -> Result<(&[u8; 33], &[u8], &[u8; HMAC_LEN]), Fault> {
+/// Key, payloads and HMAC.
+type Parts<'a> = (&'a [u8; 33], &'a [u8], &'a [u8; HMAC_LEN]);
+
+/// The parts of a packet of our version.
+fn split(packet: &[u8]) -> Result<Parts<'_>, Fault> {
     let too_short = || Fault::Packet(BadOnionKind::InvalidOnionHmac);
     let ([version], rest) = packet.split_first_chunk().ok_or_else(too_short)?;
     // BOLT 4: "if `version` is not 0: MUST abort processing the packet and fail."
