@@ -3,6 +3,8 @@
 //! Every door takes any bytes and holds the decoder to the same three promises: it does not panic, what
 //! it accepted it writes, and what it wrote it reads back as the same value.
 
+pub mod sealed;
+
 use core::fmt::Debug;
 
 use crate::codec::{BigSize, Decode, Encode, Long, Reader, Tu16, Tu32, Tu64};
@@ -15,7 +17,7 @@ use crate::units::{Msat, Sat};
 /// A name for the corpus folder, and the door.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// Every door of this file.
+/// Every door of this crate.
 pub const TARGETS: &[Target] = &[
     ("message", message),
     ("integers", integers),
@@ -24,6 +26,11 @@ pub const TARGETS: &[Target] = &[
     ("features", features),
     ("addresses", addresses),
     ("texts", texts),
+    ("onion_packet", sealed::onion_packet),
+    ("onion_payload", sealed::onion_payload),
+    ("recipient_data", sealed::recipient_data),
+    ("onion_failure", sealed::onion_failure),
+    ("transport", sealed::transport),
 ];
 
 /// [`Message::decode_frame`]: all messages and everything in them.

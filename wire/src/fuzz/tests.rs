@@ -64,6 +64,21 @@ proptest! {
     }
 
     #[test]
+    fn any_records_are_stood_by_payloads(
+        records in proptest::collection::btree_map(0_u64..20, proptest::collection::vec(any::<u8>(), 0..70), 0..7),
+        tail in proptest::collection::vec(any::<u8>(), 0..3),
+    ) {
+        let mut stream = Vec::new();
+        for (kind, value) in &records {
+            tlv::put(&mut stream, *kind, Some(value));
+        }
+        stream.extend(tail);
+        sealed::onion_payload(&stream);
+        sealed::recipient_data(&stream);
+        tlv_stream(&stream);
+    }
+
+    #[test]
     fn any_body_is_stood_by_every_message(
         number in proptest::sample::select(samples(&mut Seed(1)).iter().map(Message::number).collect::<Vec<_>>()),
         body in proptest::collection::vec(any::<u8>(), 0..1_600),

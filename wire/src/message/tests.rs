@@ -127,7 +127,7 @@ fn a_message_knows_its_channel() {
 
 #[test]
 fn a_message_is_cheap_to_move() {
-    assert!(size_of::<Message>() <= 256, "{}", size_of::<Message>());
+    assert!(size_of::<Message>() <= 192, "{}", size_of::<Message>());
 }
 
 #[test]
