@@ -1,0 +1,252 @@
+//! Every setting, declared once: the documentation, the type, the default and the printed sample all
+//! come from this list.
+
+use serde::Deserialize;
+
+/// What kind of value a setting takes; decides how a variable or a flag is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Words.
+    Text,
+    /// A whole number, not negative; `_` may group digits.
+    Number,
+    /// `true` or `false`.
+    Switch,
+    /// Words with commas between.
+    List,
+}
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Its name within its section.
+    pub name: &'static str,
+    /// What it means, with its unit, a line each.
+    pub docs: &'static [&'static str],
+    /// What kind of value it takes.
+    pub kind: Kind,
+    /// Its default as TOML; empty: unset.
+    pub default: &'static str,
+}
+
+/// A table of the file.
+#[derive(Debug, Clone, Copy)]
+pub struct Section {
+    /// Its name; empty for the top of the file.
+    pub name: &'static str,
+    /// What it is about, a line each.
+    pub docs: &'static [&'static str],
+    /// Its settings.
+    pub settings: &'static [Setting],
+}
+
+macro_rules! kind {
+    (text) => {
+        Kind::Text
+    };
+    (number) => {
+        Kind::Number
+    };
+    (switch) => {
+        Kind::Switch
+    };
+    (list) => {
+        Kind::List
+    };
+}
+
+macro_rules! typed {
+    (text) => { String };
+    (number) => { u64 };
+    (switch) => { bool };
+    (list) => { Vec<String> };
+}
+
+macro_rules! settings {
+    ($( $(#[doc = $section_doc:literal])+ $field:ident $raw:ident $section:literal {
+        $( $(#[doc = $doc:literal])+ $name:ident: $kind:ident = $default:literal, )+
+    } )+) => {
+        $(
+            $(#[doc = $section_doc])+
+            #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+            #[serde(deny_unknown_fields)]
+            pub struct $raw {
+                $( $(#[doc = $doc])+ pub $name: Option<typed!($kind)>, )+
+            }
+        )+
+
+        /// The settings as they were written, after all layers are laid over each other.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct RawConfig {
+            $( $(#[doc = $section_doc])+ pub $field: $raw, )+
+        }
+
+        impl RawConfig {
+            /// Reads the laid-over sections; each is known to hold known settings only.
+            pub(super) fn read(
+                mut sections: impl FnMut(&'static str) -> toml::Table,
+            ) -> Result<Self, toml::de::Error> {
+                Ok(Self { $( $field: sections($section).try_into()?, )+ })
+            }
+        }
+
+        /// Every section, in the order of the sample file.
+        pub const SECTIONS: &[Section] = &[
+            $( Section {
+                name: $section,
+                docs: &[$($section_doc),+],
+                settings: &[
+                    $( Setting {
+                        name: stringify!($name),
+                        docs: &[$($doc),+],
+                        kind: kind!($kind),
+                        default: $default,
+                    }, )+
+                ],
+            }, )+
+        ];
+    };
+}
+
+settings! {
+    /// The node as a whole.
+    node RawNode "" {
+        /// sandbox, regtest, signet, testnet4 or mainnet. On the sandbox nothing can be lost.
+        network: text = "\"sandbox\"",
+        /// What the node calls itself: at most 32 bytes. Empty: the first digits of its id.
+        alias: text = "\"\"",
+        /// Where the password of the seed comes from: "file:PATH", "fd:NUMBER", "env" (the variable
+        /// VIADUCT_PASSWORD) or "none" (the seed is not encrypted; the default on the sandbox).
+        password: text = "",
+    }
+
+    /// Peers.
+    p2p RawP2p "p2p" {
+        /// Where to take peers: addresses with port. Empty: nowhere. Port 0: any free one.
+        listen: list = "[\"127.0.0.1:9735\"]",
+        /// Under which names and ports peers reach us from outside, to be shown and announced.
+        addresses: list = "[]",
+        /// Connections that peers may open to us, at most.
+        inbound_max: number = "400",
+        /// Connections that are in their handshake at one time, at most.
+        handshakes_max: number = "100",
+    }
+
+    /// The API.
+    rpc RawRpc "rpc" {
+        /// Where to listen: an address with port. Port 0: any free one.
+        listen: text = "\"127.0.0.1:10009\"",
+        /// Further names and addresses that the certificate carries.
+        tls_names: list = "[]",
+    }
+
+    /// Layer 1.
+    chain RawChain "chain" {
+        /// "builtin": the node runs the chain itself (sandbox only). "http://HOST:PORT": a
+        /// viaduct-chain server.
+        backend: text = "\"builtin\"",
+        /// When the built-in chain makes a block: "manual", "on-tx" (as soon as a transaction waits)
+        /// or a number of seconds between blocks.
+        mine: text = "\"manual\"",
+    }
+
+    /// What we ask of channels and accept in them.
+    channel RawChannel "channel" {
+        /// The smallest channel that we take or open, in sat.
+        funding_min_sat: number = "20_000",
+        /// The largest channel that we take or open, in sat.
+        funding_max_sat: number = "1_000_000_000_000",
+        /// Confirmations before a channel is used, in blocks. Unset: 3, and 1 on the sandbox.
+        depth_min_blocks: number = "",
+        /// How long a peer waits for its coins after it forced a close, in blocks.
+        to_self_delay_blocks: number = "144",
+        /// How long we would wait for ours, at most, in blocks (BOLT 2).
+        to_self_delay_max_blocks: number = "2_016",
+        /// What a peer must keep on its side, in parts per million of the channel.
+        reserve_ppm: number = "10_000",
+        /// The least that a peer must keep on its side, in sat.
+        reserve_min_sat: number = "1_000",
+        /// HTLCs that a peer may have in flight to us, at most (BOLT 2: 483).
+        accepted_htlcs_max: number = "483",
+        /// What a peer may have in flight to us, in percent of the channel.
+        in_flight_max_percent: number = "100",
+        /// The smallest HTLC that we take, in msat.
+        htlc_minimum_msat: number = "1",
+        /// Outputs below this are not made, in sat (BOLT 3).
+        dust_limit_sat: number = "354",
+        /// What a close may burn because it is below the dust limits, at most, in sat.
+        dust_exposure_max_sat: number = "100_000",
+        /// The lowest feerate that a funder may set, in sat per 1000 weight.
+        feerate_min_sat_per_kw: number = "253",
+        /// The highest feerate that a funder may set, in sat per 1000 weight.
+        feerate_max_sat_per_kw: number = "100_000",
+        /// Blocks that an invoice of ours leaves between the last hop and its expiry (BOLT 11).
+        min_final_cltv_blocks: number = "42",
+    }
+
+    /// What is written to standard error.
+    log RawLog "log" {
+        /// "pretty" for people, "json" for programs. Unset: pretty on a terminal, else json.
+        format: text = "",
+        /// What is written: error, warn, info, debug or trace, also a list as "info,daemon::peers=debug".
+        filter: text = "\"info\"",
+    }
+}
+
+/// Finds a section by its name.
+#[must_use]
+pub fn section(name: &str) -> Option<&'static Section> {
+    SECTIONS.iter().find(|section| section.name == name)
+}
+
+impl Section {
+    /// Finds a setting by its name.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<&'static Setting> {
+        self.settings.iter().find(|setting| setting.name == name)
+    }
+
+    /// The variable that sets one of its settings.
+    #[must_use]
+    pub fn variable(&self, setting: &Setting) -> String {
+        let joint = if self.name.is_empty() { "" } else { "_" };
+        format!("VIADUCT_{}{joint}{}", self.name, setting.name).to_ascii_uppercase()
+    }
+
+    /// How a setting is written with its section: `channel.dust_limit_sat`.
+    #[must_use]
+    pub fn path(&self, setting: &str) -> String {
+        if self.name.is_empty() { setting.to_owned() } else { format!("{}.{setting}", self.name) }
+    }
+}
+
+/// The commented sample file; reading it gives the defaults.
+#[must_use]
+pub fn sample() -> String {
+    let mut text = String::from(
+        "# viaductd settings. Every line shows its default.\n\
+         # A flag goes before a variable, that before the table of the network (as in\n\
+         # [signet.channel]), that before the general table, that before the default.\n",
+    );
+    for section in SECTIONS {
+        text.push('\n');
+        for line in section.docs {
+            text.push_str(&format!("#{line}\n"));
+        }
+        if !section.name.is_empty() {
+            text.push_str(&format!("[{}]\n", section.name));
+        }
+        for setting in section.settings {
+            text.push('\n');
+            for line in setting.docs {
+                text.push_str(&format!("#{line}\n"));
+            }
+            let default = if setting.default.is_empty() { "" } else { setting.default };
+            let unset = if default.is_empty() { "# " } else { "" };
+            let line = format!("{unset}{} = {default}", setting.name);
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+    }
+    text
+}

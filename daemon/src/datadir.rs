@@ -1,0 +1,99 @@
+//! Where everything lies on disk.
+//!
+//! ```text
+//! ~/.viaduct/                 --dir, VIADUCT_DIR
+//!   viaduct.toml              settings
+//!   <network>/                0700; one process at a time (the store locks it)
+//!     tls.cert  tls.key       the API's certificate
+//!     seed.enc                the seed, 0600
+//!     *.macaroon              tokens
+//!     db/                     journal, snapshots, index
+//!     chain/                  the built-in chain, where we run it
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use api::auth::Role;
+
+use crate::config::Network;
+
+/// The directory of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataDir {
+    root: PathBuf,
+    network: Network,
+}
+
+impl DataDir {
+    /// The part for one network of a root directory.
+    #[must_use]
+    pub const fn new(root: PathBuf, network: Network) -> Self {
+        Self { root, network }
+    }
+
+    /// Where the root is when nobody says: `~/.viaduct`. `None` without a home.
+    #[must_use]
+    pub fn home() -> Option<PathBuf> {
+        std::env::home_dir().map(|home| home.join(".viaduct"))
+    }
+
+    /// The settings file under a root.
+    #[must_use]
+    pub fn settings(root: &Path) -> PathBuf {
+        root.join("viaduct.toml")
+    }
+
+    /// The root.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The part for the network: everything below is in it.
+    #[must_use]
+    pub fn network(&self) -> PathBuf {
+        self.root.join(self.network.name())
+    }
+
+    /// The encrypted seed.
+    #[must_use]
+    pub fn seed(&self) -> PathBuf {
+        self.network().join("seed.enc")
+    }
+
+    /// Journal, snapshots, index.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.network().join("db")
+    }
+
+    /// The built-in chain.
+    #[must_use]
+    pub fn chain(&self) -> PathBuf {
+        self.network().join("chain")
+    }
+
+    /// The certificate of the API.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.network().join("tls.cert")
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn certificate_key(&self) -> PathBuf {
+        self.network().join("tls.key")
+    }
+
+    /// The token of a role.
+    #[must_use]
+    pub fn token(&self, role: Role) -> PathBuf {
+        self.network().join(role.file_name())
+    }
+
+    /// Stands for the typed confirmation that real money is at stake.
+    #[must_use]
+    pub fn confirmed(&self) -> PathBuf {
+        self.network().join("real-money-confirmed")
+    }
+}
