@@ -149,6 +149,9 @@ impl<D: Disk> Journal<D> {
 
     /// Makes every queued record durable and begins a new segment, so that everything up to now can
     /// go into a snapshot. Returns the last sequence number of the closed segments.
+    ///
+    /// Also for a clean stop: in a closed segment no damage can pass for a tail that was torn by a
+    /// power cut, in the one that is open damage to the very last group can.
     pub fn rotate(&mut self) -> Result<u64, JournalError> {
         self.sync()?;
         if self.header.first < self.next {

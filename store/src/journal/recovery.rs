@@ -141,8 +141,9 @@ impl<D: Disk> Recovery<D> {
     }
 }
 
-/// Puts our claim in place of all others, durably, before anything is read: a process that still
-/// writes either did so before, and we read it, or finds its claim gone and acknowledges nothing.
+/// Puts our claim in place of all others before anything is read: a process that still writes either
+/// did so before, and we read it, or finds its claim gone and acknowledges nothing. An epoch whose
+/// claim a power cut takes back has written nothing, so it may be given again.
 fn claim_epoch<D: Disk>(disk: &D) -> Result<(u64, String), JournalError> {
     let names = disk.list().map_err(|e| JournalError::disk("list", "the journal directory", e))?;
     let claims = names.iter().filter_map(|name| numbered(name, CLAIM)).max().unwrap_or(0);
@@ -150,8 +151,7 @@ fn claim_epoch<D: Disk>(disk: &D) -> Result<(u64, String), JournalError> {
     let epoch = claims.max(written).saturating_add(1);
     let claim = format!("{CLAIM}{epoch:020}");
     let stake = || {
-        disk.create(&claim)?.sync_data()?;
-        disk.sync_dir()?;
+        disk.create(&claim)?;
         for name in names.iter().filter(|name| numbered(name, CLAIM).is_some()) {
             disk.remove(name)?;
         }

@@ -7,8 +7,12 @@ use super::segment::{self, Header};
 use super::{Damage, JournalError};
 use crate::disk::{Disk, read_all};
 
-/// A tail that was written but never became durable, and was left out. Nothing in it was ever
-/// acknowledged.
+/// A tail that was written but never became durable, and was left out: it is what a power cut leaves of
+/// the group that was being written, and nothing in it was ever acknowledged.
+///
+/// Damage at rest to the last group of a segment that was not closed looks the same. Whoever keeps
+/// record of how far the journal was, as the index does, can tell: it must not be further than the
+/// last record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Torn {
     /// The segment it lies in, by its file name.

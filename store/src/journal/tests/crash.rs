@@ -107,7 +107,7 @@ impl Client {
 fn misfortune(dice: &mut Dice) -> Plan {
     let failing =
         [Operation::SyncData, Operation::Write, Operation::Preallocate, Operation::SyncDir];
-    match dice.below(10) {
+    match dice.below(11) {
         0 => Plan::default(),
         1 | 2 => {
             let operation = failing[dice.below(failing.len())];
@@ -116,6 +116,8 @@ fn misfortune(dice: &mut Dice) -> Plan {
         }
         // In the middle of a group: its parts may survive in any combination.
         3 | 4 => Plan::default().kill_in(failing[dice.below(2)], 3 + dice.below(40) as u64),
+        // While old segments are retired.
+        8 => Plan::default().kill_in(Operation::Remove, 2 + dice.below(25) as u64),
         // Openings take some dozen operations: every third kill falls into one.
         5..=7 => Plan::default().kill_at(1 + dice.below(45) as u64),
         _ => Plan::default().kill_at(1 + dice.below(400) as u64),

@@ -114,7 +114,7 @@ fn bytes_in_a_payload_cannot_pass_for_a_record() {
     // Somebody lets us store what would be a later, durable record if it stood by itself, and the
     // tail is torn right before it.
     let mut forged = Vec::new();
-    let stamp = Stamp { seq: 3, epoch: 1, synced: 2 };
+    let stamp = Stamp { seq: 3, epoch: 2, synced: 2 };
     record::encode(&mut forged, record::seed(0), stamp, b"all yours").unwrap();
     let disk = filled(1);
     let salted = |salt| Options { salt, ..SMALL };
@@ -126,6 +126,21 @@ fn bytes_in_a_payload_cannot_pass_for_a_record() {
     let name = files(&disk, "segment-").pop().unwrap();
     let (_, report, records) = open(&flip(&disk, &name, FIRST_RECORD)).unwrap();
     assert_eq!((records.len(), report.torn.is_some()), (1, true));
+}
+
+#[test]
+fn a_record_of_another_epoch_is_not_one_of_ours() {
+    let disk = filled(1);
+    let name = &files(&disk, "segment-")[0];
+    let mut bytes = disk.content(name).unwrap();
+    let mut foreign = Vec::new();
+    let stamp = Stamp { seq: 2, epoch: 9, synced: 1 };
+    record::encode(&mut foreign, record::seed(SMALL.salt), stamp, b"foreign").unwrap();
+    let at = FIRST_RECORD + STRIDE;
+    bytes[at..at + foreign.len()].copy_from_slice(&foreign);
+    disk.set_content(name, &bytes);
+    let (_, report, records) = open(&disk).unwrap();
+    assert_eq!((records.len(), report.torn.unwrap().offset), (1, at as u64));
 }
 
 #[test]
@@ -162,9 +177,13 @@ fn a_snapshot_without_its_segments_is_an_error() {
     let sealed = journal.rotate().unwrap();
     journal.history().write_snapshot(sealed, b"fifty").unwrap();
     drop(journal);
-    for name in files(&disk, "segment-") {
-        disk.remove(&name).unwrap();
+    let names = files(&disk, "segment-");
+    for name in &names[1..] {
+        disk.remove(name).unwrap();
     }
+    let error = open(&disk).map(|_| ()).unwrap_err();
+    assert!(matches!(error, JournalError::Missing { found: None, .. }), "{error}");
+    disk.remove(&names[0]).unwrap();
     let error = open(&disk).map(|_| ()).unwrap_err();
     assert!(matches!(error, JournalError::Missing { from: 51, found: None }), "{error}");
 }

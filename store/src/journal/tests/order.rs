@@ -80,6 +80,29 @@ fn rotating_without_records_does_nothing() {
     assert_eq!(journal.stats().segments, 1);
 }
 
+#[test]
+fn retiring_keeps_every_record_behind_the_older_of_two_snapshots() {
+    for (older, newer) in [(1, 2), (2, 4), (3, 5), (1, 5)] {
+        let disk = disk();
+        let (mut journal, ..) = open(&disk).unwrap();
+        for payload in 1..=5 {
+            journal.append(&[payload]).unwrap();
+            journal.rotate().unwrap();
+        }
+        let history = journal.history();
+        assert_eq!(history.retire().unwrap(), Retired::default());
+        history.write_snapshot(older, b"older").unwrap();
+        assert_eq!(history.retire().unwrap(), Retired::default());
+        history.write_snapshot(newer, b"newer").unwrap();
+        assert_eq!(history.retire().unwrap(), Retired { segments: older, snapshots: 0 });
+        assert_eq!(history.snapshot().unwrap().unwrap().payload, b"newer");
+        drop((journal, history));
+        disk.remove(&snapshot::name(newer)).unwrap();
+        let records: Vec<u64> = open(&disk).unwrap().2.into_iter().map(|(seq, _)| seq).collect();
+        assert_eq!(records, (older + 1..=5).collect::<Vec<_>>());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
