@@ -325,6 +325,12 @@ impl Signer for InMemorySigner {
     }
 }
 
+/// The `per_commitment_point` of a secret that the peer revealed, to compare with what it had promised;
+/// `None` if it is no secret at all.
+pub fn revealed_point(secret: &[u8; 32]) -> Option<PublicKey> {
+    derive::Key::new(secret).map(|key| key.public())
+}
+
 /// Signs with RFC 6979 nonces. Not again and again until R is low: nobody asks for that, and it costs as
 /// much as the signature.
 fn sign(key: &derive::Key, digest: &[u8; 32]) -> Signature {

@@ -13,8 +13,8 @@ use super::script;
 use super::spend::{Recipe, RevokedSecret, Spend};
 use crate::keys::CommitmentKeys;
 
-/// Script and value of an HTLC's output, to its witness script and the HTLC.
-type HtlcScripts = BTreeMap<(ScriptBuf, Sat), (ScriptBuf, SpecHtlc)>;
+/// Script and value of an output, to its witness script and the HTLCs that have one like it.
+type HtlcScripts = BTreeMap<(ScriptBuf, Sat), (ScriptBuf, Vec<SpecHtlc>)>;
 
 /// A revoked commitment of the peer: its scripts, and the secret that opens them all.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -33,7 +33,8 @@ impl Revoked {
         Self { keys: *keys, secret, delayed, delayed_pubkey }
     }
 
-    /// The penalties on the commitment's own outputs, with the HTLC each one is about.
+    /// The penalties on the commitment's own outputs, with the HTLC each one is about, if it is
+    /// known.
     ///
     /// `htlcs` are all that may be on it, seen by its owner: more than there are do no harm, because an
     /// output is recognised by its script.
@@ -42,7 +43,7 @@ impl Revoked {
         commitment: &Transaction,
         htlcs: &[SpecHtlc],
     ) -> Vec<(Spend, Option<SpecHtlc>)> {
-        let scripts = self.htlc_scripts(htlcs);
+        let mut scripts = self.htlc_scripts(htlcs);
         let txid = commitment.compute_txid();
         (0..)
             .zip(&commitment.output)
@@ -51,13 +52,14 @@ impl Revoked {
                 if txout.script_pubkey == self.delayed_pubkey {
                     return Some((self.delayed_spend(outpoint, txout), None));
                 }
-                let (witness_script, htlc) =
-                    scripts.get(&(txout.script_pubkey.clone(), txout.value))?;
+                let output = (txout.script_pubkey.clone(), txout.value);
+                let (witness_script, htlcs) = scripts.get_mut(&output)?;
                 let revocation = self.keys.revocation;
                 let recipe = Recipe::PenaltyHtlc { secret: self.secret, revocation };
                 let witness_script = witness_script.clone();
                 let spend = Spend { outpoint, value: txout.value, witness_script, recipe };
-                Some((spend, Some(*htlc)))
+                // HTLCs that look the same have as many outputs: each gets one.
+                Some((spend, htlcs.pop()))
             })
             .collect()
     }
@@ -84,18 +86,19 @@ impl Revoked {
     }
 
     fn htlc_scripts(&self, htlcs: &[SpecHtlc]) -> HtlcScripts {
-        (htlcs.iter())
-            .map(|htlc| {
-                let hash = &htlc.payment_hash;
-                let witness_script = match htlc.direction {
-                    Direction::Offered => script::offered_htlc(&self.keys, hash),
-                    Direction::Received => {
-                        script::received_htlc(&self.keys, hash, htlc.cltv_expiry)
-                    }
-                };
-                let output = (witness_script.to_p2wsh(), htlc.amount.floor_sat());
-                (output, (witness_script, *htlc))
-            })
-            .collect()
+        let mut scripts = HtlcScripts::new();
+        for htlc in htlcs {
+            let hash = &htlc.payment_hash;
+            let witness_script = match htlc.direction {
+                Direction::Offered => script::offered_htlc(&self.keys, hash),
+                Direction::Received => script::received_htlc(&self.keys, hash, htlc.cltv_expiry),
+            };
+            let output = (witness_script.to_p2wsh(), htlc.amount.floor_sat());
+            let (_, alike) = scripts.entry(output).or_insert((witness_script, Vec::new()));
+            if !alike.contains(htlc) {
+                alike.push(*htlc);
+            }
+        }
+        scripts
     }
 }

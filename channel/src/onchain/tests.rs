@@ -1,0 +1,186 @@
+//! Closes of every kind, told as stories; every transaction is judged by `bitcoinconsensus`.
+
+mod cheating;
+mod honest;
+mod htlcs;
+
+use bitcoin::Txid;
+use wire::units::{FeeratePerKw, Msat};
+
+use super::sweep::Coin;
+use super::*;
+use crate::signer::{InMemorySigner, Memory, Signer};
+use crate::tx::tests::{Pair, accepts, coin, spec};
+use crate::tx::{CommitmentSpec, HtlcKey};
+
+/// Height of the block with the close.
+pub(super) const CLOSED: BlockHeight = BlockHeight(1_000);
+
+/// A channel whose newest commitments have number 9, and everything we know of it.
+pub(super) struct World {
+    pub(super) pair: Pair,
+    pub(super) ours: Commitment,
+    pub(super) our_tx: Transaction,
+    pub(super) signatures: Vec<Signature>,
+    pub(super) theirs: Vec<Commitment>,
+    pub(super) their_terms: CommitmentTerms,
+    pub(super) secrets: RevealedSecrets,
+    pub(super) closes: Vec<Txid>,
+    pub(super) outgoing: Vec<SpecHtlc>,
+    pub(super) past: Vec<SpecHtlc>,
+    pub(super) preimages: BTreeMap<HtlcName, Preimage>,
+    pub(super) tip: BlockHeight,
+    pub(super) spends: Vec<(OutPoint, Transaction, BlockHeight)>,
+}
+
+/// The same division, seen from the other side.
+pub(super) fn mirrored(spec: &CommitmentSpec) -> CommitmentSpec {
+    let htlcs =
+        spec.htlcs.iter().map(|htlc| SpecHtlc { direction: !htlc.direction, ..*htlc }).collect();
+    CommitmentSpec { to_owner: spec.to_other, to_other: spec.to_owner, htlcs, ..*spec }
+}
+
+impl World {
+    /// Our commitment divides as `spec` says; the peer's two newest, 9 and 10, as its mirror.
+    pub(super) fn new(spec: &CommitmentSpec) -> Self {
+        let pair = Pair::new();
+        let (ours, our_tx, signatures) = pair.signed(Side::Us, 9, spec);
+        let theirs =
+            [9, 10].map(|number| pair.commitment(Side::Us, Side::Them, number, &mirrored(spec)));
+        let mut secrets = RevealedSecrets::new();
+        for number in 0..9 {
+            secrets.insert(number, pair.them_secret(number)).unwrap();
+        }
+        let outgoing = (spec.htlcs.iter())
+            .filter(|htlc| htlc.direction == Direction::Offered)
+            .copied()
+            .collect();
+        Self {
+            their_terms: pair.terms(Side::Us, Side::Them),
+            pair,
+            ours,
+            our_tx,
+            signatures,
+            theirs: theirs.to_vec(),
+            secrets,
+            closes: Vec::new(),
+            outgoing,
+            past: Vec::new(),
+            preimages: BTreeMap::new(),
+            tip: CLOSED,
+            spends: Vec::new(),
+        }
+    }
+
+    /// With the four HTLCs of [`spec`].
+    pub(super) fn busy() -> Self {
+        Self::new(&spec())
+    }
+
+    pub(super) fn their_tx(&self, number: u64) -> Transaction {
+        self.theirs.iter().find(|theirs| theirs.number() == number).unwrap().tx().clone()
+    }
+
+    pub(super) fn known(&self) -> Known<'_> {
+        Known {
+            our_basepoints: self.pair.us.basepoints(),
+            their_basepoints: self.pair.them.basepoints(),
+            their_terms: &self.their_terms,
+            ours: &self.ours,
+            our_htlc_signatures: &self.signatures,
+            theirs: &self.theirs,
+            secrets: &self.secrets,
+            closes: &self.closes,
+            outgoing: &self.outgoing,
+            past: &self.past,
+            preimages: &self.preimages,
+            fail_depth: 6,
+        }
+    }
+
+    pub(super) fn resolve(&self, close: &Transaction) -> Resolution {
+        let spends: Vec<_> = (self.spends.iter())
+            .map(|(outpoint, tx, height)| (*outpoint, Mined { tx, height: *height }))
+            .collect();
+        let close = Mined { tx: close, height: CLOSED };
+        resolve(&self.known(), &Chain { tip: self.tip, close, spends: &spends })
+    }
+
+    /// Puts a transaction in a block: every input of it is a spend.
+    pub(super) fn mine(&mut self, tx: &Transaction, height: u32) {
+        let height = BlockHeight(height);
+        self.spends
+            .extend(tx.input.iter().map(|input| (input.previous_output, tx.clone(), height)));
+        self.tip = self.tip.max(height);
+    }
+
+    /// Builds and signs a transaction for claims, and lets Bitcoin judge every input of ours.
+    pub(super) fn sweep(&self, claims: &[&Claim], parents: &[&Transaction]) -> Transaction {
+        let spends: Vec<_> = claims.iter().map(|claim| &claim.spend).collect();
+        let needs_coins = claims.iter().any(|claim| claim.needs_coins());
+        let outpoint = coin(1).previous_output;
+        let fee_coin = Coin { outpoint, value: Sat::from_sat(20_000), input_weight: 272 };
+        let coins = if needs_coins { &[fee_coin][..] } else { &[] };
+        let to = bitcoin::ScriptBuf::new_p2wpkh(&bitcoin::hashes::Hash::all_zeros());
+        let feerate = FeeratePerKw(1_000);
+        let mut sweep = sweep::build(&spends, coins, &to, feerate).unwrap();
+        self.pair.us.sign_spends(&mut sweep.tx, &spends).unwrap();
+        for (place, input) in sweep.tx.input.iter().enumerate() {
+            let outpoint = input.previous_output;
+            let parent = parents.iter().find(|tx| tx.compute_txid() == outpoint.txid);
+            if let Some(parent) = parent {
+                let spent = &parent.output[usize::try_from(outpoint.vout).unwrap()];
+                assert!(accepts(&sweep.tx, place, spent), "{:?}", spends[place]);
+            } else {
+                assert_eq!(outpoint, fee_coin.outpoint);
+            }
+        }
+        let paid: u64 = spends.iter().map(|spend| spend.value.to_sat()).sum::<u64>()
+            + coins.iter().map(|coin| coin.value.to_sat()).sum::<u64>();
+        let out: u64 = sweep.tx.output.iter().map(|out| out.value.to_sat()).sum();
+        assert_eq!(paid - out, sweep.fee.to_sat());
+        let unsigned_coins = u64::try_from(coins.len()).unwrap() * (272 - 164 - 1);
+        let slack = sweep.weight - sweep.tx.weight().to_wu() - unsigned_coins;
+        assert!(slack <= 8 * u64::try_from(spends.len()).unwrap() + 8, "{slack}");
+        sweep.tx
+    }
+}
+
+/// Kinds of the claims, sorted, for comparison.
+pub(super) fn kinds(resolution: &Resolution) -> Vec<&'static str> {
+    let mut kinds: Vec<_> = resolution.claims.iter().map(kind).collect();
+    kinds.sort_unstable();
+    kinds
+}
+
+pub(super) fn kind(claim: &Claim) -> &'static str {
+    match claim.spend.recipe {
+        Recipe::ToRemote => "to_remote",
+        Recipe::Delayed { .. } => "delayed",
+        Recipe::Anchor => "anchor",
+        Recipe::HtlcTransaction { key: HtlcKey::Expiry(_), .. } => "htlc-timeout",
+        Recipe::HtlcTransaction { key: HtlcKey::Preimage(_), .. } => "htlc-success",
+        Recipe::HtlcDirect { key: HtlcKey::Expiry(_), .. } => "direct timeout",
+        Recipe::HtlcDirect { key: HtlcKey::Preimage(_), .. } => "direct preimage",
+        Recipe::PenaltyDelayed { .. } => "penalty",
+        Recipe::PenaltyHtlc { .. } => "htlc penalty",
+    }
+}
+
+pub(super) fn of_kind<'a>(resolution: &'a Resolution, wanted: &str) -> Vec<&'a Claim> {
+    resolution.claims.iter().filter(|claim| kind(claim) == wanted).collect()
+}
+
+/// An HTLC spend by the peer, on any commitment: signed by its signer, or not signed at all but with the
+/// right elements; the resolver does not judge scripts.
+pub(super) fn peer_spends(outpoint: OutPoint, elements: &[&[u8]]) -> Transaction {
+    let mut tx = Transaction {
+        version: bitcoin::transaction::Version::TWO,
+        lock_time: bitcoin::absolute::LockTime::ZERO,
+        input: vec![coin(4), coin(5)],
+        output: Vec::new(),
+    };
+    tx.input[1].previous_output = outpoint;
+    tx.input[1].witness = bitcoin::Witness::from_slice(elements);
+    tx
+}
