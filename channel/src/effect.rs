@@ -12,6 +12,7 @@ use wire::units::{BlockHeight, FeeratePerKw, Msat};
 
 use crate::event::{CommandId, Origin};
 use crate::fault::PeerFault;
+use crate::onchain::Claim;
 use crate::refusal::Refusal;
 
 /// One thing to do.
@@ -43,8 +44,10 @@ pub enum Effect {
         /// The script that should lie there.
         script_pubkey: ScriptBuf,
     },
-    /// Tell this channel when one of these outputs is spent. BOLT 5.
+    /// Tell this channel when one of these outputs is spent, until it is closed. BOLT 5.
     WatchOutputs(Vec<OutPoint>),
+    /// Everything that is ours to take on Layer 1 now or later; replaces what was said before.
+    Claims(Vec<Claim>),
     /// An incoming HTLC is irrevocably committed: forward it, settle it or fail it.
     Incoming(HtlcIn),
     /// An outgoing HTLC has its outcome. Fulfilled: at once when the preimage is seen. Failed: when

@@ -68,6 +68,8 @@ pub struct Policy {
     pub accepted_htlcs_min: u16,
     /// After so many blocks a fundee forgets a channel whose funding never confirmed.
     pub forget_after: u32,
+    /// Confirmations after which an HTLC that came back on Layer 1 counts as failed.
+    pub fail_depth: u32,
     /// How many times the estimated closing fee we pay at most.
     pub closing_fee_factor_max: u32,
 }
@@ -90,6 +92,7 @@ impl Default for Policy {
             minimum_depth_max: 144,
             accepted_htlcs_min: 1,
             forget_after: 2_016,
+            fail_depth: 6,
             closing_fee_factor_max: 10,
         }
     }

@@ -104,8 +104,9 @@ pub enum Command {
     Shutdown {
         /// Whom to answer.
         command: CommandId,
-        /// Where our part goes. Ignored in favour of the script promised at opening, if any.
-        script: ScriptBuf,
+        /// Where our part goes; `None` for the address set aside at opening. A script promised to the peer
+        /// at opening wins over both.
+        script: Option<ScriptBuf>,
         /// What the closing transaction should pay; the range around it comes from the policy.
         feerate: FeeratePerKw,
     },

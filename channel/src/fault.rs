@@ -18,272 +18,177 @@ pub enum Reaction {
     FailChannel,
 }
 
-/// A broken rule, by the section of BOLT 2 that states it.
-#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-pub enum PeerFault {
+/// One line a rule: its number in records, its name, what follows, and what the peer is told.
+macro_rules! faults {
+    ($( $(#[$doc:meta])* $code:literal $name:ident $reaction:ident $text:literal, )*) => {
+        /// A broken rule, by the section of BOLT 2 that states it.
+        #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+        pub enum PeerFault {
+            $( $(#[$doc])* #[error($text)] $name, )*
+        }
+
+        impl PeerFault {
+            /// What follows.
+            ///
+            /// Where BOLT 2 leaves the choice between a warning and an error, a peer whose data may
+            /// differ from ours gets the error, and what a new connection heals gets the warning.
+            pub const fn reaction(self) -> Reaction {
+                match self { $( Self::$name => Reaction::$reaction, )* }
+            }
+
+            /// The number that stands for it in records; never reused.
+            pub const fn code(self) -> u8 {
+                match self { $( Self::$name => $code, )* }
+            }
+
+            /// What a record's number stands for.
+            pub const fn from_code(code: u8) -> Option<Self> {
+                match code { $( $code => Some(Self::$name), )* _ => None }
+            }
+
+            /// Every rule there is.
+            pub const ALL: &[Self] = &[ $( Self::$name, )* ];
+        }
+    };
+}
+
+faults! {
     // § The `open_channel` Message, § The `accept_channel` Message
     /// A chain we are not on.
-    #[error("unknown chain_hash")]
-    UnknownChain,
+    1 UnknownChain FailChannel "unknown chain_hash",
     /// No `channel_type`, another than was asked for, or one we do not do.
-    #[error("channel_type must be static_remotekey with anchors")]
-    BadChannelType,
+    2 BadChannelType FailChannel "channel_type must be static_remotekey with anchors",
     /// Both sides can open with two funders, so this message is out of place.
-    #[error("open_channel although dual_fund was negotiated")]
-    DualFundNegotiated,
+    3 DualFundNegotiated FailChannel "open_channel although dual_fund was negotiated",
     /// `funding_satoshis` outside of what both accept.
-    #[error("funding_satoshis is out of bounds")]
-    BadFundingAmount,
+    4 BadFundingAmount FailChannel "funding_satoshis is out of bounds",
     /// `push_msat` above the capacity.
-    #[error("push_msat is more than the channel holds")]
-    PushTooLarge,
+    5 PushTooLarge FailChannel "push_msat is more than the channel holds",
     /// `dust_limit_satoshis` below 354 or above our bound.
-    #[error("dust_limit_satoshis is out of bounds")]
-    BadDustLimit,
+    6 BadDustLimit FailChannel "dust_limit_satoshis is out of bounds",
     /// A reserve below either dust limit, or more of the channel than we lock up.
-    #[error("channel_reserve_satoshis is out of bounds")]
-    BadReserve,
+    7 BadReserve FailChannel "channel_reserve_satoshis is out of bounds",
     /// `to_self_delay` above our bound.
-    #[error("to_self_delay is too long")]
-    BadToSelfDelay,
+    8 BadToSelfDelay FailChannel "to_self_delay is too long",
     /// More than 483, or too few to be useful.
-    #[error("max_accepted_htlcs is out of bounds")]
-    BadMaxAcceptedHtlcs,
+    9 BadMaxAcceptedHtlcs FailChannel "max_accepted_htlcs is out of bounds",
     /// `htlc_minimum_msat` that leaves the channel useless.
-    #[error("htlc_minimum_msat is too large")]
-    BadHtlcMinimum,
+    10 BadHtlcMinimum FailChannel "htlc_minimum_msat is too large",
     /// `max_htlc_value_in_flight_msat` that leaves the channel useless.
-    #[error("max_htlc_value_in_flight_msat is too small")]
-    BadInFlightMaximum,
+    11 BadInFlightMaximum FailChannel "max_htlc_value_in_flight_msat is too small",
     /// A feerate that never confirms, or one that burns money.
-    #[error("feerate_per_kw is out of bounds")]
-    BadFeerate,
+    12 BadFeerate FailChannel "feerate_per_kw is out of bounds",
     /// The funder cannot pay for the first commitment.
-    #[error("the funder cannot pay the fee of the first commitment")]
-    CannotPayFirstFee,
+    13 CannotPayFirstFee FailChannel "the funder cannot pay the fee of the first commitment",
     /// Nobody would have anything to spend.
-    #[error("neither side would own more than its reserve")]
-    NothingAboveReserve,
+    14 NothingAboveReserve FailChannel "neither side would own more than its reserve",
     /// `minimum_depth` above our bound.
-    #[error("minimum_depth is too deep")]
-    BadMinimumDepth,
+    15 BadMinimumDepth FailChannel "minimum_depth is too deep",
     /// A `shutdown_scriptpubkey` that `shutdown` could not carry.
-    #[error("the upfront shutdown script has none of the allowed forms")]
-    BadUpfrontScript,
+    16 BadUpfrontScript FailChannel "the upfront shutdown script has none of the allowed forms",
     /// `upfront_shutdown_script` was negotiated and is missing.
-    #[error("upfront_shutdown_script is missing")]
-    MissingUpfrontScript,
+    17 MissingUpfrontScript FailChannel "upfront_shutdown_script is missing",
     /// Another channel's id.
-    #[error("the channel_id is that of another channel")]
-    WrongChannelId,
+    18 WrongChannelId FailChannel "the channel_id is that of another channel",
     /// The signature does not cover our first commitment.
-    #[error("the signature does not cover the first commitment")]
-    BadFirstSignature,
+    19 BadFirstSignature FailChannel "the signature does not cover the first commitment",
     /// The confirmed outpoint is not the channel's output.
-    #[error("the funding output has another value or script")]
-    WrongFundingOutput,
+    20 WrongFundingOutput FailChannel "the funding output has another value or script",
 
     // § Adding an HTLC
     /// "for the first HTLC it offers: MUST set `id` to 0", then one by one.
-    #[error("HTLC ids must rise by one")]
-    HtlcIdOutOfOrder,
+    21 HtlcIdOutOfOrder Warn "HTLC ids must rise by one",
     /// Nothing, or less than our `htlc_minimum_msat`.
-    #[error("amount_msat is below htlc_minimum_msat")]
-    HtlcTooSmall,
+    22 HtlcTooSmall Warn "amount_msat is below htlc_minimum_msat",
     /// More than our `max_accepted_htlcs`.
-    #[error("more HTLCs than max_accepted_htlcs")]
-    TooManyHtlcs,
+    23 TooManyHtlcs Warn "more HTLCs than max_accepted_htlcs",
     /// More than our `max_htlc_value_in_flight_msat`.
-    #[error("more value than max_htlc_value_in_flight_msat")]
-    TooMuchInFlight,
+    24 TooMuchInFlight Warn "more value than max_htlc_value_in_flight_msat",
     /// More than reserve, fee and anchors leave.
-    #[error("the sender cannot afford the HTLC")]
-    CannotAffordHtlc,
+    25 CannotAffordHtlc Warn "the sender cannot afford the HTLC",
     /// "sets `cltv_expiry` to greater or equal to 500000000"
-    #[error("cltv_expiry is a time")]
-    CltvIsATime,
+    26 CltvIsATime Warn "cltv_expiry is a time",
     /// An add after `shutdown`.
-    #[error("update_add_htlc after shutdown")]
-    AddAfterShutdown,
+    27 AddAfterShutdown Warn "update_add_htlc after shutdown",
 
     // § Removing an HTLC
     /// No such HTLC of ours is irrevocably committed, or it is being removed already.
-    #[error("no such HTLC can be removed")]
-    UnknownHtlc,
+    28 UnknownHtlc Warn "no such HTLC can be removed",
     /// The preimage is of another hash.
-    #[error("payment_preimage does not hash to payment_hash")]
-    WrongPreimage,
+    29 WrongPreimage FailChannel "payment_preimage does not hash to payment_hash",
     /// `failure_code` without the BADONION bit.
-    #[error("failure_code lacks BADONION")]
-    NotBadOnion,
+    30 NotBadOnion Warn "failure_code lacks BADONION",
 
     // § Committing Updates So Far
-    /// A signature although an earlier one has not led to anything new.
-    #[error("commitment_signed carries no update")]
-    EmptyCommitment,
     /// The signature does not cover our next commitment, or is high-S.
-    #[error("the signature does not cover our next commitment")]
-    BadCommitmentSignature,
+    32 BadCommitmentSignature FailChannel "the signature does not cover our next commitment",
     /// Not one signature for each HTLC output.
-    #[error("num_htlcs differs from the HTLC outputs")]
-    WrongHtlcSignatureCount,
+    33 WrongHtlcSignatureCount FailChannel "num_htlcs differs from the HTLC outputs",
     /// An HTLC signature does not cover its transaction, or is high-S.
-    #[error("an HTLC signature does not cover its transaction")]
-    BadHtlcSignature,
+    34 BadHtlcSignature FailChannel "an HTLC signature does not cover its transaction",
     /// A funding transaction that is not the channel's.
-    #[error("commitment_signed for another funding transaction")]
-    WrongFundingTxid,
+    35 WrongFundingTxid Ignore "commitment_signed for another funding transaction",
 
     // § Completing the Transition to the Updated State
     /// Nothing of ours waits to be acknowledged.
-    #[error("revoke_and_ack without commitment_signed")]
-    UnexpectedRevocation,
+    36 UnexpectedRevocation FailChannel "revoke_and_ack without commitment_signed",
     /// The secret is not the one behind the commitment point.
-    #[error("per_commitment_secret does not match its point")]
-    BadRevocationSecret,
+    37 BadRevocationSecret FailChannel "per_commitment_secret does not match its point",
     /// The secret is not from the tree of its predecessors.
-    #[error("per_commitment_secret does not follow from the same seed")]
-    UnrelatedSecret,
+    38 UnrelatedSecret FailChannel "per_commitment_secret does not follow from the same seed",
 
     // § Updating Fees
     /// From the side that does not pay.
-    #[error("update_fee from the side that does not pay")]
-    FeeFromNonFunder,
+    39 FeeFromNonFunder FailChannel "update_fee from the side that does not pay",
     /// Too low to relay or too high to be meant.
-    #[error("update_fee is out of bounds")]
-    FeeOutOfBounds,
+    40 FeeOutOfBounds Warn "update_fee is out of bounds",
     /// More than the funder has.
-    #[error("the funder cannot pay that feerate")]
-    CannotAffordFee,
+    41 CannotAffordFee FailChannel "the funder cannot pay that feerate",
 
     // § Closing Initiation, § Legacy Closing Negotiation
     /// `shutdown` with a script of none of the forms.
-    #[error("the shutdown script has none of the allowed forms")]
-    BadShutdownScript,
+    42 BadShutdownScript Warn "the shutdown script has none of the allowed forms",
     /// `shutdown` with another script than was promised.
-    #[error("the shutdown script is not the one promised at opening")]
-    UpfrontScriptMismatch,
+    43 UpfrontScriptMismatch Warn "the shutdown script is not the one promised at opening",
     /// `shutdown` while updates of the sender are pending, or a second one with another script.
-    #[error("shutdown out of place")]
-    UnexpectedShutdown,
+    44 UnexpectedShutdown Warn "shutdown out of place",
     /// `closing_signed` before both sides are done.
-    #[error("closing_signed out of place")]
-    UnexpectedClosing,
+    45 UnexpectedClosing Warn "closing_signed out of place",
     /// The signature covers neither variant of the closing transaction.
-    #[error("the signature does not cover the closing transaction")]
-    BadClosingSignature,
+    46 BadClosingSignature FailChannel "the signature does not cover the closing transaction",
     /// The fee ranges have nothing in common.
-    #[error("no fee is in both ranges")]
-    NoCommonFee,
+    47 NoCommonFee Warn "no fee is in both ranges",
     /// A fee outside of what was agreed so far.
-    #[error("fee_satoshis is not where it may be")]
-    BadClosingFee,
-    /// An output that nobody relays.
-    #[error("a closing output is dust")]
-    ClosingDust,
+    48 BadClosingFee FailChannel "fee_satoshis is not where it may be",
 
     // § Message Retransmission
     /// A second `channel_reestablish` on one connection, or one before there is anything to continue.
-    #[error("channel_reestablish out of place")]
-    UnexpectedReestablish,
+    50 UnexpectedReestablish Warn "channel_reestablish out of place",
     /// Something else before `channel_reestablish`.
-    #[error("channel_reestablish must come first")]
-    NotReestablished,
+    51 NotReestablished Warn "channel_reestablish must come first",
     /// "if `next_commitment_number` is zero: MUST immediately fail the channel"
-    #[error("next_commitment_number is zero")]
-    AskedToFail,
+    52 AskedToFail FailChannel "next_commitment_number is zero",
     /// A number that is neither the last nor the next.
-    #[error("next_commitment_number is not ours")]
-    BadCommitmentNumber,
+    53 BadCommitmentNumber FailChannel "next_commitment_number is not ours",
     /// A number that is neither the last nor the next.
-    #[error("next_revocation_number is not ours")]
-    BadRevocationNumber,
+    54 BadRevocationNumber FailChannel "next_revocation_number is not ours",
     /// The peer's proof of what we revoked is no proof.
-    #[error("your_last_per_commitment_secret is wrong")]
-    BadLastSecret,
+    55 BadLastSecret FailChannel "your_last_per_commitment_secret is wrong",
 
     /// A message that has no place in this phase.
-    #[error("message out of place")]
-    OutOfPlace,
+    56 OutOfPlace Warn "message out of place",
     /// A message we never negotiated: quiescence, splicing, `closing_complete` and the like.
-    #[error("message of a feature that was not negotiated")]
-    NotNegotiated,
+    57 NotNegotiated Warn "message of a feature that was not negotiated",
 }
 
 impl PeerFault {
-    /// The one table that decides.
-    ///
-    /// Where BOLT 2 leaves the choice between a warning and an error, a peer whose data may differ from
-    /// ours gets the error, and everything that a new connection heals gets the warning.
-    pub const fn reaction(self) -> Reaction {
-        match self {
-            Self::UnknownChain
-            | Self::BadChannelType
-            | Self::DualFundNegotiated
-            | Self::BadFundingAmount
-            | Self::PushTooLarge
-            | Self::BadDustLimit
-            | Self::BadReserve
-            | Self::BadToSelfDelay
-            | Self::BadMaxAcceptedHtlcs
-            | Self::BadHtlcMinimum
-            | Self::BadInFlightMaximum
-            | Self::BadFeerate
-            | Self::CannotPayFirstFee
-            | Self::NothingAboveReserve
-            | Self::BadMinimumDepth
-            | Self::BadUpfrontScript
-            | Self::MissingUpfrontScript
-            | Self::WrongChannelId
-            | Self::BadFirstSignature
-            | Self::WrongFundingOutput
-            | Self::BadCommitmentSignature
-            | Self::WrongHtlcSignatureCount
-            | Self::BadHtlcSignature
-            | Self::UnexpectedRevocation
-            | Self::BadRevocationSecret
-            | Self::UnrelatedSecret
-            | Self::WrongPreimage
-            | Self::FeeFromNonFunder
-            | Self::CannotAffordFee
-            | Self::BadClosingSignature
-            | Self::BadClosingFee
-            | Self::ClosingDust
-            | Self::AskedToFail
-            | Self::BadCommitmentNumber
-            | Self::BadRevocationNumber
-            | Self::BadLastSecret => Reaction::FailChannel,
-            Self::HtlcIdOutOfOrder
-            | Self::HtlcTooSmall
-            | Self::TooManyHtlcs
-            | Self::TooMuchInFlight
-            | Self::CannotAffordHtlc
-            | Self::CltvIsATime
-            | Self::AddAfterShutdown
-            | Self::UnknownHtlc
-            | Self::NotBadOnion
-            | Self::EmptyCommitment
-            | Self::FeeOutOfBounds
-            | Self::BadShutdownScript
-            | Self::UpfrontScriptMismatch
-            | Self::UnexpectedShutdown
-            | Self::UnexpectedClosing
-            | Self::NoCommonFee
-            | Self::NotReestablished
-            | Self::UnexpectedReestablish
-            | Self::OutOfPlace
-            | Self::NotNegotiated => Reaction::Warn,
-            Self::WrongFundingTxid => Reaction::Ignore,
-        }
-    }
-
     /// The `error` that says so, for a channel that ends by it.
     pub fn to_error(self, channel_id: ChannelId) -> Message {
-        Message::Error(ErrorMessage { channel_id, data: self.to_string().into_bytes() })
+        ErrorMessage { channel_id, data: self.to_string().into_bytes() }.into()
     }
 
     /// The `warning` that says so.
     pub fn to_warning(self, channel_id: ChannelId) -> Message {
-        Message::Warning(Warning { channel_id, data: self.to_string().into_bytes() })
+        Warning { channel_id, data: self.to_string().into_bytes() }.into()
     }
 }

@@ -19,7 +19,7 @@ use wire::id::Preimage;
 use wire::message::AttributionData;
 use wire::units::{FeeratePerKw, Msat};
 
-use crate::clock::{Clock, Side, Turn};
+use crate::clock::{Clock, Moment, Side, Turn};
 use crate::effect::Outcome;
 use crate::event::Origin;
 use crate::fact::{Add, AddIn, AddOut, Removal, TheirRemoval};
@@ -66,6 +66,8 @@ pub struct Htlc {
     pub removal: Option<Going>,
     /// The preimage the peer showed, if it is ours.
     pub preimage: Option<(Preimage, Option<AttributionData>)>,
+    /// How Layer 1 ended it, if it is ours. It stays, because commitments on Layer 1 still show it.
+    pub ended: Option<Outcome>,
     /// Its outcome is recorded elsewhere: it leaves no tombstone.
     pub forgotten: bool,
 }
@@ -114,6 +116,7 @@ impl Htlc {
             overexposed: false,
             removal: None,
             preimage: None,
+            ended: None,
             forgotten: false,
         }
     }
@@ -127,7 +130,28 @@ impl Htlc {
             overexposed: add.overexposed,
             removal: None,
             preimage: None,
+            ended: None,
             forgotten: false,
+        }
+    }
+
+    /// As the peer's signature records it.
+    pub fn to_add_in(&self) -> AddIn {
+        AddIn { add: self.add.clone(), overexposed: self.overexposed }
+    }
+
+    /// As our signature records it; `None` if it is not ours.
+    pub fn to_add_out(&self) -> Option<AddOut> {
+        Some(AddOut { add: self.add.clone(), origin: self.origin? })
+    }
+
+    /// How it ended, if that is known: a preimage decides.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match &self.preimage {
+            Some((preimage, attribution)) => {
+                Some(Outcome::Fulfilled { preimage: *preimage, attribution: attribution.clone() })
+            }
+            None => self.ended.clone(),
         }
     }
 
@@ -187,9 +211,18 @@ impl Ledger {
 
     /// The feerate of `owner`'s commitment, as `turn` would leave it.
     pub fn feerate(&self, owner: Side, turn: Option<Turn>) -> FeeratePerKw {
+        self.feerate_by(|clock| shown(clock, owner, turn))
+    }
+
+    fn feerate_by(&self, shown: impl Fn(Clock) -> bool) -> FeeratePerKw {
         (self.fees.iter().rev())
-            .find(|change| shown(change.clock, owner, turn))
+            .find(|change| shown(change.clock))
             .map_or(self.feerate, |change| change.feerate)
+    }
+
+    /// The feerate that was said last.
+    pub fn feerate_newest(&self) -> FeeratePerKw {
+        self.fees.last().map_or(self.feerate, |change| change.feerate)
     }
 
     /// The highest feerate that any commitment has or is about to have.
@@ -200,10 +233,25 @@ impl Ledger {
     /// What `owner`'s commitment divides, as `turn` would leave it; `None` if somebody would own less
     /// than nothing.
     pub fn spec(&self, owner: Side, turn: Option<Turn>) -> Option<CommitmentSpec> {
+        self.spec_by(owner, |clock| shown(clock, owner, turn))
+    }
+
+    /// What the peer's commitment divides that it has not revoked although we signed a newer one.
+    pub fn spec_of_their_last(&self) -> Option<CommitmentSpec> {
+        self.spec_by(Side::Them, |clock| {
+            let from = match clock.proposer() {
+                Side::Us => Moment::AckedByPeer,
+                Side::Them => Moment::Irrevocable,
+            };
+            clock.moment() >= from
+        })
+    }
+
+    fn spec_by(&self, owner: Side, shown: impl Fn(Clock) -> bool) -> Option<CommitmentSpec> {
         let (mut us, mut them) = (self.us, self.them);
         let mut live = Vec::with_capacity(self.htlcs.len());
         for ((by, id), htlc) in &self.htlcs {
-            if !shown(htlc.clock, owner, turn) {
+            if !shown(htlc.clock) {
                 continue;
             }
             let amount = htlc.add.amount_msat;
@@ -212,7 +260,7 @@ impl Ledger {
                 Side::Them => (&mut them, &mut us),
             };
             match &htlc.removal {
-                Some(going) if shown(going.clock, owner, turn) => {
+                Some(going) if shown(going.clock) => {
                     if going.how.fulfils() {
                         *offerer = offerer.checked_sub(amount)?;
                         *receiver = receiver.checked_add(amount)?;
@@ -238,7 +286,7 @@ impl Ledger {
             Side::Us => (us, them),
             Side::Them => (them, us),
         };
-        let feerate = self.feerate(owner, turn);
+        let feerate = self.feerate_by(shown);
         Some(CommitmentSpec { feerate, to_owner, to_other, htlcs: live })
     }
 
@@ -269,9 +317,7 @@ impl Ledger {
     /// Outgoing HTLCs whose outcome is known and not yet recorded elsewhere.
     pub fn resolved(&self) -> impl Iterator<Item = (u64, Origin, Outcome)> {
         let seen = self.htlcs.iter().filter_map(|((_, id), htlc)| {
-            let (preimage, attribution) = htlc.preimage.as_ref()?;
-            let outcome =
-                Outcome::Fulfilled { preimage: *preimage, attribution: attribution.clone() };
+            let outcome = htlc.outcome()?;
             (!htlc.forgotten).then_some((*id, htlc.origin?, outcome))
         });
         let buried = self.tombstones.iter().map(|(id, stone)| {
@@ -319,6 +365,13 @@ impl Ledger {
     ) {
         if let Some(htlc) = self.htlcs.get_mut(&(Side::Us, id)) {
             htlc.preimage.get_or_insert((preimage, attribution));
+        }
+    }
+
+    /// Ends an HTLC of ours that Layer 1 decided.
+    pub(crate) fn end_on_chain(&mut self, id: u64, outcome: Outcome) {
+        if let Some(htlc) = self.htlcs.get_mut(&(Side::Us, id)) {
+            htlc.ended.get_or_insert(outcome);
         }
     }
 

@@ -13,6 +13,7 @@
 //!
 //! Not here: sockets, files, clocks, random numbers, other channels (the daemon).
 
+pub mod channel;
 pub mod clock;
 pub mod effect;
 pub mod env;
@@ -21,13 +22,22 @@ pub mod fact;
 pub mod fault;
 pub mod keys;
 pub mod ledger;
+pub mod limits;
+mod link;
+mod live;
+pub mod onchain;
+mod out;
+mod phase;
+pub mod record;
 pub mod refusal;
 pub mod seal;
 pub mod shachain;
 pub mod signer;
+pub mod state;
 pub mod terms;
 pub mod tx;
 
+pub use channel::{Channel, Stage};
 pub use effect::{Alarm, Answer, Effect, HtlcIn, HtlcOut, Notice, Outcome, Resolved, Why};
 pub use env::{Env, Policy};
 pub use event::{ChainFact, Command, CommandId, Event, Link, Offer, Origin};

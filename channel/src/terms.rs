@@ -67,6 +67,8 @@ pub struct OpenTerms {
     pub params: Params,
     /// Where our part must go at a cooperative close; `None` leaves it open.
     pub upfront_shutdown: Option<ScriptBuf>,
+    /// Where our part goes at a cooperative close if nobody says otherwise: an address of the wallet.
+    pub shutdown_script: ScriptBuf,
     /// An alias for `channel_ready`, unlike any other of this node.
     pub alias: Option<ShortChannelId>,
     /// What both sides can.
@@ -84,6 +86,8 @@ pub struct AcceptTerms {
     pub minimum_depth: u32,
     /// Where our part must go at a cooperative close; `None` leaves it open.
     pub upfront_shutdown: Option<ScriptBuf>,
+    /// Where our part goes at a cooperative close if nobody says otherwise: an address of the wallet.
+    pub shutdown_script: ScriptBuf,
     /// An alias for `channel_ready`, unlike any other of this node.
     pub alias: Option<ShortChannelId>,
     /// What both sides can.
@@ -117,6 +121,8 @@ pub struct Terms {
     pub our_upfront_shutdown: Option<ScriptBuf>,
     /// Where the peer's part must go.
     pub their_upfront_shutdown: Option<ScriptBuf>,
+    /// Where our part goes at a cooperative close if nobody says otherwise.
+    pub shutdown_script: ScriptBuf,
     /// The alias of our `channel_ready`.
     pub alias: Option<ShortChannelId>,
 }

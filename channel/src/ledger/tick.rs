@@ -17,6 +17,15 @@ pub struct Ticked {
     pub fee_settled: bool,
 }
 
+impl Ticked {
+    /// Both, this first.
+    pub(crate) fn absorb(&mut self, later: Self) {
+        self.incoming.extend(later.incoming);
+        self.failed.extend(later.failed);
+        self.fee_settled |= later.fee_settled;
+    }
+}
+
 impl Ledger {
     /// Carries on everything that waits for `turn`, and settles what that makes final.
     pub(crate) fn tick(&mut self, turn: Turn) -> Ticked {

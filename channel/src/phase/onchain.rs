@@ -1,0 +1,245 @@
+//! Layer 1: depth, deadlines, and the end of every output. BOLT 5.
+//!
+//! The resolver remembers nothing and is asked again after every block; what it says is compared with what
+//! is recorded already.
+//!
+//! Not here: who can take which output (`onchain`), building and bumping sweeps (the daemon).
+
+use std::collections::BTreeMap;
+
+use bitcoin::Transaction;
+use wire::units::BlockHeight;
+
+use crate::clock::Side;
+use crate::effect::{Alarm, CloseReason, Effect, Notice, Resolved, Spender};
+use crate::env::Env;
+use crate::event::ChainFact;
+use crate::fact::{Fact, Removal};
+use crate::ledger::{How, Htlc};
+use crate::link::Connection;
+use crate::live::Live;
+use crate::onchain::{
+    Chain, Claim, Close, Fate, HtlcName, Known, Mined, Resolution, bump, resolve,
+};
+use crate::out::Out;
+use crate::state::End;
+use crate::tx::{Direction, SpecHtlc};
+
+impl Live {
+    pub(crate) fn on_chain(&mut self, fact: ChainFact, env: &Env<'_>, out: &mut Out) {
+        match fact {
+            ChainFact::Tip => {
+                self.become_ready(env, out);
+                self.check_deadlines(env, out);
+            }
+            ChainFact::FundingConfirmed { height, tx_index, outpoint, found } => {
+                self.on_funding_confirmed((height, tx_index), outpoint, found.as_ref(), env, out);
+            }
+            ChainFact::FundingUnconfirmed => self.on_funding_unconfirmed(out),
+            ChainFact::FundingSpent { tx, height } => self.on_spent(tx, height, env, out),
+            ChainFact::FundingUnspent => {
+                if self.state.chain.spent.is_some() {
+                    self.note(Fact::FundingUnspent, out);
+                    self.resume(env, out);
+                }
+            }
+            ChainFact::OutputSpent { outpoint, tx, height } => {
+                let known = self.state.chain.outputs.iter().any(|spend| {
+                    spend.outpoint == outpoint && spend.tx == tx && spend.height == height
+                });
+                if self.state.chain.spent.is_some() && !known {
+                    self.note(Fact::OutputSpent { outpoint, tx: Box::new(tx), height }, out);
+                }
+            }
+            ChainFact::OutputUnspent { outpoint } => {
+                if self.state.chain.outputs.iter().any(|spend| spend.outpoint == outpoint) {
+                    self.note(Fact::OutputUnspent { outpoint }, out);
+                }
+            }
+        }
+        self.resolve(env, out);
+    }
+
+    fn on_spent(&mut self, tx: Transaction, height: BlockHeight, env: &Env<'_>, out: &mut Out) {
+        if self.state.chain.spent.as_ref().is_some_and(|known| *known == (tx.clone(), height)) {
+            return;
+        }
+        // What was only said is in no transaction.
+        self.disconnect(out);
+        self.connection = Connection::Cut;
+        let txid = tx.compute_txid();
+        self.note(Fact::FundingSpent { tx: Box::new(tx), height }, out);
+        let Some(resolution) = self.resolution(env) else { return };
+        let by = spender(resolution.close);
+        out.notice(Notice::OnChain { txid, by, height });
+        match by {
+            Spender::RevokedCommitment => out.alarm(Alarm::Breach { txid }),
+            Spender::Unknown => out.alarm(Alarm::RogueSpend { txid }),
+            Spender::MutualClose
+            | Spender::OurCommitment
+            | Spender::TheirCommitment
+            | Spender::FutureCommitment => {}
+        }
+    }
+
+    /// BOLT 2 § `cltv_expiry_delta` Selection: "MUST fail the channel" over an HTLC that came too near.
+    fn check_deadlines(&mut self, env: &Env<'_>, out: &mut Out) {
+        if self.state.end.is_some() || self.state.chain.spent.is_some() {
+            return;
+        }
+        let late = (self.state.ledger.htlcs()).find(|(by, htlc)| is_late(*by, htlc, env));
+        if let Some((by, htlc)) = late {
+            let reason = CloseReason::HtlcDeadline {
+                offered_by_us: by == Side::Us,
+                htlc: htlc.add.id,
+                cltv_expiry: htlc.add.cltv_expiry,
+            };
+            self.fail(reason, env, out);
+        }
+    }
+
+    /// Asks where everything stands, and does what is new.
+    fn resolve(&mut self, env: &Env<'_>, out: &mut Out) {
+        if self.state.chain.spent.is_none() || self.state.chain.closed {
+            return;
+        }
+        let Some(resolution) = self.resolution(env) else {
+            return out.alarm(Alarm::Signer);
+        };
+        for (id, fate) in &resolution.fates {
+            self.meet(*id, *fate, out);
+        }
+        out.effect(Effect::WatchOutputs(resolution.watch));
+        out.effect(Effect::Claims(resolution.claims));
+        if resolution.done {
+            self.note(Fact::Closed, out);
+            out.notice(Notice::Closed);
+        }
+    }
+
+    /// Records the end of an HTLC of ours, once.
+    fn meet(&mut self, id: u64, fate: Fate, out: &mut Out) {
+        let open = (self.state.ledger.htlc(Side::Us, id))
+            .is_some_and(|htlc| htlc.outcome().is_none() && !htlc.forgotten);
+        if !open {
+            return;
+        }
+        let preimage = match fate {
+            Fate::Fulfilled(preimage) => Some(preimage),
+            Fate::Failed => None,
+        };
+        self.note(Fact::ResolvedOnChain { htlc: id, preimage }, out);
+        if let Some(htlc) = self.state.ledger.htlc(Side::Us, id)
+            && let (Some(origin), Some(outcome)) = (htlc.origin, htlc.outcome())
+        {
+            out.effect(Effect::Resolved(Resolved { htlc: id, origin, outcome }));
+        }
+    }
+
+    pub(crate) fn resume_on_chain(&self, env: &Env<'_>, out: &mut Out) {
+        if let Some(resolution) = self.resolution(env) {
+            out.effect(Effect::WatchOutputs(resolution.watch));
+            out.effect(Effect::Claims(resolution.claims));
+        }
+    }
+
+    pub(crate) fn resolution(&self, env: &Env<'_>) -> Option<Resolution> {
+        let state = &self.state;
+        let (tx, height) = state.chain.spent.as_ref()?;
+        let point = env.signer.point(state.ours).ok()?;
+        let ours = state.commitment(Side::Us, None, state.ours, &point).ok()?;
+        let theirs = state.their_commitments().ok()?;
+        let their_terms = state.commitment_terms(Side::Them)?;
+        let closes: Vec<_> =
+            (state.closes.iter()).filter_map(|close| Some(self.close_tx(*close)?.txid())).collect();
+        let outgoing: Vec<_> = (state.ledger.htlcs())
+            .filter(|(by, _)| *by == Side::Us)
+            .map(|(_, htlc)| spec_htlc(htlc, Direction::Offered))
+            .collect();
+        let past: Vec<_> = (state.ledger.htlcs())
+            .map(|(by, htlc)| match by {
+                Side::Us => spec_htlc(htlc, Direction::Received),
+                Side::Them => spec_htlc(htlc, Direction::Offered),
+            })
+            .collect();
+        let preimages: BTreeMap<HtlcName, _> = (state.ledger.htlcs())
+            .filter_map(|(by, htlc)| Some(((by, htlc.add.id), showable_preimage(htlc)?)))
+            .collect();
+        let known = Known {
+            our_basepoints: &state.terms.our_keys,
+            their_basepoints: &state.terms.their_keys,
+            their_terms: &their_terms,
+            ours: &ours,
+            our_htlc_signatures: &state.fundings.first()?.signatures.htlcs,
+            theirs: &theirs,
+            secrets: &state.secrets,
+            closes: &closes,
+            outgoing: &outgoing,
+            past: &past,
+            preimages: &preimages,
+            fail_depth: env.policy.fail_depth,
+        };
+        let spends: Vec<_> = (state.chain.outputs.iter())
+            .map(|spend| (spend.outpoint, Mined { tx: &spend.tx, height: spend.height }))
+            .collect();
+        let close = Mined { tx, height: *height };
+        Some(resolve(&known, &Chain { tip: env.height, close, spends: &spends }))
+    }
+
+    pub(crate) fn bump(&self, env: &Env<'_>) -> Option<Claim> {
+        let failing = matches!(self.state.end, Some(End::Failing(_)));
+        if !failing || self.state.chain.spent.is_some() {
+            return None;
+        }
+        let point = env.signer.point(self.state.ours).ok()?;
+        bump(&self.state.commitment(Side::Us, None, self.state.ours, &point).ok()?)
+    }
+}
+
+fn is_late(by: Side, htlc: &Htlc, env: &Env<'_>) -> bool {
+    let expiry = htlc.add.cltv_expiry;
+    match by {
+        // What nobody signed is in no commitment, and what failed for the peer is being removed.
+        Side::Us => {
+            !htlc.clock.is_proposed()
+                && htlc.preimage.is_none()
+                && expiry.saturating_add(env.policy.timeout_grace) <= env.height
+        }
+        Side::Them => {
+            showable_preimage(htlc).is_some()
+                && expiry.saturating_sub(env.policy.claim_buffer) <= env.height
+        }
+    }
+}
+
+/// A preimage that Layer 1 may see: one the peer showed us, or one we decided to show it.
+fn showable_preimage(htlc: &Htlc) -> Option<wire::id::Preimage> {
+    if let Some((preimage, _)) = &htlc.preimage {
+        return Some(*preimage);
+    }
+    match &htlc.removal.as_ref()?.how {
+        How::Ours(Removal::Fulfill { preimage, .. }) => Some(*preimage),
+        How::Ours(Removal::Fail { .. } | Removal::Malformed { .. }) | How::Theirs(_) => None,
+    }
+}
+
+const fn spec_htlc(htlc: &Htlc, direction: Direction) -> SpecHtlc {
+    SpecHtlc {
+        direction,
+        id: htlc.add.id,
+        amount: htlc.add.amount_msat,
+        payment_hash: htlc.add.payment_hash,
+        cltv_expiry: htlc.add.cltv_expiry,
+    }
+}
+
+const fn spender(close: Close) -> Spender {
+    match close {
+        Close::Mutual => Spender::MutualClose,
+        Close::Ours => Spender::OurCommitment,
+        Close::Theirs { .. } => Spender::TheirCommitment,
+        Close::Revoked { .. } => Spender::RevokedCommitment,
+        Close::Future { .. } => Spender::FutureCommitment,
+        Close::Unknown => Spender::Unknown,
+    }
+}

@@ -1,0 +1,118 @@
+//! Updates of the peer's. BOLT 2 § Adding an HTLC, § Removing an HTLC, § Updating Fees.
+
+use wire::message::{
+    UpdateAddHtlc, UpdateFailHtlc, UpdateFailMalformedHtlc, UpdateFee, UpdateFulfillHtlc,
+};
+
+use super::BADONION;
+use crate::clock::Side;
+use crate::effect::{Effect, Outcome, Resolved};
+use crate::env::Env;
+use crate::fact::{Add, AddIn, Fact, TheirRemoval};
+use crate::fault::PeerFault;
+use crate::ledger::{How, Htlc};
+use crate::limits;
+use crate::live::Live;
+use crate::out::Out;
+
+impl Live {
+    pub(crate) fn on_add(&mut self, add: UpdateAddHtlc, env: &Env<'_>) -> Result<(), PeerFault> {
+        self.may_they_update()?;
+        // BOLT 2: "MUST NOT send an `update_add_htlc` after a `shutdown`."
+        if self.state.their_shutdown.is_some() {
+            return Err(PeerFault::AddAfterShutdown);
+        }
+        let ledger = &self.state.ledger;
+        // BOLT 2: "MUST increase the value of `id` by 1 for each successive offer."
+        if add.id != ledger.next_id(Side::Them) {
+            return Err(PeerFault::HtlcIdOutOfOrder);
+        }
+        let (amount, expiry) = (add.amount_msat, add.cltv_expiry);
+        let terms = &self.state.terms;
+        let overexposed = limits::check_their_offer(ledger, terms, env.policy, amount, expiry)?;
+        let add = Add {
+            id: add.id,
+            amount_msat: add.amount_msat,
+            payment_hash: add.payment_hash,
+            cltv_expiry: add.cltv_expiry,
+            onion: add.onion_routing_packet,
+            path_key: add.path_key,
+        };
+        self.state.ledger.propose(Htlc::theirs(AddIn { add, overexposed }));
+        Ok(())
+    }
+
+    pub(crate) fn on_fulfill(
+        &mut self,
+        fulfill: UpdateFulfillHtlc,
+        out: &mut Out,
+    ) -> Result<(), PeerFault> {
+        let (id, preimage) = (fulfill.id, fulfill.payment_preimage);
+        let htlc = self.removable_by_them(id)?;
+        // BOLT 2: "if the `payment_preimage` value in `update_fulfill_htlc` doesn't SHA256 hash to the
+        // corresponding HTLC `payment_hash`"
+        if preimage.hash() != htlc.add.payment_hash {
+            return Err(PeerFault::WrongPreimage);
+        }
+        let (new, origin) = (htlc.preimage.is_none(), htlc.origin);
+        if new {
+            let attribution = fulfill.attribution_data;
+            let outcome = Outcome::Fulfilled { preimage, attribution: attribution.clone() };
+            self.note(Fact::PreimageSeen { htlc: id, preimage, attribution }, out);
+            if let Some(origin) = origin {
+                out.effect(Effect::Resolved(Resolved { htlc: id, origin, outcome }));
+            }
+        }
+        let how = How::Theirs(TheirRemoval::Fulfilled);
+        self.state.ledger.propose_removal(Side::Them, id, how);
+        Ok(())
+    }
+
+    pub(crate) fn on_fail(&mut self, fail: UpdateFailHtlc) -> Result<(), PeerFault> {
+        self.removable_by_them(fail.id)?;
+        let (reason, attribution) = (fail.reason, fail.attribution_data);
+        let how = How::Theirs(TheirRemoval::Failed { reason, attribution });
+        self.state.ledger.propose_removal(Side::Them, fail.id, how);
+        Ok(())
+    }
+
+    pub(crate) fn on_fail_malformed(
+        &mut self,
+        fail: &UpdateFailMalformedHtlc,
+    ) -> Result<(), PeerFault> {
+        self.removable_by_them(fail.id)?;
+        // BOLT 2: "if the `BADONION` bit in `failure_code` is not set for
+        // `update_fail_malformed_htlc`"
+        if fail.failure_code & BADONION == 0 {
+            return Err(PeerFault::NotBadOnion);
+        }
+        let (sha256_of_onion, failure_code) = (fail.sha256_of_onion, fail.failure_code);
+        let how = How::Theirs(TheirRemoval::Malformed { sha256_of_onion, failure_code });
+        self.state.ledger.propose_removal(Side::Them, fail.id, how);
+        Ok(())
+    }
+
+    pub(crate) fn on_fee(&mut self, fee: &UpdateFee, env: &Env<'_>) -> Result<(), PeerFault> {
+        self.may_they_update()?;
+        let (ledger, terms) = (&self.state.ledger, &self.state.terms);
+        limits::check_their_fee(ledger, terms, env.policy, fee.feerate_per_kw)?;
+        self.state.ledger.propose_fee(fee.feerate_per_kw);
+        Ok(())
+    }
+
+    /// BOLT 2: "if the `id` does not correspond to an HTLC in its current commitment transaction"
+    fn removable_by_them(&self, id: u64) -> Result<&Htlc, PeerFault> {
+        self.may_they_update()?;
+        (self.state.ledger.htlc(Side::Us, id))
+            .filter(|htlc| htlc.clock.is_irrevocable() && htlc.removal.is_none())
+            .ok_or(PeerFault::UnknownHtlc)
+    }
+
+    pub(super) const fn may_they_update(&self) -> Result<(), PeerFault> {
+        if self.state.we_ready && self.state.they_ready {
+            Ok(())
+        } else {
+            Err(PeerFault::OutOfPlace)
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The terms of a channel, which never change, and how it was created.
+
+use bitcoin::{OutPoint, Transaction};
+use wire::codec::{Decode, DecodeError, Encode, Reader};
+
+use super::layout::{fields, put_tx, take_tx};
+use crate::fact::Created;
+use crate::keys::ChannelBasepoints;
+use crate::terms::{Params, Terms};
+
+fields! {
+    Params {
+        dust_limit, in_flight_max_msat, channel_reserve, htlc_minimum, to_self_delay,
+        accepted_htlcs_max,
+    }
+    ChannelBasepoints { funding, revocation, payment, delayed_payment, htlc }
+    Terms {
+        funder, announce, capacity, push, first_feerate, minimum_depth, us, them, our_keys,
+        their_keys, our_upfront_shutdown, their_upfront_shutdown, shutdown_script, alias,
+    }
+}
+
+impl Encode for Created {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.terms.encode(out);
+        self.funding.encode(out);
+        put_optional_tx(self.funding_tx.as_ref(), out);
+        self.signature.encode(out);
+        self.first_point.encode(out);
+        self.height.encode(out);
+    }
+}
+
+impl Decode for Created {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            terms: Terms::decode(r)?,
+            funding: OutPoint::decode(r)?,
+            funding_tx: take_optional_tx(r)?,
+            signature: Decode::decode(r)?,
+            first_point: Decode::decode(r)?,
+            height: Decode::decode(r)?,
+        })
+    }
+}
+
+/// A transaction or its absence.
+pub(super) fn put_optional_tx(tx: Option<&Transaction>, out: &mut Vec<u8>) {
+    tx.is_some().encode(out);
+    if let Some(tx) = tx {
+        put_tx(tx, out);
+    }
+}
+
+/// Reads what [`put_optional_tx`] wrote.
+pub(super) fn take_optional_tx(r: &mut Reader<'_>) -> Result<Option<Transaction>, DecodeError> {
+    bool::decode(r)?.then(|| take_tx(r)).transpose()
+}
