@@ -35,8 +35,8 @@ pub enum Source {
     },
 }
 
-/// Reads the failure of a payment that we sent. `secrets` are those of its route, first hop first; for a route that
-/// ends blinded, pass those up to and with the introduction node to have the hold times checked, then all.
+/// Reads the failure of a payment that we sent. `secrets` are those of its route, first hop first; of a route that ends
+/// blinded, those up to and with the introduction node, which answers for all behind it.
 ///
 /// Does the same work whatever the length of the route and whoever failed.
 pub fn read(
