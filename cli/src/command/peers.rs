@@ -1,0 +1,95 @@
+//! `peers`.
+
+use api::v1;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::render::{Column, table};
+use crate::resolve::{self, visible};
+use crate::words;
+
+/// Peers that are connected, or to which a connection is kept up.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Peers {
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// All of them (the same as no word at all).
+    List,
+    /// Drop the connection and do not reconnect.
+    Disconnect {
+        /// The peer: its alias, or the beginning of its id.
+        peer: String,
+        /// Also when there are channels with it; they rest until it is connected again.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+impl Peers {
+    pub(crate) async fn run(self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        match self.what.unwrap_or(What::List) {
+            What::List => list(cx).await,
+            What::Disconnect { peer, force } => disconnect(cx, &peer, force).await,
+        }
+    }
+}
+
+async fn list(cx: &mut Context<'_>) -> Result<(), Failure> {
+    let peers = resolve::peers(&cx.client).await?;
+    let all = v1::ListPeersResponse { peers, next_page_token: String::new() };
+    let now = cx.now;
+    cx.screen.result(
+        &all,
+        |all| all.peers.iter().map(|peer| peer.node_id.clone()).collect(),
+        |_, all| {
+            let columns = [
+                Column::Left("PEER"),
+                Column::Left("ID"),
+                Column::Left("ADDRESS"),
+                Column::Left("STATE"),
+                Column::Right("PING"),
+                Column::Right("CHANNELS"),
+            ];
+            let rows = all.peers.iter().map(|peer| {
+                let state = match peer.connected_at_ms {
+                    Some(since) if peer.connected => {
+                        format!("connected {}", words::age(now, since))
+                    }
+                    _ if peer.connected => "connected".to_owned(),
+                    _ if peer.last_error.is_empty() => "away".to_owned(),
+                    _ => format!("away: {}", visible(&peer.last_error)),
+                };
+                vec![
+                    visible(&peer.alias),
+                    peer.node_id.clone(),
+                    peer.address.clone(),
+                    state,
+                    peer.ping_ms.map_or_else(String::new, |ms| format!("{ms} ms")),
+                    peer.channels.to_string(),
+                ]
+            });
+            table(
+                &columns,
+                rows.collect(),
+                "no peers yet; connect to one: viaduct connect ID@HOST:PORT",
+            )
+        },
+    )
+}
+
+async fn disconnect(cx: &mut Context<'_>, peer: &str, force: bool) -> Result<(), Failure> {
+    let node_id = resolve::peer(&cx.client, peer).await?;
+    let ask =
+        v1::DisconnectPeerRequest { idempotency_key: cx.key()?, node_id: node_id.clone(), force };
+    let done =
+        cx.client.call(ask, |to, ask| async move { to.node().disconnect_peer(ask).await }).await?;
+    cx.screen.result(
+        &done,
+        |_| Vec::new(),
+        |_, _| format!("disconnected from {}", resolve::short(&node_id)),
+    )
+}

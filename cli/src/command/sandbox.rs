@@ -1,0 +1,354 @@
+//! `sandbox`.
+
+use std::fs::File;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use api::v1;
+use serde::Serialize;
+
+use crate::amount::{Amount, grouped, sat};
+use crate::connect::{Places, Where, connect};
+use crate::context::Interrupt;
+use crate::failure::Failure;
+use crate::render::{Column, Screen, Tone, table};
+use crate::resolve::short;
+use crate::sandbox::SandboxError;
+use crate::sandbox::network::Launch;
+use crate::sandbox::run::{FUNDS_SAT, Settings, key, run, seats};
+use crate::sandbox::state::{Layout, State};
+
+/// How often it is looked whether the background process has come up or gone.
+const LOOK: Duration = Duration::from_millis(50);
+/// How many looks: 30 seconds.
+const LOOKS: u32 = 600;
+/// The most nodes of a sandbox.
+const NODES_MAX: usize = 16;
+
+/// A network of your own on this machine: a chain with Bitcoin's rules and some nodes.
+///
+/// Nothing in it is worth anything, so try whatever you like. Its state stays on disk between up and
+/// down.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sandbox {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Start it in the background; the nodes have coins and know each other.
+    Up(Up),
+    /// Stop it. Its state stays on disk.
+    Down {
+        /// Also forget everything: the chain, the nodes, their coins.
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// The chain and each node.
+    Status,
+    /// Make blocks now.
+    Mine {
+        /// How many.
+        #[arg(default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        blocks: u32,
+        /// Who gets the rewards; the faucet unless said otherwise.
+        #[arg(long)]
+        address: Option<String>,
+    },
+    /// Get coins from nowhere, confirmed.
+    Faucet {
+        /// How much.
+        #[arg(default_value = "50M")]
+        amount: Amount,
+        /// Whom to pay; the node's own wallet unless said otherwise.
+        #[arg(long)]
+        address: Option<String>,
+    },
+    /// Throw the newest blocks away and make others in their place.
+    Reorg {
+        /// How many.
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
+        depth: u32,
+        /// Leave the transactions of the lost blocks waiting.
+        #[arg(long)]
+        empty: bool,
+    },
+    /// Run it in this terminal until Ctrl-C.
+    Run(Up),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Up {
+    /// Names of the nodes.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "alice,bob")]
+    nodes: Vec<String>,
+    /// Make blocks only when asked; else transactions are mined by themselves.
+    #[arg(long)]
+    no_mine: bool,
+}
+
+impl Up {
+    fn settings(&self) -> Result<Settings, Failure> {
+        let plain = |name: &String| {
+            let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            !name.is_empty() && name.len() <= 32 && name.chars().all(fits)
+        };
+        if !self.nodes.iter().all(plain) {
+            return Err(Failure::Usage("names of nodes are lower-case letters, digits and dashes"));
+        }
+        let unique: std::collections::BTreeSet<&String> = self.nodes.iter().collect();
+        if unique.len() != self.nodes.len() || self.nodes.len() > NODES_MAX || self.nodes.is_empty()
+        {
+            return Err(Failure::Usage("a sandbox has 1 to 16 nodes, each with a name of its own"));
+        }
+        Ok(Settings { names: self.nodes.clone(), auto_mine: !self.no_mine })
+    }
+}
+
+impl Sandbox {
+    pub(crate) async fn run(
+        self,
+        screen: &mut Screen,
+        to: &Where,
+        launch: &impl Launch,
+    ) -> Result<(), Failure> {
+        let places = Places::find(to.dir.as_deref())?;
+        let layout = Layout::new(places.data.join("sandbox"));
+        match self.what {
+            What::Up(up) => start(screen, &layout, &places, &up).await,
+            What::Down { wipe } => stop(screen, &layout, wipe).await,
+            What::Status => status(screen, &layout).await,
+            What::Run(up) => {
+                let settings = up.settings()?;
+                let interrupt = Interrupt::Keyboard;
+                screen.note("The sandbox starts; Ctrl-C stops it.")?;
+                Ok(run(launch, &layout, &settings, interrupt.pressed()).await?)
+            }
+            What::Mine { blocks, address } => {
+                let client = any_node(to, &places, &layout).await?;
+                let ask = v1::MineRequest { idempotency_key: key()?, blocks, address };
+                let made =
+                    client.call(ask, |to, ask| async move { to.sandbox().mine(ask).await }).await?;
+                screen.result(
+                    &made,
+                    |made| made.block_hashes.clone(),
+                    |_, made| {
+                        format!(
+                            "mined {}, height {}",
+                            blocks_in_words(made.block_hashes.len()),
+                            grouped(made.block_height.into())
+                        )
+                    },
+                )
+            }
+            What::Faucet { amount, address } => {
+                let client = any_node(to, &places, &layout).await?;
+                let address = match address {
+                    Some(address) => address,
+                    None => {
+                        let ask = v1::NewAddressRequest { idempotency_key: key()?, r#type: 0 };
+                        client
+                            .call(ask, |to, ask| async move { to.wallet().new_address(ask).await })
+                            .await?
+                            .address
+                    }
+                };
+                let amount_sat = amount.whole_sat_or_all()?.unwrap_or(FUNDS_SAT);
+                let ask = v1::FaucetRequest { idempotency_key: key()?, address, amount_sat };
+                let paid = client
+                    .call(ask, |to, ask| async move { to.sandbox().faucet(ask).await })
+                    .await?;
+                screen.result(
+                    &paid,
+                    |paid| vec![paid.txid.clone()],
+                    |_, paid| {
+                        format!(
+                            "{} arrived in block {}, tx {}",
+                            sat(amount_sat),
+                            paid.block_height,
+                            short(&paid.txid)
+                        )
+                    },
+                )
+            }
+            What::Reorg { depth, empty } => {
+                let client = any_node(to, &places, &layout).await?;
+                let ask = v1::ReorgRequest { idempotency_key: key()?, depth, empty };
+                let made = client
+                    .call(ask, |to, ask| async move { to.sandbox().reorg(ask).await })
+                    .await?;
+                screen.result(
+                    &made,
+                    |made| made.block_hashes.clone(),
+                    |_, made| {
+                        format!(
+                            "{} gone, height {} now",
+                            blocks_in_words(usize::try_from(depth).unwrap_or(usize::MAX)),
+                            grouped(made.block_height.into())
+                        )
+                    },
+                )
+            }
+        }
+    }
+}
+
+fn blocks_in_words(count: usize) -> String {
+    if count == 1 { "1 block".to_owned() } else { format!("{count} blocks") }
+}
+
+/// The node that was named, or the first of the sandbox: for the chain any of them will do.
+async fn any_node(
+    to: &Where,
+    places: &Places,
+    layout: &Layout,
+) -> Result<api::client::Client, Failure> {
+    let mut to = to.clone();
+    if to.node.is_none() && to.url.is_none() {
+        let state = State::read(layout)?;
+        to.node = state.and_then(|state| state.nodes.into_iter().next()).map(|node| node.name);
+    }
+    connect(&to, places).await
+}
+
+async fn start(
+    screen: &mut Screen,
+    layout: &Layout,
+    places: &Places,
+    up: &Up,
+) -> Result<(), Failure> {
+    let settings = up.settings()?;
+    if layout.is_running()? {
+        return Err(SandboxError::Running.into());
+    }
+    layout.make(&settings.names)?;
+    layout.clear()?;
+    let mut child = spawn(layout, places, up)?;
+    screen.waiting("starting")?;
+    for _ in 0..LOOKS {
+        if State::read(layout).is_ok_and(|state| state.is_some()) {
+            return status(screen, layout).await;
+        }
+        if child.try_wait()?.is_some() {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Err(SandboxError::DidNotStart { last_words: layout.last_words() }.into())
+}
+
+/// Leaves this same program running behind, on its own.
+fn spawn(layout: &Layout, places: &Places, up: &Up) -> Result<Child, Failure> {
+    let log = File::create(layout.log())?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["sandbox", "run", "--nodes", &up.nodes.join(",")])
+        .arg("--dir")
+        .arg(&places.data)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    if up.no_mine {
+        command.arg("--no-mine");
+    }
+    // A group of its own: Ctrl-C in this terminal is not meant for it.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    Ok(command.spawn()?)
+}
+
+async fn stop(screen: &mut Screen, layout: &Layout, wipe: bool) -> Result<(), Failure> {
+    let state = State::read(layout)?;
+    if wipe {
+        let about =
+            format!("Forget the chain, the nodes and their coins in {}", layout.root().display());
+        screen.confirm(&[about], "Proceed?")?;
+    }
+    if let Some(state) = state {
+        layout.ask_to_stop()?;
+        let mut looks = LOOKS;
+        while layout.is_running()? {
+            looks = looks.checked_sub(1).ok_or(SandboxError::DidNotStop { pid: state.pid })?;
+            tokio::time::sleep(LOOK).await;
+        }
+        layout.clear()?;
+        screen.note("The sandbox has stopped; its state stays on disk.")?;
+    } else if layout.is_running()? {
+        // It is still coming up, and sees the request once it is there.
+        layout.ask_to_stop()?;
+        screen.note("The sandbox is still starting; it stops when it is up.")?;
+    } else {
+        screen.note("The sandbox does not run.")?;
+    }
+    if wipe {
+        layout.wipe()?;
+        screen.note("Its state is gone.")?;
+    }
+    Ok(())
+}
+
+/// The sandbox as JSON.
+#[derive(Debug, Serialize)]
+struct Answer {
+    pid: u32,
+    chain: v1::SandboxStatusResponse,
+    nodes: Vec<NodeAnswer>,
+}
+
+#[derive(Debug, Serialize)]
+struct NodeAnswer {
+    #[serde(flatten)]
+    node: crate::sandbox::state::NodeState,
+    wallet: v1::BalanceResponse,
+    channels_open: u32,
+}
+
+async fn status(screen: &mut Screen, layout: &Layout) -> Result<(), Failure> {
+    let state = State::read(layout)?.ok_or(SandboxError::NotRunning)?;
+    let mut nodes = Vec::new();
+    let mut chain = v1::SandboxStatusResponse::default();
+    for seat in seats(&state.nodes).await? {
+        let client = &seat.client;
+        let info = client
+            .call(v1::InfoRequest {}, |to, ask| async move { to.node().info(ask).await })
+            .await?;
+        let wallet = client
+            .call(v1::BalanceRequest {}, |to, ask| async move { to.wallet().balance(ask).await })
+            .await?;
+        let ask = v1::SandboxStatusRequest {};
+        chain = client.call(ask, |to, ask| async move { to.sandbox().status(ask).await }).await?;
+        nodes.push(NodeAnswer { node: seat.node, wallet, channels_open: info.channels_open });
+    }
+    let answer = Answer { pid: state.pid, chain, nodes };
+    let root = layout.root().display().to_string();
+    screen.result(
+        &answer,
+        |answer| answer.nodes.iter().map(|node| node.node.name.clone()).collect(),
+        |screen, answer| {
+            let columns = [
+                Column::Left("NODE"),
+                Column::Left("RPC"),
+                Column::Left("PEERS AT"),
+                Column::Right("WALLET"),
+                Column::Right("CHANNELS"),
+            ];
+            let rows = answer.nodes.iter().map(|one| {
+                vec![
+                    screen.paint(Tone::Strong, &one.node.name),
+                    one.node.rpc.clone(),
+                    format!("{}@{}", short(&one.node.node_id), one.node.p2p),
+                    sat(one.wallet.spendable_sat),
+                    one.channels_open.to_string(),
+                ]
+            });
+            let first = answer.nodes.first().map_or("NAME", |one| one.node.name.as_str());
+            format!(
+                "chain    block {}, {} waiting\n{}\nstate in {root} · speak to a node: viaduct -n {first} status · stop with: viaduct sandbox down",
+                grouped(answer.chain.block_height.into()),
+                grouped(answer.chain.mempool_transactions.into()),
+                table(&columns, rows.collect(), "no nodes"),
+            )
+        },
+    )
+}

@@ -1,0 +1,51 @@
+//! The whole story in one process: a chain, two nodes, a channel, payments both ways with a crash in the
+//! middle, a close, and an account that adds up to the satoshi.
+//!
+//! Everything is done as a user would do it, through the nodes' API. Not here: the nodes themselves; they
+//! come in through [`crate::sandbox::network::Launch`].
+
+pub mod account;
+mod payments;
+mod story;
+
+pub use account::Account;
+pub use story::{Settings, Teller, tell};
+
+use thiserror::Error;
+use tonic::Status;
+
+use crate::sandbox::SandboxError;
+
+/// Why the story came to no end.
+#[derive(Debug, Error)]
+pub enum DemoError {
+    /// Chain or nodes did not start or stop.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// A call was refused, or the connection broke for good.
+    #[error("while {during}: {}", status.message())]
+    Call {
+        /// What was being done.
+        during: &'static str,
+        /// The answer.
+        status: Box<Status>,
+    },
+    /// A stream ended before what was waited for.
+    #[error("while {0}: the daemon ended the stream too early")]
+    Cut(&'static str),
+    /// It took too long.
+    #[error("while {0}: it took too long")]
+    TooLong(&'static str),
+}
+
+/// Names what was being done when a call fails.
+pub(crate) trait During<T> {
+    /// Adds it.
+    fn during(self, what: &'static str) -> Result<T, DemoError>;
+}
+
+impl<T> During<T> for Result<T, Status> {
+    fn during(self, during: &'static str) -> Result<T, DemoError> {
+        self.map_err(|status| DemoError::Call { during, status: Box::new(status) })
+    }
+}

@@ -1,0 +1,126 @@
+//! Payments that survive the crash of either node: whoever pays asks again until the outcome is final.
+//!
+//! Asking again is safe: the same invoice is never paid twice.
+
+use std::time::Duration;
+
+use api::client::Client;
+use api::reason::Report;
+use api::v1;
+use futures_util::stream::{self, StreamExt as _};
+use tokio::time::{Instant, sleep, timeout};
+use tonic::Status;
+
+use super::{DemoError, During as _};
+use crate::sandbox::run::{Seat, key};
+
+/// How long a node may be away before a call is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait between two tries.
+const PAUSE: Duration = Duration::from_millis(30);
+
+/// One payment that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    /// Who pays, as an index into the seats.
+    pub(super) from: usize,
+    /// Who is paid.
+    pub(super) to: usize,
+    /// How much.
+    pub(super) amount_sat: u64,
+}
+
+/// What became of some payments.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tally {
+    /// Payments that arrived.
+    pub(super) paid: u64,
+    /// Payments that did not.
+    pub(super) failed: u64,
+    /// What each seat paid away.
+    pub(super) sent_sat: [u64; 2],
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, order: Order, arrived: bool) {
+        if !arrived {
+            self.failed = self.failed.saturating_add(1);
+            return;
+        }
+        self.paid = self.paid.saturating_add(1);
+        if let Some(sent) = self.sent_sat.get_mut(order.from) {
+            *sent = sent.saturating_add(order.amount_sat);
+        }
+    }
+}
+
+/// Makes payments, so many at a time, and tells of each that came to its end.
+pub(super) async fn make(
+    seats: &[Seat],
+    orders: &[Order],
+    at_a_time: usize,
+    mut told: impl FnMut(&Tally),
+) -> Result<Tally, DemoError> {
+    let mut tally = Tally::default();
+    let all = orders.iter().map(|order| async move { (*order, one(seats, *order).await) });
+    let mut ended = std::pin::pin!(stream::iter(all).buffer_unordered(at_a_time));
+    while let Some((order, arrived)) = ended.next().await {
+        tally.add(order, arrived?);
+        told(&tally);
+    }
+    Ok(tally)
+}
+
+/// Whether the payment arrived.
+async fn one(seats: &[Seat], order: Order) -> Result<bool, DemoError> {
+    let (Some(payer), Some(payee)) = (seats.get(order.from), seats.get(order.to)) else {
+        return Ok(false);
+    };
+    let key = key().during("making an invoice")?;
+    let ask = v1::CreateInvoiceRequest {
+        idempotency_key: key,
+        amount_msat: Some(order.amount_sat.saturating_mul(1_000)),
+        about: Some(v1::create_invoice_request::About::Description("demo".to_owned())),
+        expiry_s: None,
+        min_final_cltv_expiry_blocks: None,
+    };
+    let create = || async { payee.client.invoices().create(ask.clone()).await };
+    let invoice = patiently(create).await.during("making an invoice")?.into_inner().invoice;
+    patiently(|| pay(&payer.client, &invoice)).await.during("paying")
+}
+
+/// Pays once and watches to the end; an error when the outcome is not known yet.
+async fn pay(client: &Client, invoice: &str) -> Result<bool, Status> {
+    let ask = v1::PayRequest { invoice: invoice.to_owned(), ..Default::default() };
+    let mut snapshots = client.payments().pay(ask).await?.into_inner();
+    while let Some(payment) = snapshots.message().await? {
+        match payment.status() {
+            v1::PaymentStatus::Succeeded => return Ok(true),
+            v1::PaymentStatus::Failed => return Ok(false),
+            v1::PaymentStatus::InFlight | v1::PaymentStatus::Unspecified => {}
+        }
+    }
+    Err(Status::unavailable("the stream ended before the outcome was known"))
+}
+
+/// Makes a repeatable call until the node answers; a refusal with a reason is an answer.
+pub(super) async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, Status>
+where
+    F: Future<Output = Result<T, Status>>,
+{
+    let begin = Instant::now();
+    loop {
+        let answer = timeout(PATIENCE.saturating_sub(begin.elapsed()), call()).await;
+        let status = match answer {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(status)) => status,
+            Err(_) => return Err(Status::deadline_exceeded("no answer in time")),
+        };
+        let report = Report::read(&status);
+        let broken = report.reason.is_none() || report.code == tonic::Code::Unavailable;
+        if !broken || begin.elapsed() >= PATIENCE {
+            return Err(status);
+        }
+        sleep(PAUSE).await;
+    }
+}

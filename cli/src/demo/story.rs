@@ -1,0 +1,333 @@
+//! The story itself, step by step.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use api::client::Client;
+use api::v1;
+use tokio::time::{Instant, timeout};
+
+use super::account::Share;
+use super::payments::{Order, Tally, make, patiently};
+use super::{Account, DemoError, During as _};
+use crate::amount::{grouped, sat};
+use crate::sandbox::SandboxError;
+use crate::sandbox::network::{Launch, Network};
+use crate::sandbox::run::{MATURE, Seat, befriend, fund, key, mine, plan, seats};
+use crate::sandbox::state::Layout;
+
+/// What the first node starts with.
+const ALICE_SAT: u64 = 100_000_000;
+/// What the second node starts with.
+const BOB_SAT: u64 = 50_000_000;
+/// What the channel holds.
+const CHANNEL_SAT: u64 = 10_000_000;
+/// The first payment, so that the second node has something to pay with.
+const FIRST_SAT: u64 = 4_000_000;
+/// Payments on their way at the same time.
+const AT_A_TIME: usize = 16;
+/// The longest that any one step may take.
+const STEP: Duration = Duration::from_secs(50);
+
+/// How the story is to go.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where everything goes; made, and left for the caller to remove.
+    pub dir: PathBuf,
+    /// How many payments, at least 2.
+    pub payments: u64,
+    /// Draws the amounts: the same seed, the same payments.
+    pub seed: u64,
+}
+
+/// Somebody who listens to the story.
+pub trait Teller {
+    /// A step is done.
+    fn done(&mut self, text: &str);
+    /// So many payments of all have come to their end.
+    fn progress(&mut self, ended: u64, all: u64);
+}
+
+/// Tells the story.
+///
+/// # Errors
+///
+/// Any [`DemoError`]. Payments that fail and sums that do not agree are no errors; the account has them.
+pub async fn tell(
+    launch: &impl Launch,
+    settings: &Settings,
+    teller: &mut impl Teller,
+) -> Result<Account, DemoError> {
+    let begin = Instant::now();
+    let layout = Layout::new(settings.dir.clone());
+    let names = ["alice".to_owned(), "bob".to_owned()];
+    layout.make(&names)?;
+    let plan = plan(&layout, &names)?;
+    let mut network = launch.launch(plan).await.map_err(SandboxError::from)?;
+    let told = chapters(&mut network, settings, teller).await;
+    let stopped = network.stop().await.map_err(SandboxError::from);
+    let mut account = told?;
+    stopped?;
+    account.took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(account)
+}
+
+async fn chapters(
+    network: &mut impl Network,
+    settings: &Settings,
+    teller: &mut impl Teller,
+) -> Result<Account, DemoError> {
+    let nodes = network.nodes();
+    let seats = seats(&nodes).await?;
+    let [alice, bob] = seats.as_slice() else {
+        return Err(DemoError::Cut("starting two nodes"));
+    };
+
+    mine(&alice.client, MATURE).await.during("making the first blocks")?;
+    fund(alice, ALICE_SAT).await.during("funding alice")?;
+    fund(bob, BOB_SAT).await.during("funding bob")?;
+    let before = [wallet(alice, ALICE_SAT).await?, wallet(bob, BOB_SAT).await?];
+    teller.done(&format!(
+        "chain and two nodes: alice has {}, bob has {}",
+        sat(ALICE_SAT),
+        sat(BOB_SAT)
+    ));
+    let chain_before = chain(alice).await?;
+
+    befriend(alice, bob).await.during("connecting")?;
+    let channel_id = step("opening the channel", open(alice, bob)).await?;
+    teller.done(&format!("channel open: {} from alice", sat(CHANNEL_SAT)));
+
+    let tally = pay_through_a_crash(network, &seats, settings, teller).await?;
+    let ended = tally.paid.saturating_add(tally.failed);
+    teller.done(&format!(
+        "{} payments ended, {} failed; bob was killed in the middle",
+        grouped(ended),
+        tally.failed
+    ));
+
+    let close = step("closing the channel", close(alice, &channel_id)).await?;
+    teller.done(&format!(
+        "channel closed: {} to alice, {} to bob",
+        sat(close.ours_sat),
+        sat(close.theirs_sat)
+    ));
+
+    let chain_after = chain(alice).await?;
+    let fees = chain_after.fees_sat.saturating_sub(chain_before.fees_sat);
+    let [sent_by_alice, sent_by_bob] = tally.sent_sat;
+    // Alice opened the channel, so both fees are hers.
+    let share = |before_sat, sent_sat, received_sat, fees_sat| Share {
+        before_sat,
+        sent_sat,
+        received_sat,
+        fees_sat,
+        after_sat: 0,
+    };
+    let [alice_before, bob_before] = before;
+    let mut shares = [
+        share(alice_before, sent_by_alice, sent_by_bob, fees),
+        share(bob_before, sent_by_bob, sent_by_alice, 0),
+    ];
+    for (share, seat) in shares.iter_mut().zip([alice, bob]) {
+        let should = share
+            .before_sat
+            .saturating_add(share.received_sat)
+            .saturating_sub(share.sent_sat)
+            .saturating_sub(share.fees_sat);
+        share.after_sat = wallet(seat, should).await?;
+    }
+    let sum = |of: fn(&Share) -> u64| shares.iter().map(of).fold(0, u64::saturating_add);
+    Ok(Account {
+        payments: tally.paid,
+        failed: tally.failed,
+        l1_transactions: chain_after.transactions.saturating_sub(chain_before.transactions),
+        chain_fees_sat: fees,
+        before_sat: sum(|share| share.before_sat),
+        after_sat: sum(|share| share.after_sat),
+        volume_sat: sent_by_alice.saturating_add(sent_by_bob),
+        shares_agree: shares.iter().all(Share::agrees),
+        took_ms: 0,
+    })
+}
+
+/// One large payment, then many small ones both ways; in the middle of them bob's node is killed and
+/// started again.
+async fn pay_through_a_crash(
+    network: &mut impl Network,
+    seats: &[Seat],
+    settings: &Settings,
+    teller: &mut impl Teller,
+) -> Result<Tally, DemoError> {
+    let all = settings.payments.max(2);
+    let first = Order { from: 0, to: 1, amount_sat: FIRST_SAT };
+    let mut tally = make(seats, &[first], 1, |_| {}).await?;
+
+    let orders = orders(all.saturating_sub(1), settings.seed);
+    let middle = u64::try_from(orders.len()).unwrap_or(u64::MAX) / 2;
+    let reached = tokio::sync::Notify::new();
+    let paying = make(seats, &orders, AT_A_TIME, |so_far| {
+        let ended = so_far.paid.saturating_add(so_far.failed);
+        teller.progress(ended.saturating_add(1), all);
+        if ended == middle {
+            reached.notify_one();
+        }
+    });
+    let crashing = async {
+        reached.notified().await;
+        network.kill("bob").await.map_err(SandboxError::from)?;
+        network.restart("bob").await.map_err(SandboxError::from)?;
+        Ok::<(), DemoError>(())
+    };
+    // With so few payments that there is no middle, the bell never rings.
+    let rest =
+        if orders.is_empty() { paying.await? } else { reached_or_run(paying, crashing).await? };
+    tally.paid = tally.paid.saturating_add(rest.paid);
+    tally.failed = tally.failed.saturating_add(rest.failed);
+    for (sum, more) in tally.sent_sat.iter_mut().zip(rest.sent_sat) {
+        *sum = sum.saturating_add(more);
+    }
+    Ok(tally)
+}
+
+/// Both at once; the second only rings when the first has come to its middle.
+async fn reached_or_run(
+    paying: impl Future<Output = Result<Tally, DemoError>>,
+    crashing: impl Future<Output = Result<(), DemoError>>,
+) -> Result<Tally, DemoError> {
+    let both = async {
+        let (tally, crashed) = tokio::join!(paying, crashing);
+        crashed?;
+        tally
+    };
+    step("paying", both).await
+}
+
+/// Payments both ways in turn, with amounts between 1 and 4096 sat.
+fn orders(count: u64, seed: u64) -> Vec<Order> {
+    let mut state = seed;
+    (0..count)
+        .map(|index| {
+            // SplitMix64: plain, and the same everywhere.
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^= mixed >> 31;
+            let amount_sat = (mixed % 4_096).saturating_add(1);
+            let (from, to) = if index.is_multiple_of(2) { (0, 1) } else { (1, 0) };
+            Order { from, to, amount_sat }
+        })
+        .collect()
+}
+
+async fn step<T>(
+    what: &'static str,
+    work: impl Future<Output = Result<T, DemoError>>,
+) -> Result<T, DemoError> {
+    timeout(STEP, work).await.map_err(|_| DemoError::TooLong(what))?
+}
+
+async fn chain(seat: &Seat) -> Result<v1::SandboxStatusResponse, DemoError> {
+    let ask = v1::SandboxStatusRequest {};
+    let send = |to: Client, ask| async move { to.sandbox().status(ask).await };
+    seat.client.call(ask, send).await.during("looking at the chain")
+}
+
+/// What the wallet holds in blocks, once it holds so much, or after a while whatever it holds.
+async fn wallet(seat: &Seat, should_sat: u64) -> Result<u64, DemoError> {
+    let mut holds = 0;
+    for _ in 0..100 {
+        let ask = || async { seat.client.wallet().balance(v1::BalanceRequest {}).await };
+        let balance = patiently(ask).await.during("looking at a wallet")?.into_inner();
+        holds = balance.confirmed_sat;
+        if holds == should_sat {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(holds)
+}
+
+async fn open(alice: &Seat, bob: &Seat) -> Result<String, DemoError> {
+    const OPENING: &str = "opening the channel";
+    let ask = v1::OpenChannelRequest {
+        idempotency_key: key().during(OPENING)?,
+        node_id: bob.node.node_id.clone(),
+        amount: Some(v1::open_channel_request::Amount::AmountSat(CHANNEL_SAT)),
+        ..Default::default()
+    };
+    let mut steps = alice.client.channels().open(ask).await.during(OPENING)?.into_inner();
+    let mut mined = false;
+    while let Some(progress) = steps.message().await.during(OPENING)? {
+        match progress.stage() {
+            v1::OpenStage::Ready => return Ok(progress.channel_id),
+            v1::OpenStage::Broadcast if !mined => {
+                mine(&alice.client, progress.confirmations_required().max(1))
+                    .await
+                    .during(OPENING)?;
+                mined = true;
+            }
+            v1::OpenStage::Unspecified
+            | v1::OpenStage::Planned
+            | v1::OpenStage::Negotiating
+            | v1::OpenStage::Negotiated
+            | v1::OpenStage::Broadcast
+            | v1::OpenStage::Confirmed => {}
+        }
+    }
+    Err(DemoError::Cut(OPENING))
+}
+
+async fn close(alice: &Seat, channel_id: &str) -> Result<v1::CloseProgress, DemoError> {
+    const CLOSING: &str = "closing the channel";
+    let ask = v1::CloseChannelRequest {
+        idempotency_key: key().during(CLOSING)?,
+        channel_id: channel_id.to_owned(),
+        ..Default::default()
+    };
+    let mut steps = alice.client.channels().close(ask).await.during(CLOSING)?.into_inner();
+    let mut mined = false;
+    while let Some(progress) = steps.message().await.during(CLOSING)? {
+        match progress.stage() {
+            v1::CloseStage::Done | v1::CloseStage::Confirmed => return Ok(progress),
+            v1::CloseStage::Broadcast if !mined => {
+                mine(&alice.client, progress.confirmations_required.max(1))
+                    .await
+                    .during(CLOSING)?;
+                mined = true;
+            }
+            v1::CloseStage::Unspecified
+            | v1::CloseStage::Planned
+            | v1::CloseStage::Negotiating
+            | v1::CloseStage::Broadcast => {}
+        }
+    }
+    Err(DemoError::Cut(CLOSING))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_payments() {
+        let amounts =
+            |seed| orders(50, seed).iter().map(|order| order.amount_sat).collect::<Vec<_>>();
+        assert_eq!(amounts(7), amounts(7));
+        assert_ne!(amounts(7), amounts(8));
+        assert!(amounts(7).iter().all(|amount| (1..=4_096).contains(amount)));
+    }
+
+    #[test]
+    fn payments_go_both_ways_and_never_beyond_what_is_there() {
+        let orders = orders(100_000, 7);
+        let from_alice = orders.iter().filter(|order| order.from == 0).count();
+        assert_eq!(from_alice, 50_000);
+        let mut bob = i64::try_from(FIRST_SAT).unwrap();
+        for order in &orders {
+            let amount = i64::try_from(order.amount_sat).unwrap();
+            bob += if order.to == 1 { amount } else { -amount };
+            assert!(bob > 1_000_000 && bob < 9_000_000);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What the sandbox and the demo need of running nodes. Whoever has the daemon as a library implements
+//! it; everything else is done through the nodes' API.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::state::NodeState;
+
+/// A network that is to be started.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The chain's directory; it is there.
+    pub chain_dir: PathBuf,
+    /// The nodes, in order.
+    pub nodes: Vec<NodePlan>,
+}
+
+/// A node that is to be started.
+#[derive(Debug, Clone)]
+pub struct NodePlan {
+    /// Its name, which is also its alias.
+    pub name: String,
+    /// Its directory; it is there, and empty the first time.
+    pub dir: PathBuf,
+    /// Where its API listens.
+    pub rpc: SocketAddr,
+    /// Where it listens for peers.
+    pub p2p: SocketAddr,
+}
+
+/// Why a node or the chain did not start or stop.
+#[derive(Debug)]
+pub struct LaunchError {
+    /// The chain, or the node's name.
+    pub part: String,
+    /// What happened.
+    pub cause: Box<dyn Error + Send + Sync>,
+}
+
+impl fmt::Display for LaunchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.part, self.cause)
+    }
+}
+
+impl Error for LaunchError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.cause.as_ref())
+    }
+}
+
+/// Starts a chain and nodes in this process.
+pub trait Launch {
+    /// What runs then.
+    type Network: Network;
+
+    /// Starts the chain, then each node, and returns when each answers at its API. The nodes serve
+    /// `Sandbox`, so that blocks can be made through them.
+    fn launch(&self, plan: Plan) -> impl Future<Output = Result<Self::Network, LaunchError>>;
+}
+
+/// A chain and nodes that run in this process.
+pub trait Network {
+    /// The nodes, in the order of the plan.
+    fn nodes(&self) -> Vec<NodeState>;
+
+    /// Ends a node as SIGKILL would: nothing is written, said or waited for.
+    fn kill(&mut self, name: &str) -> impl Future<Output = Result<(), LaunchError>>;
+
+    /// Starts a node again that was killed, on the same directory and addresses.
+    fn restart(&mut self, name: &str) -> impl Future<Output = Result<(), LaunchError>>;
+
+    /// Stops everything in order.
+    fn stop(self) -> impl Future<Output = Result<(), LaunchError>>;
+}
