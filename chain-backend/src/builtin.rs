@@ -6,6 +6,7 @@
 
 mod actor;
 mod chainstate;
+mod control;
 mod fee;
 mod log;
 mod mempool;
@@ -26,11 +27,11 @@ use crate::backend::{
 };
 use actor::Actor;
 use async_trait::async_trait;
-use bitcoin::{Block, BlockHash, FeeRate, Network, OutPoint, ScriptBuf, Transaction, Txid};
+use bitcoin::{Block, BlockHash, FeeRate, Network, OutPoint, Txid};
 use chainstate::Chainstate;
 use futures_util::StreamExt;
 use reader::Cursor;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 pub use chainstate::{BlockOutcome, ChainError, Options};
@@ -74,74 +75,12 @@ impl BuiltinChain {
         self.actor.stop(false).await;
     }
 
-    /// Mines `count` blocks whose coinbases pay `script`; answers them in order.
-    ///
-    /// # Errors
-    /// [`ChainError`]; blocks mined before the failure stay.
-    pub async fn mine(&self, count: u32, script: ScriptBuf) -> Result<Vec<BlockHash>, ChainError> {
-        self.actor.call(move |chain| chain.mine(count, &script)).await?
-    }
-
-    /// Replaces the last `depth` blocks by `depth + 1` others. Their transactions are mined again, but for
-    /// `excluded` and what stands on those, which wait in the mempool again. Readers see one move.
-    ///
-    /// # Errors
-    /// [`ChainError::TooDeep`] when the chain is not that high.
-    pub async fn reorg(
-        &self,
-        depth: u32,
-        excluded: BTreeSet<Txid>,
-        script: ScriptBuf,
-    ) -> Result<Vec<BlockHash>, ChainError> {
-        self.actor.call(move |chain| chain.reorg(depth, &excluded, &script)).await?
-    }
-
-    /// Rules a block and all above it out, as if it broke a rule. The chain may get shorter.
-    ///
-    /// # Errors
-    /// [`ChainError::UnknownBlock`].
-    pub async fn invalidate(&self, hash: BlockHash) -> Result<(), ChainError> {
-        self.actor.call(move |chain| chain.invalidate(hash)).await?
-    }
-
-    /// Lets a block that was ruled out, and all above it, back in.
-    ///
-    /// # Errors
-    /// [`ChainError::UnknownBlock`].
-    pub async fn reconsider(&self, hash: BlockHash) -> Result<(), ChainError> {
-        self.actor.call(move |chain| chain.reconsider(hash)).await?
-    }
-
-    /// Takes in a block made elsewhere.
-    ///
-    /// # Errors
-    /// [`ChainError::Rejected`] with Bitcoin Core's word.
-    pub async fn submit_block(&self, block: Block) -> Result<BlockOutcome, ChainError> {
-        self.actor.call(move |chain| chain.submit_block(block)).await?
-    }
-
     /// As [`ChainBackend::submit`], but answers the broken rule itself.
     ///
     /// # Errors
     /// [`ChainError::Rejected`] with Bitcoin Core's word.
     pub async fn accept(&self, package: Package) -> Result<(), ChainError> {
         Ok(self.actor.call(move |chain| chain.submit(&package, None)).await??)
-    }
-
-    /// Throws a transaction and what stands on it out of the mempool; answers whether it was there.
-    ///
-    /// # Errors
-    /// [`ChainError::Stopped`].
-    pub async fn evict(&self, txid: Txid) -> Result<bool, ChainError> {
-        self.actor.call(move |chain| chain.evict(&txid)).await
-    }
-
-    /// Stops the chain's clock at a time (Unix seconds), or lets it run again.
-    ///
-    /// # Errors
-    /// [`ChainError::Stopped`].
-    pub async fn set_now(&self, now: Option<u32>) -> Result<(), ChainError> {
-        self.actor.call(move |chain| chain.set_now(now)).await
     }
 
     /// Answers these fee estimates from now on, by target; an empty table ends that.
@@ -153,22 +92,6 @@ impl BuiltinChain {
         targets: BTreeMap<u16, Option<FeeRate>>,
     ) -> Result<(), ChainError> {
         self.actor.call(move |chain| chain.fix_fees(targets)).await
-    }
-
-    /// All that waits, parents before children.
-    ///
-    /// # Errors
-    /// [`ChainError::Stopped`].
-    pub async fn mempool(&self) -> Result<Vec<Arc<Transaction>>, ChainError> {
-        self.actor.call(|chain| chain.mempool().snapshot()).await
-    }
-
-    /// How many unspent coins there are.
-    ///
-    /// # Errors
-    /// [`ChainError::Stopped`].
-    pub async fn coin_count(&self) -> Result<usize, ChainError> {
-        self.actor.call(|chain| chain.coin_count()).await
     }
 
     async fn ask<T: Send + 'static>(

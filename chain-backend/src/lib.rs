@@ -1,12 +1,17 @@
 //! Layer 1: one trait, and the built-in chain with Bitcoin's rules.
 //!
 //! [`ChainBackend`] is all the rest of Viaduct knows of a chain: an ordered stream of blocks from a
-//! cursor, queries, broadcast, fees. [`BuiltinChain`] implements it in this process.
+//! cursor, queries, broadcast, fees. [`BuiltinChain`] implements it in this process,
+//! [`RemoteChain`] over a socket to a `viaduct-chain` server, and both let a test steer ([`Sandbox`]).
 //! Not here: on-chain keys and coins (`daemon::wallet`), what a channel does with what it sees
 //! (`channel::onchain`).
 
 pub mod backend;
 pub mod builtin;
+mod convert;
+pub mod remote;
+pub mod sandbox;
+pub mod server;
 
 pub use backend::{
     BackendError, BlockId, BlockRef, Capabilities, ChainBackend, ChainEvent, ChainStream, FeeTable,
@@ -14,3 +19,5 @@ pub use backend::{
     Spend, SubmitOutcome, TxOutWhere, TxWhere, Txs,
 };
 pub use builtin::{BuiltinChain, ChainError, Options, Policy, Reject};
+pub use remote::RemoteChain;
+pub use sandbox::{Sandbox, SandboxError, Totals};

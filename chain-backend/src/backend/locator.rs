@@ -49,7 +49,10 @@ impl Locator {
 
     /// The last block the consumer has.
     pub fn tip(&self) -> BlockId {
-        self.entries.first().copied().unwrap_or(BlockId { height: 0, hash: BlockHash::all_zeros() })
+        self.entries
+            .first()
+            .copied()
+            .unwrap_or_else(|| BlockId { height: 0, hash: BlockHash::all_zeros() })
     }
 
     /// Known blocks, highest first.

@@ -136,7 +136,7 @@ pub enum SubmitOutcome {
         /// When, as far as known.
         at: Lock,
     },
-    /// It will never be accepted as it stands.
+    /// A rule refuses it as things stand.
     Invalid {
         /// Bitcoin Core's word for the broken rule.
         reason: String,

@@ -80,6 +80,7 @@ impl Tree {
         let hash = header.block_hash();
         let previous = self.nodes.get(&header.prev_blockhash)?;
         let height = previous.at.height.checked_add(1)?;
+        #[expect(clippy::arithmetic_side_effects, reason = "work is summed in 256 bits")]
         let (work, invalid) = (previous.work + header.work(), previous.invalid);
         let at = BlockRef { height, hash, header, mtp: self.median_time(&header) };
         let order = self.count();

@@ -31,6 +31,8 @@ pub(crate) struct Delta {
     pub(crate) created: BTreeMap<OutPoint, Coin>,
     /// How to take it back.
     pub(crate) undo: Undo,
+    /// What its transactions pay, satoshi.
+    pub(crate) fees_sat: u64,
 }
 
 /// The coins a block spent: for each transaction but the coinbase, one per input.
@@ -43,6 +45,8 @@ pub(crate) struct Undo {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Coins {
     map: HashMap<OutPoint, Coin>,
+    /// All of them together, satoshi.
+    total_sat: u64,
 }
 
 impl Coins {
@@ -54,12 +58,22 @@ impl Coins {
         self.map.len()
     }
 
+    /// All of them together, satoshi.
+    pub(crate) const fn total_sat(&self) -> u64 {
+        self.total_sat
+    }
+
     /// Applies a checked change, forwards or backwards.
     pub(crate) fn apply(&mut self, spent: &[OutPoint], created: BTreeMap<OutPoint, Coin>) {
         for outpoint in spent {
-            self.map.remove(outpoint);
+            if let Some(coin) = self.map.remove(outpoint) {
+                self.total_sat = self.total_sat.saturating_sub(coin.output.value.to_sat());
+            }
         }
-        self.map.extend(created);
+        for (outpoint, coin) in created {
+            self.total_sat = self.total_sat.saturating_add(coin.output.value.to_sat());
+            self.map.insert(outpoint, coin);
+        }
     }
 }
 

@@ -60,7 +60,7 @@ impl Chainstate {
         };
         self.storage.append_undo(at.hash, &delta.undo)?;
         self.coins.apply(&delta.spent, delta.created);
-        self.index.connect(&block, at.height);
+        self.index.connect(&block, at.height, delta.fees_sat);
         self.tree.push_active(at.hash);
         Ok(None)
     }

@@ -4,6 +4,7 @@ use super::Chainstate;
 use crate::backend::{
     BackendError, BlockId, BlockRef, FeeTable, Locator, Spend, TxOutWhere, TxWhere,
 };
+use crate::sandbox::Totals;
 use bitcoin::{Block, BlockHash, OutPoint, Txid};
 use std::sync::Arc;
 
@@ -89,8 +90,16 @@ impl Chainstate {
         self.fees.table(&self.mempool)
     }
 
-    /// How many unspent coins there are.
-    pub(crate) fn coin_count(&self) -> usize {
-        self.coins.len()
+    /// Sums over the best chain.
+    pub(crate) fn totals(&self) -> Totals {
+        let (transactions, fees_sat) = self.index.totals();
+        Totals {
+            height: self.tip().height,
+            transactions,
+            fees_sat,
+            supply_sat: self.coins.total_sat(),
+            coins: u64::try_from(self.coins.len()).unwrap_or(u64::MAX),
+            mempool_transactions: u64::try_from(self.mempool.len()).unwrap_or(u64::MAX),
+        }
     }
 }

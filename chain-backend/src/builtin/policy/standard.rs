@@ -96,8 +96,9 @@ pub fn dust_limit_sat(script: &Script) -> u64 {
     if script.is_op_return() {
         return 0;
     }
-    let prefix: u64 = if script.len() < 0xfd { 1 } else { 3 };
-    let output = u64::try_from(script.len()).unwrap_or(u64::MAX).saturating_add(8 + prefix);
+    // Eight bytes of amount and the script's length.
+    let around: u64 = if script.len() < 0xfd { 9 } else { 11 };
+    let output = u64::try_from(script.len()).unwrap_or(u64::MAX).saturating_add(around);
     let spending: u64 = if script.is_witness_program() { 67 } else { 148 };
     output.saturating_add(spending).saturating_mul(DUST_SAT_VB)
 }

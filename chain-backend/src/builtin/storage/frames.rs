@@ -154,11 +154,12 @@ impl Frames {
             self.poisoned = file.set_len(self.end).is_err();
             return Err(io(&path, source));
         }
-        if durable && self.sync {
-            if let Err(source) = file.sync_data() {
-                self.poisoned = true;
-                return Err(io(&path, source));
-            }
+        if durable
+            && self.sync
+            && let Err(source) = file.sync_data()
+        {
+            self.poisoned = true;
+            return Err(io(&path, source));
         }
         let offset = self.end.saturating_add(HEADER);
         self.end = offset.saturating_add(u64::from(length));

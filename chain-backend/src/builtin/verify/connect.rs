@@ -52,6 +52,7 @@ pub(crate) fn check_connect(block: &Block, context: &Context<'_>) -> Result<Delt
         return Err(Reject::CoinbaseAmount);
     }
     verify_all(&jobs).map_err(Reject::BlockScript)?;
+    sweep.delta.fees_sat = fees;
     Ok(sweep.delta)
 }
 
