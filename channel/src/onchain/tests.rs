@@ -1,5 +1,6 @@
 //! Closes of every kind, told as stories; every transaction is judged by `bitcoinconsensus`.
 
+mod battle;
 mod cheating;
 mod honest;
 mod htlcs;
