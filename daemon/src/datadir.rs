@@ -3,8 +3,9 @@
 //! ```text
 //! ~/.viaduct/                 --dir, VIADUCT_DIR
 //!   viaduct.toml              settings
+//!   tls.cert  tls.key         the API's certificate
 //!   <network>/                0700; one process at a time (the store locks it)
-//!     tls.cert  tls.key       the API's certificate
+//!     viaductd.sock           the API for this user, without token
 //!     seed.enc                the seed, 0600
 //!     *.macaroon              tokens
 //!     db/                     journal, snapshots, index
@@ -76,19 +77,25 @@ impl DataDir {
     /// The certificate of the API.
     #[must_use]
     pub fn certificate(&self) -> PathBuf {
-        self.network().join("tls.cert")
+        self.root.join("tls.cert")
     }
 
     /// Its key.
     #[must_use]
     pub fn certificate_key(&self) -> PathBuf {
-        self.network().join("tls.key")
+        self.root.join("tls.key")
     }
 
     /// The token of a role.
     #[must_use]
     pub fn token(&self, role: Role) -> PathBuf {
         self.network().join(role.file_name())
+    }
+
+    /// The socket on which the API needs no token.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.network().join("viaductd.sock")
     }
 
     /// Stands for the typed confirmation that real money is at stake.

@@ -247,8 +247,6 @@ fn branch(
         Network::Signet => 2,
         Network::Regtest => 3,
         Network::Testnet4 => 4,
-        // A network of the future: it gets the last branch rather than somebody else's.
-        _ => 0x7fff_ffff,
     };
     let path = [PURPOSE, network, index].map(|index| ChildNumber::Hardened { index });
     let key = master.derive_priv(secp, &path).map_err(|_| SeedError::NoKey)?;

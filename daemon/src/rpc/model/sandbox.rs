@@ -8,6 +8,8 @@ use super::OrderKey;
 /// Asks for blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mine {
+    /// So that they are made once.
+    pub key: Option<OrderKey>,
     /// How many: 1 to 1000.
     pub blocks: u32,
     /// Who gets the subsidy; `None`: the faucet.
@@ -61,8 +63,10 @@ pub struct SandboxStatus {
 }
 
 /// Asks for a reorganisation: the last `depth` blocks are replaced by `depth + 1` others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reorg {
+    /// So that it happens once.
+    pub key: Option<OrderKey>,
     /// How many blocks go: 1 to 100.
     pub depth: u32,
     /// Whether their transactions stay out (`true`) or are mined again.
