@@ -18,7 +18,8 @@ use crate::refusal::Refusal;
 /// One thing to do.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Say this to the peer. Messages of one channel keep their order.
+    /// Say this to the peer. Messages of one channel keep their order, and belong to the connection that
+    /// was there when the step was made: on a later one they must not be said.
     Send(Message),
     /// Bring this transaction to the miners and keep trying until its input is spent.
     Broadcast {

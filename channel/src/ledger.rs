@@ -248,26 +248,28 @@ impl Ledger {
     }
 
     fn spec_by(&self, owner: Side, shown: impl Fn(Clock) -> bool) -> Option<CommitmentSpec> {
+        // Gains before losses: what an HTLC spends may be what another one brought.
         let (mut us, mut them) = (self.us, self.them);
+        let (mut from_us, mut from_them) = (Msat::ZERO, Msat::ZERO);
         let mut live = Vec::with_capacity(self.htlcs.len());
         for ((by, id), htlc) in &self.htlcs {
             if !shown(htlc.clock) {
                 continue;
             }
             let amount = htlc.add.amount_msat;
-            let (offerer, receiver) = match by {
-                Side::Us => (&mut us, &mut them),
-                Side::Them => (&mut them, &mut us),
+            let (loss, gain) = match by {
+                Side::Us => (&mut from_us, &mut them),
+                Side::Them => (&mut from_them, &mut us),
             };
             match &htlc.removal {
                 Some(going) if shown(going.clock) => {
                     if going.how.fulfils() {
-                        *offerer = offerer.checked_sub(amount)?;
-                        *receiver = receiver.checked_add(amount)?;
+                        *loss = loss.checked_add(amount)?;
+                        *gain = gain.checked_add(amount)?;
                     }
                 }
                 Some(_) | None => {
-                    *offerer = offerer.checked_sub(amount)?;
+                    *loss = loss.checked_add(amount)?;
                     live.push(SpecHtlc {
                         direction: if *by == owner {
                             Direction::Offered
@@ -282,6 +284,7 @@ impl Ledger {
                 }
             }
         }
+        let (us, them) = (us.checked_sub(from_us)?, them.checked_sub(from_them)?);
         let (to_owner, to_other) = match owner {
             Side::Us => (us, them),
             Side::Them => (them, us),

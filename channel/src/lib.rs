@@ -45,3 +45,6 @@ pub use fact::Fact;
 pub use fault::{PeerFault, Reaction};
 pub use refusal::Refusal;
 pub use terms::{AcceptTerms, OpenTerms, Params, Terms};
+
+#[cfg(test)]
+mod world;

@@ -67,5 +67,23 @@ pub fn facts(record: &[u8]) -> Result<Vec<Fact>, RecordError> {
     Ok(facts)
 }
 
+/// Whether a record says more than a turn of the commitment dance: something that people are told.
+/// Reads numbers and lengths alone; bytes that are no record tell nothing.
+pub fn tells(record: &[u8]) -> bool {
+    let mut r = Reader::new(record);
+    while !r.is_empty() {
+        let Ok(BigSize(number)) = BigSize::decode(&mut r) else { return false };
+        let Ok(BigSize(length)) = BigSize::decode(&mut r) else { return false };
+        if fact::tells(number) {
+            return true;
+        }
+        let Ok(length) = usize::try_from(length) else { return false };
+        if r.take(length).is_err() {
+            return false;
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests;

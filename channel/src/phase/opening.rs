@@ -173,7 +173,7 @@ impl Opening {
     }
 
     /// Ends it without a trace.
-    fn give_up(self: Box<Self>, reason: AbandonReason, out: &mut Out) -> Turned {
+    fn give_up(&self, reason: AbandonReason, out: &mut Out) -> Turned {
         let command = match &self.progress {
             Progress::Asked(terms) => Some(terms.command),
             Progress::Building(agreed)

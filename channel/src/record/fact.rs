@@ -33,6 +33,14 @@ const RESOLVED_ON_CHAIN: u64 = 44;
 const CLOSED: u64 = 46;
 const ABANDONED: u64 = 48;
 
+/// Whether a fact of this number is more than a turn of the commitment dance.
+pub(super) const fn tells(number: u64) -> bool {
+    !matches!(
+        number,
+        WE_SIGNED | THEY_SIGNED | THEY_REVOKED | WE_REMOVE | PREIMAGE_SEEN | FORGOTTEN
+    )
+}
+
 /// Appends the body and says the number.
 pub(super) fn encode(fact: &Fact, out: &mut Vec<u8>) -> u64 {
     match fact {
