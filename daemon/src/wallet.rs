@@ -7,6 +7,7 @@
 //! Not here: when to broadcast, whom to tell (`crate::chain`, `crate::channels`).
 
 mod book;
+mod follow;
 mod keys;
 mod record;
 mod spend;
@@ -118,11 +119,23 @@ impl Replay {
     /// # Errors
     /// [`RecordError`] when the bytes do not decode.
     pub fn apply(&mut self, fact: &[u8]) -> Result<(), RecordError> {
+        if fact.is_empty() {
+            return Ok(());
+        }
         let fact = Fact::decode(fact)?;
         self.owner = fact.owner.or(self.owner);
         self.book.apply(&fact);
         bdk_wallet::chain::Merge::merge(&mut self.changes, fact.changes);
         Ok(())
+    }
+
+    /// All that is replayed so far as one fact, to start a journal with; empty without any.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<u8> {
+        let Some(owner) = self.owner else { return Vec::new() };
+        let mut changes = self.changes.clone();
+        trim(&mut changes);
+        self.book.snapshot(changes, owner).encode()
     }
 
     /// Whether there was any fact: if not, the wallet has to be created.
@@ -142,6 +155,17 @@ impl Replay {
         let bdk = load(&keys, self.changes)?;
         Ok(Wallet { bdk, keys, book: self.book })
     }
+}
+
+/// Leaves out blocks far below the tip in which nothing of ours is.
+fn trim(changes: &mut ChangeSet) {
+    let blocks = &mut changes.local_chain.blocks;
+    blocks.retain(|_, hash| hash.is_some());
+    let tip = blocks.last_key_value().map_or(0, |(height, _)| *height);
+    let anchored: std::collections::BTreeSet<u32> =
+        changes.tx_graph.anchors.iter().map(|(anchor, _)| anchor.block_id.height).collect();
+    let floor = tip.saturating_sub(BLOCKS_KEPT);
+    blocks.retain(|height, _| *height == 0 || *height >= floor || anchored.contains(height));
 }
 
 /// Makes bdk's wallet out of the sum of its changes.
@@ -188,119 +212,7 @@ impl Wallet {
         Ok((wallet, bytes))
     }
 
-    /// Takes the next event of the chain stream. Taking one twice changes nothing.
-    ///
-    /// # Errors
-    /// [`WalletFault::DoesNotConnect`]: a block is missing in between.
-    pub fn apply(
-        &mut self,
-        event: &ChainEvent,
-        now: UnixMillis,
-    ) -> Result<WalletFact, WalletFault> {
-        match event {
-            ChainEvent::Connected { block, txs } => match txs.block() {
-                Some(whole) => self.connect(whole, block.height)?,
-                None => {
-                    let txdata = txs.iter().map(|(_, tx)| tx.clone()).collect();
-                    self.connect(&Block { header: block.header, txdata }, block.height)?;
-                }
-            },
-            ChainEvent::Disconnected { fork, .. } => self.disconnect(fork.height)?,
-            ChainEvent::Mempool(MempoolDelta::Added { tx, .. }) => self.seen(tx.as_ref(), now),
-            ChainEvent::Mempool(MempoolDelta::Removed { txid, .. }) => self.gone(&[*txid], now),
-            ChainEvent::Mempool(MempoolDelta::Snapshot(all)) => {
-                let there: std::collections::BTreeSet<Txid> =
-                    all.iter().map(|tx| tx.compute_txid()).collect();
-                for tx in all {
-                    self.seen(tx.as_ref(), now);
-                }
-                let gone: Vec<Txid> = self
-                    .bdk
-                    .transactions()
-                    .filter(|tx| tx.chain_position.is_unconfirmed())
-                    .map(|tx| tx.tx_node.txid)
-                    .filter(|txid| !there.contains(txid))
-                    .collect();
-                self.gone(&gone, now);
-            }
-            ChainEvent::Synced { .. } => {}
-        }
-        Ok(self.fact(now, Vec::new()))
-    }
-
-    fn connect(&mut self, block: &Block, height: u32) -> Result<(), WalletFault> {
-        if height == 0 {
-            return Ok(());
-        }
-        self.bdk.apply_block(block, height).map_err(|_| WalletFault::DoesNotConnect { height })?;
-        self.trim_stale(height, block.block_hash())
-    }
-
-    /// After a block replaced another one, nothing above it may stay.
-    fn trim_stale(&mut self, height: u32, hash: BlockHash) -> Result<(), WalletFault> {
-        let tip = self.bdk.latest_checkpoint();
-        if tip.height() == height && tip.hash() == hash {
-            return Ok(());
-        }
-        // The block was known already: it came again after a crash.
-        match tip.get(height) {
-            Some(known) if known.hash() == hash => Ok(()),
-            _ => Err(WalletFault::DoesNotConnect { height }),
-        }
-    }
-
-    fn disconnect(&mut self, fork_height: u32) -> Result<(), WalletFault> {
-        let above: Vec<(u32, Option<BlockHash>)> = self
-            .bdk
-            .checkpoints()
-            .map(|point| point.height())
-            .take_while(|height| *height > fork_height)
-            .map(|height| (height, None))
-            .collect();
-        if above.is_empty() {
-            return Ok(());
-        }
-        // bdk has no call that only takes blocks away, so its books are written anew without them.
-        let cut = ChangeSet {
-            local_chain: above.into_iter().collect::<Vec<_>>().into(),
-            ..ChangeSet::default()
-        };
-        let mut sum = self.sum();
-        bdk_wallet::chain::Merge::merge(&mut sum, cut.clone());
-        let staged = self.bdk.take_staged().unwrap_or_default();
-        self.bdk = load(&self.keys, sum)?;
-        self.mark_promised_change();
-        let stage = self.bdk.take_staged();
-        debug_assert!(stage.is_none(), "loading changes nothing");
-        self.book.carry(staged);
-        self.book.carry(cut);
-        Ok(())
-    }
-
-    fn seen(&mut self, tx: &Transaction, now: UnixMillis) {
-        self.bdk.apply_unconfirmed_txs([(tx.clone(), now.0)]);
-    }
-
-    /// Forgets transactions that left the mempool, but never one that spends our coins: it may still
-    /// confirm, and its coins must not be spent again meanwhile (bdk_wallet issue 295).
-    fn gone(&mut self, txids: &[Txid], now: UnixMillis) {
-        let strangers: Vec<(Txid, u64)> = txids
-            .iter()
-            .filter(|txid| !self.spends_our_coins(**txid))
-            .map(|txid| (*txid, now.0))
-            .collect();
-        self.bdk.apply_evicted_txs(strangers);
-    }
-
-    fn spends_our_coins(&self, txid: Txid) -> bool {
-        self.bdk
-            .tx_graph()
-            .get_tx(txid)
-            .is_some_and(|tx| self.bdk.sent_and_received(&tx).0 > bitcoin::Amount::ZERO)
-    }
-
     /// A fresh address, never handed out before.
-    #[must_use]
     pub fn address(&mut self, kind: AddressKind, now: UnixMillis) -> (Address, WalletFact) {
         let keychain = match kind {
             AddressKind::Taproot => KeychainKind::External,
@@ -312,7 +224,6 @@ impl Wallet {
 
     /// A fresh script to sweep to or to close a channel to: P2WPKH, which every peer accepts in
     /// `shutdown` (BOLT 2; taproot needs `option_shutdown_anysegwit`).
-    #[must_use]
     pub fn destination(&mut self, now: UnixMillis) -> (ScriptBuf, WalletFact) {
         let (address, fact) = self.address(AddressKind::WitnessKey, now);
         (address.script_pubkey(), fact)
@@ -377,14 +288,7 @@ impl Wallet {
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
         let mut changes = self.sum();
-        let tip = self.bdk.latest_checkpoint().height();
-        let anchored: std::collections::BTreeSet<u32> =
-            changes.tx_graph.anchors.iter().map(|(anchor, _)| anchor.block_id.height).collect();
-        let floor = tip.saturating_sub(BLOCKS_KEPT);
-        changes
-            .local_chain
-            .blocks
-            .retain(|height, _| *height == 0 || *height >= floor || anchored.contains(height));
+        trim(&mut changes);
         self.book.snapshot(changes, self.keys.owner()).encode()
     }
 
@@ -427,7 +331,12 @@ impl Wallet {
         fact
     }
 
+    /// Empty if nothing changed: most transactions of a chain are not ours.
     fn fact(&mut self, at: UnixMillis, book: Vec<BookChange>) -> WalletFact {
-        WalletFact(self.take_fact(at, book).encode())
+        let fact = self.take_fact(at, book);
+        if bdk_wallet::chain::Merge::is_empty(&fact.changes) && fact.book.is_empty() {
+            return WalletFact(Vec::new());
+        }
+        WalletFact(fact.encode())
     }
 }

@@ -73,7 +73,8 @@ pub(super) fn check(
         let value = number(name, value, min, max)?;
         Msat::new(value).ok_or_else(|| check.invalid("channel", name, "more bitcoin than exist"))
     };
-    let depth = raw.depth_min_blocks.or(Some(if network == Network::Sandbox { 1 } else { 3 }));
+    let usual = if network == Network::Sandbox { 1 } else { 3 };
+    let depth = Some(raw.depth_min_blocks.unwrap_or(usual));
     let asks = Asks {
         minimum_depth: wide("depth_min_blocks", depth, 1, 144)?,
         to_self_delay: small("to_self_delay_blocks", raw.to_self_delay_blocks, 1, 2_016)?,

@@ -208,11 +208,9 @@ impl Layered {
                 kind: setting.kind,
             });
         }
-        let value = match value {
-            // Blanks at the end come with pasting.
-            Value::String(text) => Value::String(text.trim().to_owned()),
-            other => other,
-        };
+        // Blanks at the end come with pasting.
+        let trimmed = value.as_str().map(|text| Value::String(text.trim().to_owned()));
+        let value = trimmed.unwrap_or(value);
         self.values.insert((section.name, setting.name), (value, origin));
         Ok(())
     }

@@ -204,6 +204,6 @@ const fn network(network: Network) -> &'static str {
         Network::Signet => "signet",
         Network::Regtest => "regtest",
         // BOLT 11 gives all testnets one prefix.
-        _ => "testnet",
+        Network::Testnet | Network::Testnet4 => "testnet",
     }
 }

@@ -164,14 +164,14 @@ impl Wallet {
                 }
             }
         }
-        builder.finish().map_err(|error| match error {
-            CreateTxError::CoinSelection(short) => {
-                // With everything asked for, what is kept back is no part of what is needed.
-                let kept = if spend.coins == Coins::All { reserve } else { Amount::ZERO };
-                let need = short.needed.checked_sub(kept).unwrap_or(short.needed);
-                WalletRefusal::Short(self.shortage(need, spend.anchor_channels))
-            }
-            _ => WalletRefusal::CannotBuild,
+        builder.finish().map_err(|error| {
+            let CreateTxError::CoinSelection(short) = error else {
+                return WalletRefusal::CannotBuild;
+            };
+            // With everything asked for, what is kept back is no part of what is needed.
+            let kept = if spend.coins == Coins::All { reserve } else { Amount::ZERO };
+            let need = short.needed.checked_sub(kept).unwrap_or(short.needed);
+            WalletRefusal::Short(self.shortage(need, spend.anchor_channels))
         })
     }
 

@@ -1,0 +1,154 @@
+//! Who runs which channel: the one map from names to doors.
+//!
+//! A channel puts itself in before anything under its name can come back, so a reader that hears a
+//! name always finds the door. Holders read a snapshot; nobody waits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use channel::Command;
+use tokio::sync::watch;
+use wire::id::{ChannelId, NodeId, ShortChannelId};
+use wire::message::Message;
+use wire::units::Msat;
+
+use crate::channels::task::{Ask, ChainNews};
+use crate::edge::{Back, Forward};
+use crate::fact::ChannelIndex;
+
+/// A message and the connection it came by.
+#[derive(Debug)]
+pub struct Heard {
+    /// [`crate::peers::link::Link::generation`].
+    pub generation: u64,
+    /// What was said.
+    pub message: Message,
+}
+
+/// What others may want to know at every moment, without asking.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Glance {
+    /// Whether an HTLC can be offered now.
+    pub usable: bool,
+    /// The most that can be sent now.
+    pub can_send: Msat,
+    /// Its place in the chain.
+    pub short_id: Option<ShortChannelId>,
+}
+
+/// How to reach the task of a channel.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Which channel.
+    pub index: ChannelIndex,
+    /// With whom.
+    pub node: NodeId,
+    /// Its present id: temporary until it is funded.
+    pub id: ChannelId,
+    /// What the peer says.
+    pub messages: Forward<Heard>,
+    /// What payments and the switch decide about HTLCs; bounded by the HTLCs there can be.
+    pub commands: Back<Vec<Command>>,
+    /// What users want.
+    pub asks: Forward<Ask>,
+    /// What happens on Layer 1.
+    pub chain: Forward<ChainNews>,
+    /// How it stands.
+    pub glance: watch::Receiver<Glance>,
+}
+
+/// All doors at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Doors {
+    by_index: BTreeMap<ChannelIndex, Door>,
+    by_id: BTreeMap<(NodeId, ChannelId), ChannelIndex>,
+}
+
+impl Doors {
+    /// By the name the peer uses. Names of other peers' channels are not found.
+    pub fn heard_by(&self, node: NodeId, id: ChannelId) -> Option<&Door> {
+        self.by_id.get(&(node, id)).and_then(|index| self.by_index.get(index))
+    }
+
+    /// By index.
+    pub fn get(&self, index: ChannelIndex) -> Option<&Door> {
+        self.by_index.get(&index)
+    }
+
+    /// By id, whoever the peer is.
+    pub fn with_id(&self, id: ChannelId) -> Option<&Door> {
+        self.by_index.values().find(|door| door.id == id)
+    }
+
+    /// By place in the chain.
+    pub fn with_short_id(&self, id: ShortChannelId) -> Option<&Door> {
+        self.by_index.values().find(|door| door.glance.borrow().short_id == Some(id))
+    }
+
+    /// All channels with a peer.
+    pub fn of(&self, node: NodeId) -> impl Iterator<Item = &Door> {
+        self.by_index.values().filter(move |door| door.node == node)
+    }
+
+    /// All channels, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Door> {
+        self.by_index.values()
+    }
+}
+
+/// The map itself.
+#[derive(Clone, Debug)]
+pub struct Directory(watch::Sender<Arc<Doors>>);
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self(watch::Sender::new(Arc::default()))
+    }
+}
+
+impl Directory {
+    /// The doors now.
+    pub fn doors(&self) -> Arc<Doors> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// Puts a channel in.
+    pub fn insert(&self, door: Door) {
+        self.0.send_modify(|doors| {
+            let doors = Arc::make_mut(doors);
+            doors.by_id.insert((door.node, door.id), door.index);
+            doors.by_index.insert(door.index, door);
+        });
+    }
+
+    /// Gives a channel its lasting id. It still answers to the temporary one: a message may be under
+    /// way.
+    pub fn rename(&self, index: ChannelIndex, id: ChannelId) {
+        self.0.send_modify(|doors| {
+            let doors = Arc::make_mut(doors);
+            if let Some(door) = doors.by_index.get_mut(&index) {
+                door.id = id;
+                doors.by_id.insert((door.node, id), index);
+            }
+        });
+    }
+
+    /// Takes a channel out.
+    pub fn remove(&self, index: ChannelIndex) {
+        self.0.send_modify(|doors| {
+            let doors = Arc::make_mut(doors);
+            doors.by_index.remove(&index);
+            doors.by_id.retain(|_, named| *named != index);
+        });
+    }
+
+    /// Whether a peer already uses this id with us, as temporary or lasting one.
+    pub fn is_taken(&self, id: ChannelId) -> bool {
+        self.0.borrow().by_id.range(..).any(|((_, taken), _)| *taken == id)
+    }
+
+    /// To hear of changes.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Doors>> {
+        self.0.subscribe()
+    }
+}

@@ -1,0 +1,124 @@
+//! What to do with an HTLC that came in: its onion says whether it ends here or goes on. BOLT 4 § Onion
+//! Decryption.
+
+use channel::{Command, HtlcIn};
+use rayon::prelude::*;
+use wire::message::OnionPacket;
+use wire::onion::SharedSecret;
+use wire::onion::failure::{Failure, ReturnPacket, code};
+use wire::onion::payload::{Payload, PayloadFault, Place};
+use wire::onion::sphinx::{PeelFault, Peeled};
+
+use crate::channels::task::Asker;
+use crate::fact::ChannelIndex;
+use crate::identity::Identity;
+use crate::payments::receive::Part;
+use crate::switch::Forward;
+
+/// HTLCs by what becomes of them.
+#[derive(Debug, Default)]
+pub(super) struct Sorted {
+    /// They end here.
+    pub(super) parts: Vec<Part>,
+    /// They go on.
+    pub(super) forwards: Vec<Forward>,
+    /// Their onion cannot be read: what to say.
+    pub(super) unreadable: Vec<Command>,
+}
+
+enum One {
+    Part(Part),
+    Forward(Box<Forward>),
+    Unreadable(Command),
+}
+
+/// Below this many onions, handing them out costs more than it saves.
+const WORTH: usize = 4;
+
+/// Peels all onions, on all cores if there are many.
+pub(super) fn sort(us: &Identity, channel: ChannelIndex, incoming: Vec<HtlcIn>) -> Sorted {
+    let each = |htlc: HtlcIn| one(us, channel, htlc);
+    let all: Vec<One> = if incoming.len() < WORTH {
+        incoming.into_iter().map(each).collect()
+    } else {
+        incoming.into_par_iter().map(each).collect()
+    };
+    let mut sorted = Sorted::default();
+    for one in all {
+        match one {
+            One::Part(part) => sorted.parts.push(part),
+            One::Forward(forward) => sorted.forwards.push(*forward),
+            One::Unreadable(command) => sorted.unreadable.push(command),
+        }
+    }
+    sorted
+}
+
+fn one(us: &Identity, channel: ChannelIndex, htlc: HtlcIn) -> One {
+    match us.peel(&htlc.onion, htlc.payment_hash, htlc.path_key.as_ref()) {
+        Ok(peeled) => read(channel, &htlc, peeled),
+        Err(PeelFault::Malformed(bad)) => One::Unreadable(Command::FailMalformedHtlc {
+            command: Asker::Nobody.command(0),
+            htlc: htlc.id,
+            sha256_of_onion: bad.sha256_of_onion,
+            failure_code: bad.failure_code(),
+        }),
+        Err(PeelFault::Payload(secret)) => {
+            fail(&htlc, &secret, &Failure::InvalidOnionPayload { kind: 0, offset: 0 })
+        }
+    }
+}
+
+fn read(channel: ChannelIndex, htlc: &HtlcIn, peeled: Peeled<OnionPacket>) -> One {
+    let Peeled { shared_secret, payload, next } = peeled;
+    let place = if next.is_some() { Place::Forward } else { Place::Final };
+    match (Payload::decode(&payload, place, htlc.path_key.is_some()), next) {
+        (Ok(Payload::Final(payload)), _) => One::Part(Part {
+            channel,
+            htlc: htlc.id,
+            amount: htlc.amount_msat,
+            hash: htlc.payment_hash,
+            cltv_expiry: htlc.cltv_expiry,
+            overexposed: htlc.overexposed,
+            secret: shared_secret,
+            payload,
+        }),
+        (Ok(Payload::Forward(payload)), Some(next)) => One::Forward(Box::new(Forward {
+            channel,
+            htlc: htlc.id,
+            amount: htlc.amount_msat,
+            hash: htlc.payment_hash,
+            cltv_expiry: htlc.cltv_expiry,
+            overexposed: htlc.overexposed,
+            secret: shared_secret,
+            payload,
+            onion: next,
+        })),
+        // We made no blinded route, so whoever says that we are in one is wrong.
+        (Ok(Payload::BlindedForward(_) | Payload::BlindedFinal(_)), _)
+        | (Err(PayloadFault { blinded: true, .. }), _) => {
+            One::Unreadable(Command::FailMalformedHtlc {
+                command: Asker::Nobody.command(0),
+                htlc: htlc.id,
+                sha256_of_onion: [0; 32],
+                failure_code: code::INVALID_ONION_BLINDING,
+            })
+        }
+        (Err(PayloadFault { kind, offset, .. }), _) => {
+            fail(htlc, &shared_secret, &Failure::InvalidOnionPayload { kind, offset })
+        }
+        (Ok(Payload::Forward(_)), None) => {
+            fail(htlc, &shared_secret, &Failure::InvalidOnionPayload { kind: 6, offset: 0 })
+        }
+    }
+}
+
+fn fail(htlc: &HtlcIn, secret: &SharedSecret, failure: &Failure) -> One {
+    let packet = ReturnPacket::create(secret, failure, None);
+    One::Unreadable(Command::FailHtlc {
+        command: Asker::Nobody.command(0),
+        htlc: htlc.id,
+        reason: packet.reason,
+        attribution: packet.attribution_data,
+    })
+}

@@ -1,0 +1,269 @@
+//! What each effect of a channel does, once the disk has its cause.
+
+use channel::{
+    Alarm, Answer, CommandId, Effect, HtlcIn, Notice, Refusal as ChannelRefusal, Resolved, Why,
+};
+use wire::message::Message;
+use wire::units::BlockHeight;
+
+use crate::channels::inbound::sort;
+use crate::channels::task::{Asker, ChannelTask, FUNDING};
+use crate::clock::now_ms;
+use crate::edge::EdgeError;
+use crate::layer1;
+use crate::payments;
+use crate::rpc::refusal::Refusal;
+use crate::switch;
+use crate::tasks::Fatal;
+
+/// What the released effects mean for payments and the switch: said in one go, so that what is decided
+/// about them is decided in one go.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// HTLCs of the peer that are irrevocably committed.
+    pub(super) incoming: Vec<HtlcIn>,
+    /// HTLCs of ours that have their outcome.
+    pub(super) resolved: Vec<Resolved>,
+    /// Offers that were refused, and decisions that were taken.
+    pub(super) answers: Vec<(CommandId, Result<Answer, ChannelRefusal>)>,
+}
+
+impl ChannelTask {
+    pub(super) fn perform(&mut self, effects: Vec<Effect>, told: &mut Told) -> Result<(), Fatal> {
+        for effect in effects {
+            match effect {
+                Effect::Send(message) => self.say(&message),
+                Effect::Broadcast { tx, why } => {
+                    let label = match why {
+                        Why::Funding => FUNDING,
+                        Why::MutualClose | Why::ForceClose => "close",
+                    };
+                    let channel = self.index;
+                    self.layer1(layer1::FromChannel::Broadcast { channel, tx, label })?;
+                }
+                Effect::FundingWanted { script_pubkey, amount, feerate } => {
+                    let fund = layer1::Fund {
+                        channel: self.index,
+                        id: self
+                            .channel()
+                            .map(channel::Channel::id)
+                            .unwrap_or(self.meta.temporary_id),
+                        script_pubkey,
+                        amount,
+                        feerate,
+                        then: self.back.clone(),
+                    };
+                    self.layer1(layer1::FromChannel::Fund(fund))?;
+                }
+                Effect::WatchFunding { outpoint, script_pubkey } => {
+                    let (confirmed, spent) = self.known_of_funding();
+                    self.layer1(layer1::FromChannel::Watch {
+                        channel: self.index,
+                        outpoint,
+                        script_pubkey,
+                        confirmed,
+                        spent,
+                    })?;
+                }
+                Effect::WatchOutputs(outpoints) => self.watch_outputs(&outpoints)?,
+                Effect::Claims(claims) => {
+                    self.claims = claims;
+                    self.sweep()?;
+                }
+                Effect::Incoming(htlc) => told.incoming.push(htlc),
+                Effect::Resolved(resolved) => told.resolved.push(resolved),
+                Effect::Answer(command, answer) => self.route(command, answer, told),
+                Effect::Notice(notice) => self.note(notice)?,
+                Effect::Disconnect => {
+                    if let Some(link) = &self.link {
+                        link.close();
+                    }
+                }
+                Effect::Alarm(alarm) => self.alarm(&alarm),
+            }
+        }
+        Ok(())
+    }
+
+    fn say(&self, message: &Message) {
+        if let Some(link) = &self.link {
+            link.say(message);
+        }
+    }
+
+    pub(super) fn layer1(&self, told: layer1::FromChannel) -> Result<(), Fatal> {
+        bound(self.common.layer1.send(told), "channel to Layer 1")
+    }
+
+    /// Where the channel itself believes its funding to be confirmed and spent.
+    fn known_of_funding(&self) -> (Option<BlockHeight>, Option<BlockHeight>) {
+        let Some(state) = self.channel().and_then(channel::Channel::state) else {
+            return (None, None);
+        };
+        let confirmed = state.fundings.first().and_then(|funding| funding.confirmed);
+        let spent = state.chain.spent.as_ref().map(|(_, height)| *height);
+        (confirmed.map(|(height, _)| height), spent)
+    }
+
+    fn watch_outputs(&self, outpoints: &[bitcoin::OutPoint]) -> Result<(), Fatal> {
+        let Some(state) = self.channel().and_then(channel::Channel::state) else { return Ok(()) };
+        let known = |outpoint: &bitcoin::OutPoint| {
+            let spend = state.chain.outputs.iter().find(|spend| spend.outpoint == *outpoint);
+            spend.map(|spend| spend.height)
+        };
+        let outpoints = outpoints.iter().map(|outpoint| (*outpoint, known(outpoint))).collect();
+        let since = state.chain.spent.as_ref().map_or(state.created, |(_, height)| *height);
+        let channel = self.index;
+        self.layer1(layer1::FromChannel::WatchOutputs { channel, outpoints, since })
+    }
+
+    fn route(
+        &mut self,
+        command: CommandId,
+        answer: Result<Answer, ChannelRefusal>,
+        told: &mut Told,
+    ) {
+        match Asker::of(command) {
+            Asker::Payments | Asker::Switch => told.answers.push((command, answer)),
+            Asker::User => {
+                if let Some(reply) = self.answers.remove(&command) {
+                    let _gone = reply.send(answer.map(drop).map_err(|no| self.explain(no)));
+                }
+            }
+            Asker::Nobody => {
+                if let Err(refusal) = answer {
+                    tracing::debug!(channel = self.index.0, %refusal, "decision came too late");
+                }
+            }
+        }
+    }
+
+    /// A channel's no in a user's words.
+    fn explain(&self, no: ChannelRefusal) -> Refusal {
+        let (id, node) = (self.meta.shown_id(self.channel()), self.meta.node);
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the rest are said in the channel's own words"
+        )]
+        match no {
+            ChannelRefusal::NotConnected => {
+                Refusal::CloseNeedsPeer { node, channel: id, to_self_delay: self.delay() }
+            }
+            ChannelRefusal::Closing | ChannelRefusal::NothingToClose => {
+                Refusal::WrongPhase { channel: id, phase: "closing", ended: false }
+            }
+            ChannelRefusal::NotReady => {
+                Refusal::WrongPhase { channel: id, phase: "not open yet", ended: false }
+            }
+            ChannelRefusal::Frozen | ChannelRefusal::Stale => Refusal::WrongPhase {
+                channel: id,
+                phase: "frozen: its data may be stale",
+                ended: false,
+            },
+            other => Refusal::OpenFailed { node, why: other.to_string() },
+        }
+    }
+
+    fn delay(&self) -> u16 {
+        let terms = self.channel().and_then(channel::Channel::terms);
+        terms.map_or(0, |terms| terms.them.to_self_delay)
+    }
+
+    fn note(&mut self, notice: Notice) -> Result<(), Fatal> {
+        tracing::info!(channel = self.index.0, node = %self.meta.node, ?notice, "channel");
+        match notice {
+            Notice::Funded { channel_id, .. } => {
+                // Before `funding_signed` can be answered under the new name.
+                self.common.directory.rename(self.index, channel_id);
+            }
+            Notice::MutuallyClosed { txid, fee } => {
+                self.meta.close_fee = Some(fee);
+                self.meta.close_txid = Some(txid);
+            }
+            Notice::Failing(reason) => {
+                self.meta.why = Some(crate::channels::view::close_reason(&reason));
+            }
+            Notice::OnChain { txid, .. } => self.meta.close_txid = Some(txid),
+            Notice::Abandoned(reason) => {
+                self.meta.why = Some(crate::channels::view::abandon_reason(&reason));
+                self.layer1(layer1::FromChannel::Unfund { channel: self.index })?;
+                self.over = true;
+            }
+            Notice::Closed => {
+                self.meta.closed_ms = Some(now_ms());
+                self.over = true;
+            }
+            Notice::PeerSaid { error, text } => {
+                self.meta.peer_said = Some(text.clone());
+                tracing::warn!(node = %self.meta.node, error, text, "peer");
+            }
+            Notice::Confirmed { .. }
+            | Notice::Ready { .. }
+            | Notice::Usable(_)
+            | Notice::ShuttingDown { .. }
+            | Notice::Fault(_)
+            | Notice::FeerateChanged { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn alarm(&self, alarm: &Alarm) {
+        tracing::error!(
+            channel = self.index.0,
+            node = %self.meta.node,
+            ?alarm,
+            "ALARM: this channel needs a human"
+        );
+    }
+
+    /// One word to payments, one to the switch.
+    pub(super) fn pass_on(&mut self, told: Told) -> Result<(), Fatal> {
+        let Told { incoming, resolved, answers } = told;
+        let sorted = sort(&self.common.us, self.index, incoming);
+        self.own.extend(sorted.unreadable);
+        let mut to_payments = payments::FromChannel {
+            channel: self.index,
+            parts: sorted.parts,
+            resolved: Vec::new(),
+            offered: Vec::new(),
+            refused: Vec::new(),
+        };
+        let mut to_switch = switch::FromChannel {
+            channel: self.index,
+            forwards: sorted.forwards,
+            resolved: Vec::new(),
+            answers: Vec::new(),
+        };
+        for resolved in resolved {
+            match resolved.origin {
+                channel::Origin::Payment { .. } => to_payments.resolved.push(resolved),
+                channel::Origin::Forward { .. } => to_switch.resolved.push(resolved),
+            }
+        }
+        for (command, answer) in answers {
+            if Asker::of(command) == Asker::Switch {
+                to_switch.answers.push((command, answer));
+            } else if let Err(refusal) = answer {
+                to_payments.refused.push((command, refusal));
+            } else {
+                to_payments.offered.push(command);
+            }
+        }
+        if !to_payments.is_empty() {
+            bound(self.common.payments.send(to_payments), "channel to payments")?;
+        }
+        if !to_switch.is_empty() {
+            bound(self.common.switch.send(to_switch), "channel to switch")?;
+        }
+        Ok(())
+    }
+}
+
+/// A back edge that is full breaks the argument for its bound; one whose reader has ended means that the
+/// node stops.
+fn bound(sent: Result<(), EdgeError>, name: &'static str) -> Result<(), Fatal> {
+    match sent {
+        Ok(()) | Err(EdgeError::Closed) => Ok(()),
+        Err(EdgeError::Full) => Err(Fatal::Overflow(name)),
+    }
+}

@@ -1,0 +1,500 @@
+//! Makes channels: at start from the journal, by our wish, by a peer's. One task owns the map of links, so
+//! no channel is ever run twice.
+//!
+//! Not here: what a channel does (`task`), who is connected (`peers`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bitcoin::{Amount, Network, OutPoint};
+use channel::seal::Step;
+use channel::signer::{InMemorySigner, Memory};
+use channel::{AcceptTerms, Channel, Effect, Env, OpenTerms, Params, PeerFault};
+use tokio::sync::{oneshot, watch};
+use wire::feature::Features;
+use wire::id::{ChannelId, NodeId};
+use wire::message::{Message, OpenChannel};
+use wire::units::{FeeratePerKw, Msat};
+
+use crate::channels::directory::{Door, Glance};
+use crate::channels::task::{ASKS, Asker, COMMANDS, ChannelTask, Common, Inboxes, MESSAGES, Parts};
+use crate::channels::view::{Meta, view};
+use crate::clock::now_ms;
+use crate::config::channel::Asks;
+use crate::edge::{Forward, Inbox, back, forward};
+use crate::fact::{ChannelBorn, ChannelIndex};
+use crate::journal::Writer;
+use crate::payments::Reply;
+use crate::peers::link::Link;
+use crate::rpc::model::channel::{Channel as View, Side};
+use crate::rpc::refusal::Refusal;
+use crate::seed::Secret32;
+use crate::tasks::Fatal;
+
+/// Orders that may wait.
+pub const ORDERS: usize = 256;
+
+/// Channels that may have ended and not been looked at.
+pub const ENDED: usize = 4_096;
+
+/// Channels a peer may have waiting for their funding. What LDK allows.
+const UNFUNDED_PER_PEER: usize = 4;
+
+/// Channels of all peers that may be waiting for their funding.
+const UNFUNDED: usize = 50;
+
+/// A channel to be opened: checked, and with everything that must be drawn or asked for.
+#[derive(Debug)]
+pub struct Opening {
+    /// With whom.
+    pub node: NodeId,
+    /// What it holds.
+    pub capacity: Amount,
+    /// What the peer is given.
+    pub push: Msat,
+    /// What the funding transaction should pay.
+    pub funding_feerate: FeeratePerKw,
+    /// Blocks the peer waits for its money, if not the usual.
+    pub to_self_delay: Option<u16>,
+    /// Whether it is to be announced.
+    pub announce: bool,
+    /// Where our part goes at a close.
+    pub shutdown: bitcoin::ScriptBuf,
+}
+
+/// One order to the registry.
+#[derive(Debug)]
+pub enum Order {
+    /// A connection stands: channels with the peer may talk.
+    Up {
+        /// The connection.
+        link: Link,
+        /// Told when every channel will hear messages of this connection.
+        done: oneshot::Sender<()>,
+    },
+    /// A connection is gone.
+    Down {
+        /// With whom.
+        node: NodeId,
+        /// Which.
+        generation: u64,
+    },
+    /// A peer wants a channel.
+    Inbound {
+        /// The connection.
+        link: Link,
+        /// Its `open_channel`.
+        open: Box<Message>,
+    },
+    /// We want a channel.
+    Open {
+        /// The channel.
+        opening: Box<Opening>,
+        /// Answered with how to follow it.
+        reply: Reply<watch::Receiver<View>>,
+    },
+    /// Channels that are over.
+    Closed {
+        /// Answered at once.
+        reply: oneshot::Sender<Vec<View>>,
+    },
+}
+
+/// A channel that is over.
+#[derive(Debug)]
+pub struct Ended {
+    /// Which.
+    pub index: ChannelIndex,
+    /// What is known of it.
+    pub meta: Meta,
+    /// Its last state.
+    pub channel: Box<Channel>,
+}
+
+/// The task's state.
+#[derive(Debug)]
+pub struct Registry {
+    common: Common,
+    network: Network,
+    asks: Asks,
+    seed: Arc<Secret32>,
+    writer: Writer,
+    links: BTreeMap<NodeId, Link>,
+    wires: BTreeMap<ChannelIndex, (NodeId, watch::Sender<Option<Link>>)>,
+    /// Channels that are not funded yet.
+    unfunded: BTreeMap<ChannelIndex, NodeId>,
+    over: BTreeMap<ChannelIndex, View>,
+    next: u64,
+    /// An address that was made for a channel that did not come about.
+    spare: Option<bitcoin::ScriptBuf>,
+    wallet: Forward<crate::layer1::Ask>,
+}
+
+impl Registry {
+    /// A registry whose next channel gets the index `next`.
+    pub fn new(
+        common: Common,
+        network: Network,
+        asks: Asks,
+        seed: Arc<Secret32>,
+        writer: Writer,
+        next: u64,
+        wallet: Forward<crate::layer1::Ask>,
+    ) -> Self {
+        Self {
+            common,
+            network,
+            asks,
+            seed,
+            writer,
+            links: BTreeMap::new(),
+            wires: BTreeMap::new(),
+            unfunded: BTreeMap::new(),
+            over: BTreeMap::new(),
+            next,
+            spare: None,
+            wallet,
+        }
+    }
+
+    /// Runs a channel that the journal knows. `swept` are outputs that a transaction of ours already
+    /// spends.
+    ///
+    /// # Errors
+    /// [`Fatal::Invariant`] if its keys cannot be made.
+    pub fn restore(
+        &mut self,
+        born: &ChannelBorn,
+        channel: Channel,
+        swept: BTreeSet<OutPoint>,
+    ) -> Result<(), Fatal> {
+        let index = ChannelIndex(born.index);
+        let mut meta = Meta::of(born);
+        meta.temporary_id = channel.id();
+        if channel.is_over() {
+            let height = *self.common.height.borrow();
+            let shown = view(&channel, &meta, false, height, &self.common.policy);
+            self.over.insert(index, shown);
+            return Ok(());
+        }
+        let signer = self.signer(index, channel.signer_memory())?;
+        let id = channel.id();
+        let begin = |env: &Env<'_>| Ok::<_, std::convert::Infallible>(channel.resume(env));
+        match self.run(index, id, meta, None, signer, swept, begin) {
+            Ok(()) => Ok(()),
+            Err(never) => match never {},
+        }
+    }
+
+    fn signer(&self, index: ChannelIndex, memory: Memory) -> Result<InMemorySigner, Fatal> {
+        let number =
+            u32::try_from(index.0).map_err(|_| Fatal::Invariant("more than 2^32 channels"))?;
+        InMemorySigner::new(self.seed.expose(), number, memory)
+            .map_err(|_| Fatal::Invariant("a channel without keys"))
+    }
+
+    /// Starts the task of a channel that `begin` makes or resumes.
+    fn run<E>(
+        &mut self,
+        index: ChannelIndex,
+        id: ChannelId,
+        meta: Meta,
+        born: Option<ChannelBorn>,
+        signer: InMemorySigner,
+        swept: BTreeSet<OutPoint>,
+        begin: impl FnOnce(&Env<'_>) -> Result<Step<Channel, Effect>, E>,
+    ) -> Result<(), E> {
+        let node = meta.node;
+        let (messages, messages_in) = forward(MESSAGES);
+        let (commands, commands_in) = back(COMMANDS);
+        let (asks, asks_in) = forward(ASKS);
+        let (chain, chain_in) = forward(ASKS);
+        let (wire, links) = watch::channel(self.links.get(&node).cloned());
+        let (glance, glanced) = watch::channel(Glance::default());
+        let parts = Parts {
+            index,
+            meta,
+            born,
+            signer,
+            writer: self.writer.clone(),
+            links: links.clone(),
+            back: commands.clone(),
+            glance,
+            swept,
+        };
+        let task = ChannelTask::begin(self.common.clone(), parts, begin)?;
+        self.wires.insert(index, (node, wire));
+        self.common.directory.insert(Door {
+            index,
+            node,
+            id,
+            messages,
+            commands,
+            asks,
+            chain,
+            glance: glanced,
+        });
+        let inboxes = Inboxes {
+            messages: messages_in,
+            commands: commands_in,
+            asks: asks_in,
+            chain: chain_in,
+        };
+        self.common.tasks.spawn("channel", task.run(inboxes));
+        Ok(())
+    }
+
+    /// Runs until the node stops.
+    ///
+    /// # Errors
+    /// [`Fatal`] if a broken invariant makes it unsafe to go on.
+    pub async fn serve(
+        mut self,
+        mut orders: Inbox<Order>,
+        mut ended: Inbox<Ended>,
+    ) -> Result<(), Fatal> {
+        let tasks = self.common.tasks.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = tasks.stopping() => return Ok(()),
+                Some(ended) = ended.recv() => self.bury(ended),
+                Some(order) = orders.recv() => self.take(order).await?,
+            }
+        }
+    }
+
+    async fn take(&mut self, order: Order) -> Result<(), Fatal> {
+        match order {
+            Order::Up { link, done } => {
+                for (node, wire) in self.wires.values() {
+                    if *node == link.node {
+                        wire.send_replace(Some(link.clone()));
+                    }
+                }
+                self.links.insert(link.node, link);
+                let _gone = done.send(());
+            }
+            Order::Down { node, generation } => {
+                let newer = self.links.get(&node).is_some_and(|link| link.generation != generation);
+                if !newer {
+                    self.links.remove(&node);
+                    for (with, wire) in self.wires.values() {
+                        if *with == node {
+                            wire.send_replace(None);
+                        }
+                    }
+                }
+            }
+            Order::Inbound { link, open } => {
+                if let Message::OpenChannel(open) = *open {
+                    self.inbound(&link, &open).await?;
+                }
+            }
+            Order::Open { opening, reply } => self.open(*opening, reply)?,
+            Order::Closed { reply } => {
+                let _gone = reply.send(self.over.values().cloned().collect());
+            }
+        }
+        Ok(())
+    }
+
+    fn bury(&mut self, ended: Ended) {
+        let Ended { index, meta, channel } = ended;
+        self.common.directory.remove(index);
+        self.wires.remove(&index);
+        self.unfunded.remove(&index);
+        let forget = crate::layer1::FromChannel::Forget { channel: index };
+        if self.common.layer1.send(forget).is_err() {
+            tracing::debug!(channel = index.0, "Layer 1 has ended");
+        }
+        let height = *self.common.height.borrow();
+        let shown = view(&channel, &meta, false, height, &self.common.policy);
+        // What never was is remembered by whoever asked for it, not by us.
+        if channel.state().is_some() {
+            self.over.insert(index, shown);
+        }
+    }
+
+    /// Channels whose funding is not signed for yet; those that got there leave the list by themselves.
+    fn count_unfunded(&mut self) -> usize {
+        let doors = self.common.directory.doors();
+        self.unfunded.retain(|index, _| {
+            doors.get(*index).is_some_and(|door| door.glance.borrow().short_id.is_none())
+        });
+        self.unfunded.len()
+    }
+
+    fn next_index(&mut self) -> ChannelIndex {
+        let index = ChannelIndex(self.next);
+        self.next = self.next.saturating_add(1);
+        index
+    }
+
+    fn features(link: &Link) -> Features {
+        link.features.clone()
+    }
+
+    /// An address for our part of a channel that a peer asks for. One that no channel came to use is
+    /// taken again.
+    async fn spare_script(&mut self) -> Option<bitcoin::ScriptBuf> {
+        if self.spare.is_none() {
+            let (reply, script) = oneshot::channel();
+            self.wallet.send(crate::layer1::Ask::Destination { reply }).await.ok()?;
+            self.spare = script.await.ok();
+        }
+        self.spare.clone()
+    }
+
+    async fn inbound(&mut self, link: &Link, asked: &OpenChannel) -> Result<(), Fatal> {
+        let node = link.node;
+        let id = asked.temporary_channel_id;
+        let all = self.count_unfunded();
+        let of_peer = self.unfunded.values().filter(|with| **with == node).count();
+        if all >= UNFUNDED || of_peer >= UNFUNDED_PER_PEER {
+            link.say_error(id, "too many channels are waiting for their funding");
+            return Ok(());
+        }
+        if self.common.directory.is_taken(id) {
+            link.say_error(id, "this channel id is taken");
+            return Ok(());
+        }
+        let Some(shutdown_script) = self.spare_script().await else { return Ok(()) };
+        let capacity = asked.funding_satoshis;
+        let terms = AcceptTerms {
+            chain_hash: chain_hash(self.network),
+            params: params(&self.asks, capacity),
+            minimum_depth: self.asks.minimum_depth,
+            upfront_shutdown: None,
+            shutdown_script,
+            alias: None,
+            features: Self::features(link),
+        };
+        let index = self.next_index();
+        let born = ChannelBorn {
+            index: index.0,
+            node,
+            created_ms: now_ms(),
+            announce: false,
+            funder: false,
+        };
+        let mut meta = Meta::of(&born);
+        meta.temporary_id = id;
+        meta.capacity = capacity;
+        let signer = self.signer(index, Memory::default())?;
+        let begin = |env: &Env<'_>| Channel::accept(asked, terms, env);
+        match self.run(index, id, meta, Some(born), signer, BTreeSet::new(), begin) {
+            Ok(()) => {
+                self.spare = None;
+                self.unfunded.insert(index, node);
+            }
+            Err(fault) => {
+                let fault: PeerFault = fault;
+                tracing::info!(%node, %fault, "channel refused");
+                link.say(&fault.to_error(id));
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, opening: Opening, reply: Reply<watch::Receiver<View>>) -> Result<(), Fatal> {
+        let node = opening.node;
+        let Some(link) = self.links.get(&node).cloned() else {
+            let _gone = reply.send(Err(Refusal::PeerNotConnected { node }));
+            return Ok(());
+        };
+        // Most peers take one open at a time.
+        self.count_unfunded();
+        let doors = self.common.directory.doors();
+        let negotiating = doors.of(node).find(|door| {
+            self.unfunded.contains_key(&door.index) && door.glance.borrow().short_id.is_none()
+        });
+        if let Some(door) = negotiating {
+            let refusal = Refusal::OpenInFlight { node, channel: door.id };
+            let _gone = reply.send(Err(refusal));
+            return Ok(());
+        }
+        let mut temporary = [0; 32];
+        if getrandom::fill(&mut temporary).is_err() {
+            return Err(Fatal::Invariant("no random numbers"));
+        }
+        let id = ChannelId(temporary);
+        let index = self.next_index();
+        let born = ChannelBorn {
+            index: index.0,
+            node,
+            created_ms: now_ms(),
+            announce: opening.announce,
+            funder: true,
+        };
+        let mut meta = Meta::of(&born);
+        meta.temporary_id = id;
+        meta.capacity = opening.capacity;
+        meta.funder = Side::Us;
+        let mut params = params(&self.asks, opening.capacity);
+        if let Some(delay) = opening.to_self_delay {
+            params.to_self_delay = delay;
+        }
+        let terms = OpenTerms {
+            command: Asker::Nobody.command(0),
+            chain_hash: chain_hash(self.network),
+            temporary_channel_id: id,
+            capacity: opening.capacity,
+            push: opening.push,
+            feerate: self.common.feerates.borrow().commitment,
+            funding_feerate: opening.funding_feerate,
+            announce: opening.announce,
+            params,
+            upfront_shutdown: None,
+            shutdown_script: opening.shutdown,
+            alias: None,
+            features: Self::features(&link),
+        };
+        let signer = self.signer(index, Memory::default())?;
+        let begin = |env: &Env<'_>| Channel::open(terms, env);
+        match self.run(index, id, meta, Some(born), signer, BTreeSet::new(), begin) {
+            Ok(()) => {
+                self.unfunded.insert(index, node);
+                self.follow(index, reply);
+            }
+            Err(refusal) => {
+                let why = refusal.to_string();
+                let _gone = reply.send(Err(Refusal::OpenFailed { node, why }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the new task for its view and hands it on.
+    fn follow(&self, index: ChannelIndex, reply: Reply<watch::Receiver<View>>) {
+        let doors = self.common.directory.doors();
+        let Some(door) = doors.get(index).cloned() else { return };
+        self.common.tasks.spawn("follow channel", async move {
+            let (shown, view) = oneshot::channel();
+            let asked = door.asks.send(crate::channels::task::Ask::Watch { reply: shown }).await;
+            let answer = match (asked, view.await) {
+                (Ok(()), Ok(view)) => Ok(view),
+                _ => Err(Refusal::NoAnswer),
+            };
+            let _gone = reply.send(answer);
+            Ok(())
+        });
+    }
+}
+
+/// What we demand of a channel of this size.
+fn params(asks: &Asks, capacity: Amount) -> Params {
+    Params {
+        dust_limit: asks.dust_limit,
+        in_flight_max_msat: asks.in_flight_max_msat(capacity),
+        channel_reserve: asks.reserve(capacity),
+        htlc_minimum: asks.htlc_minimum,
+        to_self_delay: asks.to_self_delay,
+        accepted_htlcs_max: asks.max_accepted_htlcs,
+    }
+}
+
+/// The name of a chain on the wire: its genesis hash.
+pub fn chain_hash(network: Network) -> [u8; 32] {
+    bitcoin::constants::ChainHash::using_genesis_block(network).to_bytes()
+}

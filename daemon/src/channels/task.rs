@@ -1,0 +1,526 @@
+//! One task a channel: events in, staged steps to the journal, effects out when the disk has them.
+//!
+//! What came together is decided together: the task empties its inboxes, steps through everything, and
+//! only then says [`Event::Commit`], so under load one signature covers many updates and no timer is
+//! needed. The state thinks on while the disk works; only effects wait.
+//!
+//! Not here: what an event means (`channel`), what each effect does (`perform`).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bitcoin::{OutPoint, ScriptBuf};
+use channel::onchain::Claim;
+use channel::seal::{Flushed, Journal as Records, Lsn, Sealed};
+use channel::signer::InMemorySigner;
+use channel::{ChainFact, Channel, Command, CommandId, Effect, Env, Event, Policy};
+use tokio::sync::{oneshot, watch};
+use wire::units::{BlockHeight, FeeratePerKw};
+
+use crate::channels::Pool;
+use crate::channels::directory::{Directory, Glance, Heard};
+use crate::channels::perform::Told;
+use crate::channels::registry::Ended;
+use crate::channels::view::{Meta, view};
+use crate::clock::UnixTime;
+use crate::edge::{Back, Inbox};
+use crate::fact::{ChannelBorn, ChannelIndex, Fact, channel_record, record};
+use crate::identity::Identity;
+use crate::journal::Writer;
+use crate::layer1::{self, Feerates};
+use crate::payments::{self, Reply};
+use crate::peers::link::Link;
+use crate::rpc::model::channel::Channel as View;
+use crate::rpc::refusal::Refusal;
+use crate::switch;
+use crate::tasks::{Fatal, Tasks};
+
+/// Steps whose record the disk does not have yet, before the inboxes pause.
+pub const WINDOW: usize = 64;
+
+/// Messages of the peer that may wait; then TCP slows it down.
+pub const MESSAGES: usize = 1_024;
+
+/// Batches of HTLC decisions that may wait: bounded by the HTLCs of the channel.
+pub const COMMANDS: usize = 4_096;
+
+/// What users and Layer 1 may have waiting.
+pub const ASKS: usize = 64;
+
+/// What is taken from one inbox before the others are looked at.
+const BATCH: usize = 1_024;
+
+/// The label of a funding transaction.
+pub const FUNDING: &str = "funding";
+
+/// Who gave a command: the top bits of its id.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Asker {
+    /// Nobody waits for the answer.
+    Nobody,
+    /// The payments task.
+    Payments,
+    /// The switch.
+    Switch,
+    /// A user, through this task.
+    User,
+}
+
+impl Asker {
+    const SHIFT: u32 = 62;
+
+    /// The id of this asker's `number`th command.
+    pub const fn command(self, number: u64) -> CommandId {
+        let who: u64 = match self {
+            Self::Nobody => 0,
+            Self::Payments => 1,
+            Self::Switch => 2,
+            Self::User => 3,
+        };
+        CommandId((who << Self::SHIFT) | (number & !(3 << Self::SHIFT)))
+    }
+
+    /// Who gave it.
+    pub const fn of(command: CommandId) -> Self {
+        match command.0 >> Self::SHIFT {
+            1 => Self::Payments,
+            2 => Self::Switch,
+            3 => Self::User,
+            _ => Self::Nobody,
+        }
+    }
+}
+
+/// What Layer 1 says to a channel.
+#[derive(Debug)]
+pub struct ChainNews {
+    /// In order.
+    pub facts: Vec<ChainFact>,
+    /// Told when all that follows from them is staged.
+    pub ack: Option<oneshot::Sender<()>>,
+}
+
+/// What a user wants of one channel.
+#[derive(Debug)]
+pub enum Ask {
+    /// See it.
+    Show {
+        /// Answered at once.
+        reply: oneshot::Sender<View>,
+    },
+    /// Follow it.
+    Watch {
+        /// Answered at once.
+        reply: oneshot::Sender<watch::Receiver<View>>,
+    },
+    /// Close it together with the peer.
+    Shutdown {
+        /// Where our part goes, if not to the wallet.
+        script: Option<ScriptBuf>,
+        /// What the closing transaction should pay.
+        feerate: FeeratePerKw,
+        /// Answered when it is durable.
+        reply: Reply<()>,
+    },
+    /// Close it alone.
+    ForceClose {
+        /// Answered when it is durable.
+        reply: Reply<()>,
+    },
+}
+
+/// What every channel of a node has in common.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// Our key, for onions.
+    pub us: Arc<Identity>,
+    /// What this node tolerates.
+    pub policy: Arc<Policy>,
+    /// The best chain's height.
+    pub height: watch::Receiver<BlockHeight>,
+    /// What things cost.
+    pub feerates: watch::Receiver<Feerates>,
+    /// What the disk has.
+    pub disk: watch::Receiver<Flushed>,
+    /// Who runs which channel.
+    pub directory: Directory,
+    /// To payments.
+    pub payments: Back<payments::FromChannel>,
+    /// To the switch.
+    pub switch: Back<switch::FromChannel>,
+    /// To Layer 1.
+    pub layer1: Back<layer1::FromChannel>,
+    /// To the registry.
+    pub ended: Back<Ended>,
+    /// The tree of tasks.
+    pub tasks: Tasks,
+}
+
+/// Where a channel hears from.
+#[derive(Debug)]
+pub struct Inboxes {
+    /// The peer.
+    pub messages: Inbox<Heard>,
+    /// Payments, the switch, the wallet.
+    pub commands: Inbox<Vec<Command>>,
+    /// Users.
+    pub asks: Inbox<Ask>,
+    /// Layer 1.
+    pub chain: Inbox<ChainNews>,
+}
+
+/// A channel's way into the journal: its records carry its index, and its birth goes with the first.
+struct ChannelWriter {
+    index: ChannelIndex,
+    born: Option<ChannelBorn>,
+    writer: Writer,
+}
+
+impl Records for ChannelWriter {
+    fn append(&mut self, bytes: Vec<u8>) -> Lsn {
+        let bytes = if bytes.is_empty() {
+            bytes
+        } else if let Some(born) = self.born.take() {
+            let first = Fact::Channel { index: self.index, record: bytes };
+            record(&[Fact::ChannelBorn(born), first])
+        } else {
+            channel_record(self.index, &bytes)
+        };
+        self.writer.append(bytes)
+    }
+}
+
+/// A channel's task.
+pub struct ChannelTask {
+    pub(super) index: ChannelIndex,
+    pub(super) common: Common,
+    pub(super) meta: Meta,
+    /// Moved through every step; there between steps.
+    machine: Option<Channel>,
+    signer: InMemorySigner,
+    records: ChannelWriter,
+    waiting: VecDeque<Sealed<Effect>>,
+    pub(super) link: Option<Link>,
+    links: watch::Receiver<Option<Link>>,
+    pub(super) answers: BTreeMap<CommandId, Reply<()>>,
+    commands: u64,
+    /// Commands this task gives to its own channel after looking at an onion.
+    pub(super) own: Vec<Command>,
+    pub(super) back: Back<Vec<Command>>,
+    pub(super) glance: watch::Sender<Glance>,
+    shown: Option<watch::Sender<View>>,
+    /// What is ours to take on Layer 1.
+    pub(super) claims: Vec<Claim>,
+    /// Outputs that a transaction of ours already spends.
+    pub(super) swept: BTreeSet<OutPoint>,
+    pub(super) over: bool,
+}
+
+impl std::fmt::Debug for ChannelTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChannelTask").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// What a task is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Its lasting name.
+    pub index: ChannelIndex,
+    /// What is known of it besides its machine.
+    pub meta: Meta,
+    /// Its birth, unless that is in the journal already.
+    pub born: Option<ChannelBorn>,
+    /// Its keys.
+    pub signer: InMemorySigner,
+    /// Its way into the journal.
+    pub writer: Writer,
+    /// The connection.
+    pub links: watch::Receiver<Option<Link>>,
+    /// A way back into its own commands, for the wallet.
+    pub back: Back<Vec<Command>>,
+    /// Where it tells how it stands.
+    pub glance: watch::Sender<Glance>,
+    /// Outputs that a transaction of ours already spends.
+    pub swept: BTreeSet<OutPoint>,
+}
+
+impl ChannelTask {
+    /// A task around what `begin` makes of its first step.
+    ///
+    /// # Errors
+    /// Whatever `begin` says; nothing was staged then.
+    pub fn begin<E>(
+        common: Common,
+        parts: Parts,
+        begin: impl FnOnce(&Env<'_>) -> Result<channel::seal::Step<Channel, Effect>, E>,
+    ) -> Result<Self, E> {
+        let Parts { index, meta, born, signer, writer, links, back, glance, swept } = parts;
+        let link = links.borrow().clone();
+        let mut task = Self {
+            index,
+            common,
+            meta,
+            machine: None,
+            signer,
+            records: ChannelWriter { index, born, writer },
+            waiting: VecDeque::new(),
+            link,
+            links,
+            answers: BTreeMap::new(),
+            commands: 0,
+            own: Vec::new(),
+            back,
+            glance,
+            shown: None,
+            claims: Vec::new(),
+            swept,
+            over: false,
+        };
+        let step = begin(&task.env())?;
+        let (machine, sealed) = step.stage(&mut task.records);
+        task.machine = Some(machine);
+        task.waiting.push_back(sealed);
+        Ok(task)
+    }
+
+    fn env(&self) -> Env<'_> {
+        Env {
+            height: *self.common.height.borrow(),
+            now: UnixTime::now().0,
+            feerate: self.common.feerates.borrow().commitment,
+            policy: &self.common.policy,
+            signer: &self.signer,
+            workers: &Pool,
+        }
+    }
+
+    /// The channel. It is away only within [`Self::step`].
+    pub(super) fn channel(&self) -> Option<&Channel> {
+        self.machine.as_ref()
+    }
+
+    pub(super) const fn signer(&self) -> &InMemorySigner {
+        &self.signer
+    }
+
+    fn step(&mut self, event: Event) {
+        let Some(machine) = self.machine.take() else { return };
+        let step = machine.step(event, &self.env());
+        let (machine, sealed) = step.stage(&mut self.records);
+        self.machine = Some(machine);
+        self.waiting.push_back(sealed);
+    }
+
+    /// Runs until the channel is over or the node stops.
+    ///
+    /// # Errors
+    /// [`Fatal`] if a proven bound does not hold.
+    pub async fn run(mut self, mut inboxes: Inboxes) -> Result<(), Fatal> {
+        let mut disk = self.common.disk.clone();
+        let tasks = self.common.tasks.clone();
+        if self.link.is_some() && self.channel().is_some_and(|channel| !channel.is_connected()) {
+            self.connect();
+        }
+        self.tell_everybody();
+        self.say_again()?;
+        let (mut messages, mut commands) = (Vec::new(), Vec::new());
+        loop {
+            let open = self.waiting.len() < WINDOW;
+            tokio::select! {
+                biased;
+                () = tasks.stopping() => return Ok(()),
+                Ok(()) = disk.changed(), if !self.waiting.is_empty() => {}
+                Ok(()) = self.links.changed() => self.relink(),
+                Some(news) = inboxes.chain.recv(), if open => self.take_news(news)?,
+                count = inboxes.commands.recv_many(&mut commands, BATCH), if open => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                    self.gather(&mut commands, &mut inboxes.commands).await;
+                    for command in commands.drain(..).flatten() {
+                        self.step(Event::Command(command));
+                    }
+                }
+                count = inboxes.messages.recv_many(&mut messages, BATCH), if open => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                    for heard in messages.drain(..) {
+                        self.hear(heard);
+                    }
+                }
+                Some(ask) = inboxes.asks.recv() => self.take_ask(ask),
+            }
+            self.commit();
+            self.release(*disk.borrow_and_update())?;
+            self.tell_everybody();
+            if self.over && self.waiting.is_empty() {
+                return self.end();
+            }
+        }
+    }
+
+    /// Lets those who are about to say something say it, so that it goes into the same signature. The
+    /// wait is one turn of the scheduler at a time, and ends when nothing more came.
+    async fn gather(&self, commands: &mut Vec<Vec<Command>>, inbox: &mut Inbox<Vec<Command>>) {
+        for _ in 0..GATHER {
+            tokio::task::yield_now().await;
+            let before = commands.len();
+            while commands.len() < BATCH
+                && let Ok(more) = inbox.try_recv()
+            {
+                commands.push(more);
+            }
+            if commands.len() == before {
+                return;
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        for command in std::mem::take(&mut self.own) {
+            self.step(Event::Command(command));
+        }
+        if self.channel().is_some_and(Channel::wants_commit) {
+            self.step(Event::Commit);
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        // What an older connection said was forgotten with it.
+        if self.link.as_ref().is_some_and(|link| link.generation == heard.generation) {
+            self.step(Event::Peer(heard.message));
+        }
+    }
+
+    fn relink(&mut self) {
+        let newest = self.links.borrow_and_update().clone();
+        let same = |a: &Link, b: &Link| a.generation == b.generation;
+        match (&self.link, &newest) {
+            (Some(old), Some(new)) if same(old, new) => return,
+            (Some(_), _) => self.step(Event::Link(channel::Link::Down)),
+            (None, _) => {}
+        }
+        self.link = newest;
+        if self.link.is_some() {
+            self.connect();
+        }
+    }
+
+    fn connect(&mut self) {
+        if let Some(features) = self.link.as_ref().map(|link| link.features.clone()) {
+            self.step(Event::Link(channel::Link::Up { features }));
+        }
+    }
+
+    fn take_news(&mut self, news: ChainNews) -> Result<(), Fatal> {
+        for fact in news.facts {
+            self.step(Event::Chain(fact));
+        }
+        self.sweep()?;
+        if let Some(ack) = news.ack {
+            let _gone = ack.send(());
+        }
+        Ok(())
+    }
+
+    fn take_ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Show { reply } => {
+                if let Some(view) = self.view() {
+                    let _gone = reply.send(view);
+                }
+            }
+            Ask::Watch { reply } => {
+                let Some(view) = self.view() else { return };
+                let sender = self.shown.get_or_insert_with(|| watch::Sender::new(view));
+                let _gone = reply.send(sender.subscribe());
+            }
+            Ask::Shutdown { script, feerate, reply } => {
+                let command = self.user(reply);
+                self.step(Event::Command(Command::Shutdown { command, script, feerate }));
+            }
+            Ask::ForceClose { reply } => {
+                let command = self.user(reply);
+                self.step(Event::Command(Command::ForceClose { command }));
+            }
+        }
+    }
+
+    /// The id under which a user's answer comes back.
+    pub(super) fn user(&mut self, reply: Reply<()>) -> CommandId {
+        self.commands = self.commands.wrapping_add(1);
+        let command = Asker::User.command(self.commands);
+        self.answers.insert(command, reply);
+        command
+    }
+
+    fn release(&mut self, disk: Flushed) -> Result<(), Fatal> {
+        let mut told = Told::default();
+        while let Some(sealed) = self.waiting.pop_front() {
+            match sealed.open(disk) {
+                Ok(effects) => self.perform(effects, &mut told)?,
+                Err(early) => {
+                    self.waiting.push_front(early);
+                    break;
+                }
+            }
+        }
+        self.pass_on(told)
+    }
+
+    /// After a restart payments and the switch hear again of everything that is open.
+    fn say_again(&mut self) -> Result<(), Fatal> {
+        let Some(channel) = self.channel() else { return Ok(()) };
+        let told = Told {
+            incoming: channel.incoming().collect(),
+            resolved: channel.resolved().collect(),
+            ..Told::default()
+        };
+        self.pass_on(told)
+    }
+
+    pub(super) fn view(&self) -> Option<View> {
+        let height = *self.common.height.borrow();
+        let channel = self.channel()?;
+        Some(view(channel, &self.meta, self.link.is_some(), height, &self.common.policy))
+    }
+
+    /// Whoever looks sees the newest; only what somebody looks at is made.
+    fn tell_everybody(&mut self) {
+        let Some(channel) = self.channel() else { return };
+        let glance = Glance {
+            usable: channel.is_usable(),
+            can_send: channel.sendable(&self.common.policy).max,
+            short_id: channel.short_channel_id(),
+        };
+        self.glance.send_if_modified(|now| {
+            let changed = *now != glance;
+            *now = glance;
+            changed
+        });
+        if self.shown.as_ref().is_some_and(|shown| shown.receiver_count() == 0) {
+            self.shown = None;
+        }
+        if let (Some(shown), Some(view)) = (&self.shown, self.view()) {
+            shown.send_if_modified(|now| {
+                let changed = *now != view;
+                *now = view;
+                changed
+            });
+        }
+    }
+
+    fn end(self) -> Result<(), Fatal> {
+        for (_, reply) in self.answers {
+            let _gone = reply.send(Err(Refusal::NoAnswer));
+        }
+        let Some(channel) = self.machine else { return Ok(()) };
+        let ended = Ended { index: self.index, meta: self.meta, channel: Box::new(channel) };
+        self.common.ended.send(ended).map_err(|_| Fatal::Overflow("channel to registry"))
+    }
+}
+
+/// Turns of the scheduler for which commands are gathered at most.
+const GATHER: usize = 8;

@@ -1,0 +1,303 @@
+//! A channel as users see it: computed when somebody looks, kept nowhere.
+
+use bitcoin::{Amount, Txid};
+use channel::clock::Side as Who;
+use channel::effect::{AbandonReason, CloseReason};
+use channel::tx::fee::{ANCHORS, commitment_fee, trimmed};
+use channel::{Channel, Policy};
+use wire::id::{ChannelId, NodeId};
+use wire::units::{BlockHeight, FeeratePerKw, Msat};
+
+use crate::fact::ChannelBorn;
+use crate::rpc::model::UnixMillis;
+use crate::rpc::model::channel::{
+    Channel as View, ChannelPhase, CloseKind, CloseStage, Closing, Htlc, Link, Side,
+};
+
+/// What is known of a channel besides its machine.
+#[derive(Clone, Debug)]
+pub struct Meta {
+    /// Its lasting number.
+    pub index: u64,
+    /// With whom.
+    pub node: NodeId,
+    /// The id it was negotiated under.
+    pub temporary_id: ChannelId,
+    /// When it was asked for, Unix milliseconds.
+    pub created_ms: u64,
+    /// Whether it is to be announced.
+    pub announce: bool,
+    /// Who funds it.
+    pub funder: Side,
+    /// What was asked for, until there are terms.
+    pub capacity: Amount,
+    /// The transaction that ended it.
+    pub close_txid: Option<Txid>,
+    /// What that pays.
+    pub close_fee: Option<Amount>,
+    /// Why it ended.
+    pub why: Option<String>,
+    /// When it was over, Unix milliseconds.
+    pub closed_ms: Option<u64>,
+    /// What the peer complained about last.
+    pub peer_said: Option<String>,
+    /// Transactions of ours that fetched its outputs, and what they paid.
+    pub sweeps: Vec<(Txid, Amount)>,
+}
+
+impl Meta {
+    /// Of a channel that is in the journal.
+    pub fn of(born: &ChannelBorn) -> Self {
+        Self {
+            index: born.index,
+            node: born.node,
+            temporary_id: ChannelId([0; 32]),
+            created_ms: born.created_ms,
+            announce: born.announce,
+            funder: if born.funder { Side::Us } else { Side::Them },
+            capacity: Amount::ZERO,
+            close_txid: None,
+            close_fee: None,
+            why: None,
+            closed_ms: None,
+            peer_said: None,
+            sweeps: Vec::new(),
+        }
+    }
+
+    /// The id users know it by.
+    pub fn shown_id(&self, channel: Option<&Channel>) -> ChannelId {
+        channel.map_or(self.temporary_id, Channel::id)
+    }
+}
+
+/// The snapshot.
+pub fn view(
+    channel: &Channel,
+    meta: &Meta,
+    linked: bool,
+    height: BlockHeight,
+    policy: &Policy,
+) -> View {
+    let mut view = empty(channel, meta, linked);
+    let Some(state) = channel.state() else { return view };
+    let terms = &state.terms;
+    let funding = state.fundings.first();
+    view.funding = channel.funding();
+    view.short_id = channel.short_channel_id();
+    view.capacity = terms.capacity;
+    view.our_reserve = terms.them.channel_reserve;
+    view.their_reserve = terms.us.channel_reserve;
+    view.our_delay = terms.them.to_self_delay;
+    view.their_delay = terms.us.to_self_delay;
+    view.commitment_number = state.ours;
+    view.depth_needed = Some(terms.minimum_depth);
+    view.depth =
+        funding.and_then(|funding| funding.confirmed).map_or(0, |(at, _)| depth(at, height));
+    view.feerate = channel.feerate().unwrap_or(FeeratePerKw::FLOOR);
+    view.anchors = ANCHORS;
+    if let Some(spec) = state.ledger.spec(Who::Us, None) {
+        let dust = terms.us.dust_limit;
+        let untrimmed = spec.htlcs.iter().filter(|htlc| !trimmed(htlc.amount, dust)).count();
+        view.ours = spec.to_owner;
+        view.theirs = spec.to_other;
+        view.commit_fee = commitment_fee(spec.feerate, untrimmed);
+    }
+    view.can_send = channel.sendable(policy).max;
+    view.can_receive = receivable(&view);
+    view.htlcs = state
+        .ledger
+        .htlcs()
+        .map(|(by, htlc)| Htlc {
+            id: htlc.add.id,
+            offered_by: if by == Who::Us { Side::Us } else { Side::Them },
+            amount: htlc.add.amount_msat,
+            hash: htlc.add.payment_hash,
+            cltv_expiry: htlc.add.cltv_expiry,
+        })
+        .collect();
+    view.phase = phase(channel, linked, height);
+    view.closing = closing(channel, meta, height);
+    view
+}
+
+fn empty(channel: &Channel, meta: &Meta, linked: bool) -> View {
+    let link = match (linked, channel.is_connected()) {
+        (false, _) => Link::Down,
+        (true, false) => Link::Syncing,
+        (true, true) => Link::Up,
+    };
+    View {
+        index: meta.index,
+        id: channel.id(),
+        temporary_id: meta.temporary_id,
+        node: meta.node,
+        node_alias: String::new(),
+        phase: phase(channel, linked, BlockHeight(0)),
+        link,
+        funder: meta.funder,
+        funding: None,
+        short_id: None,
+        announced: meta.announce,
+        capacity: meta.capacity,
+        ours: Msat::ZERO,
+        theirs: Msat::ZERO,
+        can_send: Msat::ZERO,
+        can_receive: Msat::ZERO,
+        our_reserve: Amount::ZERO,
+        their_reserve: Amount::ZERO,
+        commit_fee: Amount::ZERO,
+        anchors: Amount::ZERO,
+        feerate: FeeratePerKw::FLOOR,
+        our_delay: 0,
+        their_delay: 0,
+        commitment_number: 0,
+        htlcs: Vec::new(),
+        sent: Msat::ZERO,
+        received: Msat::ZERO,
+        depth: 0,
+        depth_needed: None,
+        funding_fee: None,
+        closing: None,
+        why: why(channel, meta),
+        created: UnixMillis(meta.created_ms),
+    }
+}
+
+fn depth(at: BlockHeight, tip: BlockHeight) -> u32 {
+    tip.blocks_since(at).map_or(0, |above| above.saturating_add(1))
+}
+
+fn phase(channel: &Channel, _linked: bool, height: BlockHeight) -> ChannelPhase {
+    use channel::channel::Stage;
+    match channel.stage() {
+        Stage::Opening => ChannelPhase::Negotiating,
+        Stage::Funding => {
+            let Some(state) = channel.state() else { return ChannelPhase::Negotiated };
+            let confirmed = state.fundings.first().and_then(|funding| funding.confirmed);
+            let reached = confirmed.map_or(0, |(at, _)| depth(at, height));
+            if state.we_ready || (reached > 0 && reached >= state.terms.minimum_depth) {
+                ChannelPhase::AwaitingPeer
+            } else {
+                ChannelPhase::AwaitingDepth
+            }
+        }
+        Stage::Open => ChannelPhase::Open,
+        Stage::ShuttingDown => ChannelPhase::ShuttingDown,
+        Stage::MutuallyClosed
+        | Stage::Failing(_)
+        | Stage::DataLoss
+        | Stage::Frozen
+        | Stage::OnChain => ChannelPhase::Closing,
+        Stage::Closed => ChannelPhase::Closed,
+        Stage::Abandoned(_) => ChannelPhase::Failed,
+    }
+}
+
+/// The peer keeps its reserve, and pays for its own fees if it is the funder.
+fn receivable(view: &View) -> Msat {
+    let fees = if view.funder == Side::Them {
+        view.commit_fee.checked_add(view.anchors).unwrap_or(Amount::MAX_MONEY)
+    } else {
+        Amount::ZERO
+    };
+    let kept = view.their_reserve.checked_add(fees).and_then(Msat::from_sat);
+    kept.and_then(|kept| view.theirs.checked_sub(kept)).unwrap_or(Msat::ZERO)
+}
+
+fn closing(channel: &Channel, meta: &Meta, height: BlockHeight) -> Option<Closing> {
+    use channel::channel::Stage;
+    let state = channel.state()?;
+    let stage = channel.stage();
+    let spent = state.chain.spent.as_ref();
+    if spent.is_none() && matches!(stage, Stage::Funding | Stage::Open) {
+        return None;
+    }
+    let closed = state.closed.as_ref().map(|(terms, _)| terms);
+    let at = spent.map(|(_, at)| *at);
+    let locked = match &stage {
+        Stage::Failing(_) => state.terms.them.to_self_delay,
+        _ => 0,
+    };
+    let value_of = |tx: &bitcoin::Transaction| {
+        tx.output
+            .iter()
+            .fold(Amount::ZERO, |sum, out| sum.checked_add(out.value).unwrap_or(Amount::MAX_MONEY))
+    };
+    let fee = spent
+        .and_then(|(tx, _)| state.terms.capacity.checked_sub(value_of(tx)))
+        .or_else(|| closed.map(|terms| Amount::from_sat(terms.fee_sat)))
+        .or(meta.close_fee)
+        .unwrap_or(Amount::ZERO);
+    let kind = match &stage {
+        Stage::MutuallyClosed | Stage::ShuttingDown => Some(CloseKind::Cooperative),
+        Stage::Failing(_) if spent.is_none() => Some(CloseKind::ForcedByUs),
+        _ if closed.is_some() => Some(CloseKind::Cooperative),
+        _ if state.end.is_some() => Some(CloseKind::ForcedByUs),
+        _ if spent.is_some() => Some(CloseKind::ForcedByThem),
+        _ => None,
+    };
+    Some(Closing {
+        stage: match (&stage, spent) {
+            (Stage::Closed, _) => CloseStage::Done,
+            (_, Some(_)) => CloseStage::Confirmed,
+            (Stage::ShuttingDown, None) => CloseStage::Negotiating,
+            (_, None) => CloseStage::Broadcast,
+        },
+        kind,
+        txid: spent.map(|(tx, _)| tx.compute_txid()).or(meta.close_txid),
+        fee,
+        ours: state.ledger.spec(Who::Us, None).map_or(Amount::ZERO, |s| s.to_owner.floor_sat()),
+        theirs: state.ledger.spec(Who::Us, None).map_or(Amount::ZERO, |s| s.to_other.floor_sat()),
+        depth: at.map_or(0, |at| depth(at, height)),
+        depth_needed: channel::onchain::IRREVOCABLE_DEPTH,
+        locked_blocks: locked,
+        spendable_at: at.filter(|_| locked > 0).map(|at| at.saturating_add(u32::from(locked))),
+        sweeps: meta.sweeps.iter().map(|(txid, _)| *txid).collect(),
+        sweep_fees: meta
+            .sweeps
+            .iter()
+            .fold(Amount::ZERO, |sum, (_, fee)| sum.checked_add(*fee).unwrap_or(Amount::MAX_MONEY)),
+        height: at,
+        closed: meta.closed_ms.map(UnixMillis),
+    })
+}
+
+fn why(channel: &Channel, meta: &Meta) -> Option<String> {
+    use channel::channel::Stage;
+    meta.why.clone().or_else(|| match channel.stage() {
+        Stage::Failing(reason) => Some(close_reason(&reason)),
+        Stage::Abandoned(reason) => Some(abandon_reason(&reason)),
+        Stage::DataLoss => {
+            Some("our data is older than what the peer proves; it was asked to close".to_owned())
+        }
+        Stage::Frozen => Some("frozen: its books do not balance or its signer failed".to_owned()),
+        Stage::ShuttingDown | Stage::MutuallyClosed => Some("closed together".to_owned()),
+        Stage::Opening | Stage::Funding | Stage::Open | Stage::OnChain | Stage::Closed => None,
+    })
+}
+
+/// Why we close alone, as a sentence.
+pub fn close_reason(reason: &CloseReason) -> String {
+    match reason {
+        CloseReason::Asked => "we were asked to close without the peer".to_owned(),
+        CloseReason::Fault(fault) => format!("the peer broke a rule: {fault}"),
+        CloseReason::PeerError => "the peer sent an error".to_owned(),
+        CloseReason::HtlcDeadline { offered_by_us, htlc, cltv_expiry } => {
+            let whose = if *offered_by_us { "our" } else { "the peer's" };
+            format!("{whose} HTLC {htlc} was not resolved before its expiry at block {cltv_expiry}")
+        }
+    }
+}
+
+/// Why a channel never came to be, as a sentence.
+pub fn abandon_reason(reason: &AbandonReason) -> String {
+    match reason {
+        AbandonReason::Disconnected => "the connection broke before it was funded".to_owned(),
+        AbandonReason::Fault(fault) => format!("the peer broke a rule: {fault}"),
+        AbandonReason::PeerError { text } => format!("the peer refused: {text}"),
+        AbandonReason::FundingFailed => "the wallet could not fund it".to_owned(),
+        AbandonReason::Asked => "we gave it up".to_owned(),
+        AbandonReason::NeverFunded => "its funding never confirmed".to_owned(),
+    }
+}

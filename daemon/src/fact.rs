@@ -1,0 +1,227 @@
+//! What the journal says: facts, never inputs.
+//!
+//! One journal record is one or more facts that become true together. Replay folds them into a
+//! [`crate::state::State`] and runs no policy, so a new version reads an old log.
+//!
+//! A fact is `kind: u8, version: u8, length: u32, body`. The layout of a released version never
+//! changes; a new field means a new version beside it.
+//!
+//! Not here: what a channel writes into its own record (`channel::record`), checksums and positions
+//! (`store::journal`).
+
+mod body;
+
+pub use body::{
+    ChannelBorn, IntentMade, InvoiceCancelled, InvoiceMade, InvoiceSettled, OrderKept,
+    PaymentEnded, PaymentStarted, PaymentTried, PeerKept, Text,
+};
+
+use bitcoin::Txid;
+use wire::codec::{Decode, DecodeError, Encode, Reader};
+use wire::id::NodeId;
+
+/// A position that names a channel for good: ids change while a channel is opened, this does not. Keys
+/// are derived from it, so it is never used twice.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ChannelIndex(pub u64);
+
+/// One thing that is true from now on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// A channel's own facts, in the channel's own encoding.
+    Channel {
+        /// Whose.
+        index: ChannelIndex,
+        /// `channel::Fact`s.
+        record: Vec<u8>,
+    },
+    /// A channel was given its index.
+    ChannelBorn(ChannelBorn),
+    /// A channel is over and nothing of it is needed any more.
+    ChannelGone(ChannelIndex),
+    /// The wallet changed, in the wallet's own encoding.
+    Wallet(Vec<u8>),
+    /// Every block up to this cursor has been acted upon (`chain_backend::Locator`).
+    ChainAt(Vec<u8>),
+    /// A connection to this peer is to be kept up.
+    PeerKept(PeerKept),
+    /// It no longer is.
+    PeerDropped(NodeId),
+    /// We ask for a payment.
+    InvoiceMade(InvoiceMade),
+    /// All parts of it are here, and their preimage may be shown.
+    InvoiceSettled(InvoiceSettled),
+    /// Nobody can pay it any more.
+    InvoiceCancelled(InvoiceCancelled),
+    /// We owe a payment.
+    PaymentStarted(PaymentStarted),
+    /// A part of it was handed to a channel.
+    PaymentTried(PaymentTried),
+    /// It arrived, or it cannot arrive any more.
+    PaymentEnded(PaymentEnded),
+    /// A request with an idempotency key was carried out.
+    OrderKept(OrderKept),
+    /// This transaction is to be brought to the miners.
+    IntentMade(IntentMade),
+    /// It is deep in the chain, or can never be.
+    IntentDone(Txid),
+}
+
+/// Version of every body below.
+const V1: u8 = 1;
+
+impl Fact {
+    const fn kind(&self) -> u8 {
+        match self {
+            Self::Channel { .. } => 1,
+            Self::ChannelBorn(_) => 2,
+            Self::ChannelGone(_) => 3,
+            Self::Wallet(_) => 4,
+            Self::ChainAt(_) => 5,
+            Self::PeerKept(_) => 6,
+            Self::PeerDropped(_) => 7,
+            Self::InvoiceMade(_) => 8,
+            Self::InvoiceSettled(_) => 9,
+            Self::InvoiceCancelled(_) => 10,
+            Self::PaymentStarted(_) => 11,
+            Self::PaymentTried(_) => 12,
+            Self::PaymentEnded(_) => 13,
+            Self::OrderKept(_) => 14,
+            Self::IntentMade(_) => 15,
+            Self::IntentDone(_) => 16,
+        }
+    }
+
+    /// Appends the stored form.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend([self.kind(), V1]);
+        let at = out.len();
+        out.extend([0; 4]);
+        let body = out.len();
+        self.encode_body(out);
+        let length = u32::try_from(out.len().saturating_sub(body)).unwrap_or(u32::MAX);
+        if let Some(place) = out.get_mut(at..body) {
+            place.copy_from_slice(&length.to_be_bytes());
+        }
+    }
+
+    fn encode_body(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Channel { index, record } => {
+                index.0.encode(out);
+                out.extend_from_slice(record);
+            }
+            Self::ChannelBorn(body) => body.encode(out),
+            Self::ChannelGone(index) => index.0.encode(out),
+            Self::Wallet(bytes) | Self::ChainAt(bytes) => out.extend_from_slice(bytes),
+            Self::PeerKept(body) => body.encode(out),
+            Self::PeerDropped(node) => node.encode(out),
+            Self::InvoiceMade(body) => body.encode(out),
+            Self::InvoiceSettled(body) => body.encode(out),
+            Self::InvoiceCancelled(body) => body.encode(out),
+            Self::PaymentStarted(body) => body.encode(out),
+            Self::PaymentTried(body) => body.encode(out),
+            Self::PaymentEnded(body) => body.encode(out),
+            Self::OrderKept(body) => body.encode(out),
+            Self::IntentMade(body) => body.encode(out),
+            Self::IntentDone(txid) => txid.encode(out),
+        }
+    }
+
+    /// Takes one fact off the front.
+    fn decode(r: &mut Reader<'_>) -> Result<Self, FactError> {
+        let [kind, version] = r.array()?;
+        if version != V1 {
+            return Err(FactError::Version { kind, version });
+        }
+        let length = u32::from_be_bytes(r.array()?);
+        let length = usize::try_from(length).map_err(|_| DecodeError::Short)?;
+        let mut body = Reader::new(r.take(length)?);
+        let fact = Self::decode_body(kind, &mut body)?;
+        body.end()?;
+        Ok(fact)
+    }
+
+    fn decode_body(kind: u8, r: &mut Reader<'_>) -> Result<Self, FactError> {
+        Ok(match kind {
+            1 => {
+                let index = ChannelIndex(u64::decode(r)?);
+                Self::Channel { index, record: r.rest().to_vec() }
+            }
+            2 => Self::ChannelBorn(Decode::decode(r)?),
+            3 => Self::ChannelGone(ChannelIndex(u64::decode(r)?)),
+            4 => Self::Wallet(r.rest().to_vec()),
+            5 => Self::ChainAt(r.rest().to_vec()),
+            6 => Self::PeerKept(Decode::decode(r)?),
+            7 => Self::PeerDropped(Decode::decode(r)?),
+            8 => Self::InvoiceMade(Decode::decode(r)?),
+            9 => Self::InvoiceSettled(Decode::decode(r)?),
+            10 => Self::InvoiceCancelled(Decode::decode(r)?),
+            11 => Self::PaymentStarted(Decode::decode(r)?),
+            12 => Self::PaymentTried(Decode::decode(r)?),
+            13 => Self::PaymentEnded(Decode::decode(r)?),
+            14 => Self::OrderKept(Decode::decode(r)?),
+            15 => Self::IntentMade(Decode::decode(r)?),
+            16 => Self::IntentDone(Decode::decode(r)?),
+            kind => return Err(FactError::Kind(kind)),
+        })
+    }
+}
+
+/// Why a record is not what this version writes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum FactError {
+    /// Written by a newer version: this one must not run on it.
+    #[error("fact of kind {0} is unknown: the data was written by a newer version")]
+    Kind(u8),
+    /// Written by a newer version: this one must not run on it.
+    #[error("fact of kind {kind} has version {version}: the data was written by a newer version")]
+    Version {
+        /// Which kind.
+        kind: u8,
+        /// Its version.
+        version: u8,
+    },
+    /// The body does not decode.
+    #[error("a fact does not decode: {0}")]
+    Body(#[from] DecodeError),
+}
+
+/// The bytes of a record in which `facts` become true together.
+pub fn record(facts: &[Fact]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for fact in facts {
+        fact.encode(&mut out);
+    }
+    out
+}
+
+/// The record of one channel step: no copy of the channel's bytes but this one. Empty stays empty.
+pub fn channel_record(index: ChannelIndex, record: &[u8]) -> Vec<u8> {
+    if record.is_empty() {
+        return Vec::new();
+    }
+    let mut out = Vec::with_capacity(record.len().saturating_add(14));
+    out.extend([1, V1]);
+    let length = u32::try_from(record.len().saturating_add(8)).unwrap_or(u32::MAX);
+    out.extend(length.to_be_bytes());
+    out.extend(index.0.to_be_bytes());
+    out.extend_from_slice(record);
+    out
+}
+
+/// Reads a record back.
+///
+/// # Errors
+/// [`FactError`]: the journal's checksum was right, so this is a version or a bug, never a torn write.
+pub fn facts(record: &[u8]) -> Result<Vec<Fact>, FactError> {
+    let mut r = Reader::new(record);
+    let mut facts = Vec::new();
+    while !r.is_empty() {
+        facts.push(Fact::decode(&mut r)?);
+    }
+    Ok(facts)
+}
+
+#[cfg(test)]
+mod tests;

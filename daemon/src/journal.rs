@@ -1,0 +1,172 @@
+//! The journal thread: the one place that writes, syncs, and may say [`Flushed`].
+//!
+//! Every task appends through its own [`Writer`]. A position is handed out with one atomic addition,
+//! so the order of positions is the order of decisions; the thread puts the records back into that
+//! order, writes all that are there and syncs once for everybody.
+//!
+//! Not here: the file format (`store::journal`), what a record says (`fact`), what reads it (`keeper`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use channel::seal::{Flushed, Journal as Records, Lsn};
+use tokio::sync::watch;
+
+use crate::tasks::{Fatal, Tasks};
+
+/// Records that may wait for the thread. Each channel keeps at most `channels::WINDOW` unopened steps,
+/// so reaching it means that the disk is slower than every queue in the node: writers then wait.
+const QUEUE: usize = 65_536;
+
+/// How much is written before a sync, so that one slow group does not hold up a small one for long.
+const GROUP_BYTES: usize = 8 << 20;
+
+struct Entry {
+    lsn: u64,
+    record: Vec<u8>,
+}
+
+/// A group of records that is durable, for whoever follows the journal.
+pub type Group = Vec<(Lsn, Vec<u8>)>;
+
+/// A task's way into the journal.
+#[derive(Debug)]
+pub struct Writer {
+    next: Arc<AtomicU64>,
+    queue: mpsc::SyncSender<Entry>,
+    last: Lsn,
+}
+
+impl Clone for Writer {
+    fn clone(&self) -> Self {
+        Self { next: Arc::clone(&self.next), queue: self.queue.clone(), last: self.last }
+    }
+}
+
+impl Records for Writer {
+    /// An empty record is due as soon as this writer's record before it.
+    fn append(&mut self, record: Vec<u8>) -> Lsn {
+        if record.is_empty() {
+            return self.last;
+        }
+        let lsn = self.next.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+        self.last = Lsn(lsn);
+        // The thread ends only with the node; what it can no longer write is never said to be durable,
+        // so its effects never leave.
+        let _gone = self.queue.send(Entry { lsn, record });
+        self.last
+    }
+}
+
+/// What the node needs to know of the running journal.
+#[derive(Debug)]
+pub struct Running {
+    /// Makes more writers.
+    pub writer: Writer,
+    /// How far the disk has come.
+    pub flushed: watch::Receiver<Flushed>,
+    /// Bytes, records and syncs so far, for benchmarks and metrics.
+    pub stats: watch::Receiver<store::journal::Stats>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Running {
+    /// Waits for the thread, which ends when the last writer is gone. Blocks: call it last.
+    pub fn join(self) {
+        let Self { writer, flushed, stats, thread } = self;
+        drop((writer, flushed, stats));
+        if thread.join().is_err() {
+            tracing::error!("the journal thread panicked");
+        }
+    }
+}
+
+/// Starts the thread on an opened journal. Durable groups go to `follower`.
+///
+/// # Errors
+/// If the system gives no thread.
+pub fn start(
+    journal: store::journal::Journal,
+    follower: mpsc::SyncSender<Group>,
+    tasks: Tasks,
+) -> std::io::Result<Running> {
+    let last = journal.durable();
+    let (queue, entries) = mpsc::sync_channel(QUEUE);
+    let (publish, flushed) = watch::channel(attest(last));
+    let (publish_stats, stats) = watch::channel(journal.stats());
+    let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || {
+        let mut thread = Thread {
+            journal,
+            entries,
+            early: BTreeMap::new(),
+            written: last,
+            publish,
+            publish_stats,
+            follower,
+        };
+        if let Err(error) = thread.run() {
+            tasks.fail(Fatal::Journal(error.to_string()));
+        }
+    })?;
+    let writer = Writer { next: Arc::new(AtomicU64::new(last)), queue, last: Lsn(last) };
+    Ok(Running { writer, flushed, stats, thread })
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the journal")]
+const fn attest(upto: u64) -> Flushed {
+    Flushed::attest(Lsn(upto))
+}
+
+struct Thread {
+    journal: store::journal::Journal,
+    entries: mpsc::Receiver<Entry>,
+    /// Records whose predecessor has not arrived yet.
+    early: BTreeMap<u64, Vec<u8>>,
+    written: u64,
+    publish: watch::Sender<Flushed>,
+    publish_stats: watch::Sender<store::journal::Stats>,
+    follower: mpsc::SyncSender<Group>,
+}
+
+impl Thread {
+    /// Until the last writer is gone or the disk fails. Errors of the disk are final: what a failed
+    /// sync left behind is unknown.
+    fn run(&mut self) -> Result<(), store::journal::JournalError> {
+        while let Ok(first) = self.entries.recv() {
+            let mut group = Group::new();
+            let mut bytes = 0_usize;
+            self.take(first, &mut group, &mut bytes)?;
+            while bytes < GROUP_BYTES {
+                let Ok(entry) = self.entries.try_recv() else { break };
+                self.take(entry, &mut group, &mut bytes)?;
+            }
+            if group.is_empty() {
+                continue;
+            }
+            self.journal.sync()?;
+            self.publish.send_replace(attest(self.written));
+            self.publish_stats.send_replace(self.journal.stats());
+            // The follower keeps the index; without it the journal still holds everything.
+            let _gone = self.follower.send(group);
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        entry: Entry,
+        group: &mut Group,
+        bytes: &mut usize,
+    ) -> Result<(), store::journal::JournalError> {
+        self.early.insert(entry.lsn, entry.record);
+        while let Some(record) = self.early.remove(&self.written.saturating_add(1)) {
+            self.written = self.journal.append(&record)?;
+            *bytes = bytes.saturating_add(record.len());
+            group.push((Lsn(self.written), record));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! What follows the journal: the index of events, and the next snapshot.
+//!
+//! Nothing here is on the way of a payment. The index holds what users look at and can be filled again;
+//! a snapshot is made by the same fold that a restart runs, out of segments that are closed.
+//!
+//! Not here: the journal's files (`store::journal`), what a subscriber sees of an event (`node`).
+
+mod events;
+
+use std::sync::mpsc;
+use std::thread;
+
+use channel::seal::Lsn;
+use store::disk::RealDisk;
+use store::engine::Batch;
+use store::index::Index;
+use store::journal::{History, JournalError};
+use tokio::sync::watch;
+
+use crate::clock::now_ms;
+use crate::journal::Group;
+use crate::state::{State, StateError};
+
+pub use events::{EVENTS, EventRow, Subject};
+
+/// Durable groups that may wait for the index; then the journal thread waits, so memory is bounded.
+pub const GROUPS: usize = 4_096;
+
+/// Closed journal behind the last snapshot at which a new one is made, in bytes.
+const SNAPSHOT_EVERY_BYTES: u64 = 128 << 20;
+
+/// The threads that follow the journal.
+#[derive(Debug)]
+pub struct Keeper {
+    index: thread::JoinHandle<()>,
+    snapshots: thread::JoinHandle<()>,
+}
+
+/// What others see of the index.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The index itself.
+    pub engine: std::sync::Arc<dyn store::engine::Engine>,
+    /// The last journal position that is in it.
+    pub reached: watch::Receiver<u64>,
+}
+
+impl Keeper {
+    /// Waits for the threads, which end when the journal thread is gone. Blocks.
+    pub fn join(self) {
+        for thread in [self.index, self.snapshots] {
+            if thread.join().is_err() {
+                tracing::error!("a thread behind the journal panicked; the journal is whole");
+            }
+        }
+    }
+}
+
+/// Starts both threads.
+///
+/// # Errors
+/// If the system gives no thread.
+pub fn start(
+    index: Index,
+    history: History<RealDisk>,
+) -> std::io::Result<(Keeper, Reading, mpsc::SyncSender<Group>)> {
+    let (groups, group) = mpsc::sync_channel::<Group>(GROUPS);
+    let (due, wake) = mpsc::sync_channel::<()>(1);
+    let (publish, reached) = watch::channel(index.reached());
+    let engine = index.reader();
+    let index = thread::Builder::new().name("index".to_owned()).spawn(move || {
+        Filler { index, publish, due, bytes: 0 }.run(&group);
+    })?;
+    let snapshots = thread::Builder::new().name("snapshots".to_owned()).spawn(move || {
+        while wake.recv().is_ok() {
+            match snapshot(&history) {
+                Ok(Some(upto)) => tracing::info!(upto, "snapshot"),
+                Ok(None) => {}
+                // The journal keeps everything, so a snapshot can wait.
+                Err(error) => tracing::error!(%error, "no snapshot; disk space is not given back"),
+            }
+        }
+    })?;
+    Ok((Keeper { index, snapshots }, Reading { engine, reached }, groups))
+}
+
+struct Filler {
+    index: Index,
+    publish: watch::Sender<u64>,
+    due: mpsc::SyncSender<()>,
+    bytes: u64,
+}
+
+impl Filler {
+    fn run(&mut self, groups: &mpsc::Receiver<Group>) {
+        while let Ok(group) = groups.recv() {
+            if let Err(error) = self.take(&group) {
+                // Events are lost to readers until the next start fills the index again; money is not
+                // concerned.
+                tracing::error!(%error, "the index failed");
+            }
+        }
+        if let Err(error) = self.index.close() {
+            tracing::warn!(%error, "the index was not closed; it will be filled anew");
+        }
+    }
+
+    fn take(&mut self, group: &Group) -> Result<(), store::table::TableError> {
+        let mut batch = Batch::new();
+        let mut last = 0;
+        for (at, record) in group {
+            events::index(&mut batch, *at, record)?;
+            last = at.0;
+            let bytes = u64::try_from(record.len()).unwrap_or(u64::MAX);
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+        self.index.apply(last, batch)?;
+        self.publish.send_replace(last);
+        if self.bytes >= SNAPSHOT_EVERY_BYTES && self.due.try_send(()).is_ok() {
+            self.bytes = 0;
+        }
+        Ok(())
+    }
+}
+
+/// Why no snapshot was made.
+#[derive(Debug, thiserror::Error)]
+enum SnapshotFault {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Folds closed segments into the next snapshot and lets go of what it replaces.
+fn snapshot(history: &History<RealDisk>) -> Result<Option<u64>, SnapshotFault> {
+    let before = history.snapshot()?;
+    let (mut state, after) = match &before {
+        Some(snapshot) => {
+            (State::decode(&snapshot.payload).map_err(StateError::from)?, snapshot.seq)
+        }
+        None => (State::default(), 0),
+    };
+    let mut reader = history.read(after)?;
+    let mut reached = after;
+    while let Some(record) = reader.next_record()? {
+        state.apply(Lsn(record.seq), record.payload)?;
+        reached = record.seq;
+    }
+    if reached == after {
+        return Ok(None);
+    }
+    state.forget(now_ms());
+    history.write_snapshot(reached, &state.encode())?;
+    history.retire()?;
+    Ok(Some(reached))
+}

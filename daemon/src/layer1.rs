@@ -1,0 +1,412 @@
+//! The Layer-1 task: follows the chain, tells channels what concerns them, keeps the wallet, and brings
+//! transactions to the miners until they are in.
+//!
+//! A block is done in this order: every channel has staged what it makes of it, then the wallet's change
+//! and the cursor are written in one record. So a crash repeats a block for those who did not have it
+//! and never skips one.
+//!
+//! Not here: Bitcoin's rules (`chain_backend`), coin selection (`wallet`).
+
+mod asks;
+mod intents;
+mod watches;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitcoin::{FeeRate, OutPoint, ScriptBuf, Transaction};
+use chain_backend::backend::{BackendError, ChainBackend, ChainEvent, FeeTable, Interest, Locator};
+use channel::seal::{Flushed, Sealed, Step};
+use futures_util::StreamExt as _;
+use tokio::sync::{oneshot, watch};
+use wire::units::{BlockHeight, FeeratePerKw};
+
+pub use asks::{Ask, Fund};
+
+use crate::channels::directory::Directory;
+use crate::channels::task::ChainNews;
+use crate::clock::now_ms;
+use crate::edge::Inbox;
+use crate::fact::{ChannelIndex, Fact, IntentMade, record};
+use crate::journal::Writer;
+use crate::layer1::intents::Intents;
+use crate::layer1::watches::Watches;
+use crate::rpc::model::UnixMillis;
+use crate::tasks::{Fatal, Tasks};
+use crate::wallet::{PromiseId, Wallet, WalletFact};
+
+/// What channels may have said and this task has not heard: a few per channel.
+pub const FROM_CHANNELS: usize = 65_536;
+
+/// What users asked may wait.
+pub const ASKS: usize = 256;
+
+/// How often fees are looked up when no block comes.
+const FEES_EVERY: Duration = Duration::from_secs(10);
+
+/// How long to wait for a backend that went away.
+const BACKEND_PAUSE: Duration = Duration::from_millis(500);
+
+/// The chain as everybody may see it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tip {
+    /// Its height.
+    pub height: BlockHeight,
+    /// Its hash, in internal byte order.
+    pub hash: [u8; 32],
+    /// Its header's time, Unix seconds.
+    pub time: u32,
+    /// Whether everything up to the backend's tip was acted upon.
+    pub synced: bool,
+}
+
+/// Feerates for what a node does, never below what is relayed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Feerates {
+    /// For a funding transaction or a payment: six blocks.
+    pub normal: FeeratePerKw,
+    /// For a commitment with anchors: it must only be relayed, its child brings the rest.
+    pub commitment: FeeratePerKw,
+    /// For money that is not in a hurry: a day.
+    pub relaxed: FeeratePerKw,
+}
+
+impl Default for Feerates {
+    fn default() -> Self {
+        let floor = FeeratePerKw::FLOOR;
+        Self { normal: floor, commitment: floor, relaxed: floor }
+    }
+}
+
+impl Feerates {
+    /// The highest feerate that an estimate is believed.
+    const MAX: FeeratePerKw = FeeratePerKw(100_000);
+
+    /// From the backend's table. A missing estimate is the floor, not zero.
+    fn from_table(table: &FeeTable) -> Self {
+        let floor = per_kw(table.floor()).max(FeeratePerKw::FLOOR);
+        let of = |target| {
+            table.estimate(target).map_or(floor, per_kw).clamp(floor, Self::MAX.max(floor))
+        };
+        Self { normal: of(6), commitment: floor, relaxed: of(144) }
+    }
+}
+
+fn per_kw(rate: FeeRate) -> FeeratePerKw {
+    FeeratePerKw(u32::try_from(rate.to_sat_per_kwu()).unwrap_or(u32::MAX))
+}
+
+/// What a channel tells Layer 1.
+#[derive(Debug)]
+pub enum FromChannel {
+    /// Look after the output that holds the coins.
+    Watch {
+        /// For whom.
+        channel: ChannelIndex,
+        /// The output.
+        outpoint: OutPoint,
+        /// What should lie there.
+        script_pubkey: ScriptBuf,
+        /// Where the channel knows it to be confirmed.
+        confirmed: Option<BlockHeight>,
+        /// Where the channel knows it to be spent.
+        spent: Option<BlockHeight>,
+    },
+    /// Look after outputs of a transaction that ended the channel.
+    WatchOutputs {
+        /// For whom.
+        channel: ChannelIndex,
+        /// The outputs, and where the channel knows each to be spent.
+        outpoints: Vec<(OutPoint, Option<BlockHeight>)>,
+        /// No spend is below this height.
+        since: BlockHeight,
+    },
+    /// Bring this to the miners.
+    Broadcast {
+        /// For whom.
+        channel: ChannelIndex,
+        /// The transaction.
+        tx: Transaction,
+        /// What it is.
+        label: &'static str,
+    },
+    /// Fund a channel.
+    Fund(Fund),
+    /// The channel did not come about: its coins are free.
+    Unfund {
+        /// Which.
+        channel: ChannelIndex,
+    },
+    /// The channel is over: watch nothing for it any more.
+    Forget {
+        /// Which.
+        channel: ChannelIndex,
+    },
+}
+
+type Then = Box<dyn FnOnce() + Send + Sync>;
+
+/// The task's state.
+pub struct Layer1 {
+    backend: Arc<dyn ChainBackend>,
+    wallet: Wallet,
+    cursor: Locator,
+    directory: Directory,
+    watches: Watches,
+    intents: Intents,
+    writer: Writer,
+    waiting: VecDeque<Sealed<Then>>,
+    tip: watch::Sender<Tip>,
+    height: watch::Sender<BlockHeight>,
+    feerates: watch::Sender<Feerates>,
+    tasks: Tasks,
+}
+
+impl std::fmt::Debug for Layer1 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Layer1").field("cursor", &self.cursor.tip()).finish_non_exhaustive()
+    }
+}
+
+/// What the task starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// The wallet as the journal has it.
+    pub wallet: Wallet,
+    /// Up to where the chain was acted upon.
+    pub cursor: Locator,
+    /// Transactions that are not deep in the chain yet.
+    pub intents: Vec<IntentMade>,
+    /// Who runs which channel.
+    pub directory: Directory,
+    /// The way into the journal.
+    pub writer: Writer,
+    /// Where the tip is told.
+    pub tip: watch::Sender<Tip>,
+    /// Where the height is told.
+    pub height: watch::Sender<BlockHeight>,
+    /// Where feerates are told.
+    pub feerates: watch::Sender<Feerates>,
+    /// The tree of tasks.
+    pub tasks: Tasks,
+}
+
+/// The name under which the coins of a channel are promised.
+pub fn promise_of(channel: ChannelIndex) -> PromiseId {
+    let mut name = *b"viaduct channel funding \0\0\0\0\0\0\0\0";
+    if let Some(end) = name.last_chunk_mut::<8>() {
+        *end = channel.0.to_be_bytes();
+    }
+    PromiseId(name)
+}
+
+impl Layer1 {
+    /// Takes up where the journal ends.
+    pub fn new(backend: Arc<dyn ChainBackend>, start: Start) -> Self {
+        let Start { wallet, cursor, intents, directory, writer, tip, height, feerates, tasks } =
+            start;
+        Self {
+            backend,
+            wallet,
+            cursor,
+            directory,
+            watches: Watches::default(),
+            intents: Intents::new(intents),
+            writer,
+            waiting: VecDeque::new(),
+            tip,
+            height,
+            feerates,
+            tasks,
+        }
+    }
+
+    /// Runs until the node stops. A backend that goes away is asked again, for ever.
+    ///
+    /// # Errors
+    /// [`Fatal::Chain`] if the chain contradicts what is recorded.
+    pub async fn run(
+        mut self,
+        mut from_channels: Inbox<FromChannel>,
+        mut asks: Inbox<Ask>,
+        mut disk: watch::Receiver<Flushed>,
+    ) -> Result<(), Fatal> {
+        let tasks = self.tasks.clone();
+        loop {
+            let stream = self.backend.events(self.cursor.clone(), Interest::Everything).await;
+            let mut stream = match stream {
+                Ok(stream) => stream,
+                Err(BackendError::WrongChain) => {
+                    return Err(Fatal::Chain(BackendError::WrongChain.to_string()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "chain backend");
+                    tokio::select! {
+                        () = tasks.stopping() => return Ok(()),
+                        () = tokio::time::sleep(BACKEND_PAUSE) => continue,
+                    }
+                }
+            };
+            let mut fees = tokio::time::interval(FEES_EVERY);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = tasks.stopping() => return Ok(()),
+                    Ok(()) = disk.changed(), if !self.waiting.is_empty() => {}
+                    Some(told) = from_channels.recv() => self.hear(told).await?,
+                    Some(ask) = asks.recv() => self.answer(ask).await,
+                    event = stream.next() => match event {
+                        Some(Ok(event)) => self.follow(event).await?,
+                        Some(Err(error)) => {
+                            tracing::warn!(%error, "chain stream");
+                            break;
+                        }
+                        None => break,
+                    },
+                    _ = fees.tick() => self.look_up_fees().await,
+                }
+                self.release(*disk.borrow_and_update());
+            }
+        }
+    }
+
+    async fn follow(&mut self, event: ChainEvent) -> Result<(), Fatal> {
+        if matches!(event, ChainEvent::Mempool(_)) {
+            let fact = self.apply_to_wallet(&event)?;
+            self.keep(fact, Vec::new());
+            return Ok(());
+        }
+        let news = self.watches.news(&event);
+        self.intents.follow(&event);
+        self.cursor.follow(&event);
+        match &event {
+            ChainEvent::Connected { block, .. } => {
+                self.show_tip(block.height, block.hash, block.header.time, false);
+            }
+            ChainEvent::Disconnected { fork, .. } => {
+                self.show_tip(fork.height, fork.hash, fork.header.time, false);
+            }
+            ChainEvent::Synced { tip } => {
+                self.show_tip(tip.height, tip.hash, tip.header.time, true);
+                self.look_up_fees().await;
+                self.submit_all().await;
+                return Ok(());
+            }
+            ChainEvent::Mempool(_) => {}
+        }
+        self.tell_channels(news).await;
+        let wallet = self.apply_to_wallet(&event)?;
+        let mut facts = vec![Fact::ChainAt(self.cursor.encode())];
+        facts.extend(self.intents.take_done().into_iter().map(Fact::IntentDone));
+        self.keep(wallet, facts);
+        if self.tip.borrow().synced || self.was_synced() {
+            self.show_synced().await;
+        }
+        Ok(())
+    }
+
+    /// A block that follows a synced tip leaves us synced: the stream says so only after falling behind.
+    fn was_synced(&self) -> bool {
+        self.intents.synced_once()
+    }
+
+    async fn show_synced(&mut self) {
+        self.tip.send_modify(|tip| tip.synced = true);
+        self.look_up_fees().await;
+        self.submit_all().await;
+    }
+
+    fn show_tip(&mut self, height: u32, hash: bitcoin::BlockHash, time: u32, synced: bool) {
+        if synced {
+            self.intents.set_synced();
+        }
+        let hash = bitcoin::hashes::Hash::to_byte_array(hash);
+        self.height.send_replace(BlockHeight(height));
+        self.tip.send_replace(Tip { height: BlockHeight(height), hash, time, synced });
+    }
+
+    /// Hands every channel its news and waits until all have staged what they make of it.
+    async fn tell_channels(&self, mut news: watches::News) {
+        let doors = self.directory.doors();
+        let mut staged = Vec::new();
+        for door in doors.iter() {
+            let (ack, done) = oneshot::channel();
+            let facts = news.take(door.index);
+            // A channel that has just ended needs nothing any more.
+            if door.chain.send(ChainNews { facts, ack: Some(ack) }).await.is_ok() {
+                staged.push(done);
+            }
+        }
+        for done in staged {
+            let _ended = done.await;
+        }
+    }
+
+    fn apply_to_wallet(&mut self, event: &ChainEvent) -> Result<WalletFact, Fatal> {
+        let now = UnixMillis(now_ms());
+        self.wallet.apply(event, now).map_err(|fault| Fatal::Chain(fault.to_string()))
+    }
+
+    /// Writes the wallet's change and what belongs to it in one record.
+    fn keep(&mut self, wallet: WalletFact, facts: Vec<Fact>) {
+        self.keep_then(wallet, facts, Vec::new());
+    }
+
+    fn keep_then(&mut self, wallet: WalletFact, mut facts: Vec<Fact>, then: Vec<Then>) {
+        let wallet = wallet.into_bytes();
+        if !wallet.is_empty() {
+            facts.insert(0, Fact::Wallet(wallet));
+        }
+        let ((), sealed) = Step::new((), record(&facts), then).stage(&mut self.writer);
+        self.waiting.push_back(sealed);
+    }
+
+    fn release(&mut self, disk: Flushed) {
+        while let Some(sealed) = self.waiting.pop_front() {
+            match sealed.open(disk) {
+                Ok(then) => then.into_iter().for_each(|then| then()),
+                Err(early) => return self.waiting.push_front(early),
+            }
+        }
+    }
+
+    async fn look_up_fees(&self) {
+        match self.backend.fees().await {
+            Ok(table) => {
+                let rates = Feerates::from_table(&table);
+                self.feerates.send_if_modified(|now| {
+                    let changed = *now != rates;
+                    *now = rates;
+                    changed
+                });
+            }
+            Err(error) => tracing::debug!(%error, "no fee estimates; the last ones stand"),
+        }
+    }
+
+    async fn hear(&mut self, told: FromChannel) -> Result<(), Fatal> {
+        match told {
+            FromChannel::Watch { channel, outpoint, script_pubkey, confirmed, spent } => {
+                self.watches.add_funding(channel, outpoint, &script_pubkey, confirmed, spent);
+                self.look_back_at_funding(channel, outpoint).await;
+            }
+            FromChannel::WatchOutputs { channel, outpoints, since } => {
+                for (outpoint, spent) in outpoints {
+                    self.watches.add_output(channel, outpoint, spent);
+                    self.look_back_at_spend(channel, outpoint, since).await;
+                }
+            }
+            FromChannel::Broadcast { channel, tx, label } => {
+                self.broadcast(channel, tx, label).await;
+            }
+            FromChannel::Fund(fund) => self.fund(fund),
+            FromChannel::Unfund { channel } => {
+                let fact = self.wallet.release(promise_of(channel), UnixMillis(now_ms()));
+                self.keep(fact, Vec::new());
+            }
+            FromChannel::Forget { channel } => self.watches.forget(channel),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! Transactions to be brought to the miners, and for how long: until they, or others that spend the
+//! same coins, are deep in the chain.
+
+use std::collections::BTreeMap;
+
+use bitcoin::{OutPoint, Transaction, Txid};
+use chain_backend::backend::ChainEvent;
+
+use crate::fact::IntentMade;
+
+/// Blocks after which no reorganisation is expected to bring a transaction back. BOLT 5 § General
+/// Nomenclature.
+const DEEP: u32 = 100;
+
+#[derive(Debug)]
+struct Intent {
+    made: IntentMade,
+    /// Where it, or a transaction that spends one of its coins, is in the chain.
+    settled: Option<u32>,
+}
+
+/// All that is not deep yet.
+#[derive(Debug)]
+pub(super) struct Intents {
+    open: BTreeMap<Txid, Intent>,
+    coins: BTreeMap<OutPoint, Vec<Txid>>,
+    synced: bool,
+    done: Vec<Txid>,
+}
+
+impl Intents {
+    pub(super) fn new(intents: Vec<IntentMade>) -> Self {
+        let mut this =
+            Self { open: BTreeMap::new(), coins: BTreeMap::new(), synced: false, done: Vec::new() };
+        for made in intents {
+            this.add(made);
+        }
+        this
+    }
+
+    /// Adds one; `false` if it was there.
+    pub(super) fn add(&mut self, made: IntentMade) -> bool {
+        let txid = made.txid();
+        if self.open.contains_key(&txid) {
+            return false;
+        }
+        for coin in made.inputs() {
+            self.coins.entry(coin).or_default().push(txid);
+        }
+        self.open.insert(txid, Intent { made, settled: None });
+        true
+    }
+
+    /// What the backend does not have in a block.
+    pub(super) fn unsettled(&self) -> Vec<Transaction> {
+        self.open
+            .values()
+            .filter(|intent| intent.settled.is_none())
+            .map(|intent| intent.made.tx.clone())
+            .collect()
+    }
+
+    /// The backend says that a transaction is in a block already.
+    pub(super) fn settle(&mut self, txid: Txid, height: u32) {
+        if let Some(intent) = self.open.get_mut(&txid) {
+            intent.settled.get_or_insert(height);
+        }
+    }
+
+    pub(super) fn follow(&mut self, event: &ChainEvent) {
+        match event {
+            ChainEvent::Connected { block, txs } => {
+                for (_, tx) in txs.iter() {
+                    let spent =
+                        tx.input.iter().filter_map(|input| self.coins.get(&input.previous_output));
+                    let settled: Vec<_> = spent.flatten().copied().collect();
+                    for txid in settled {
+                        self.settle(txid, block.height);
+                    }
+                }
+                self.finish(block.height);
+            }
+            ChainEvent::Disconnected { fork, .. } => {
+                for intent in self.open.values_mut() {
+                    if intent.settled.is_some_and(|height| height > fork.height) {
+                        intent.settled = None;
+                    }
+                }
+            }
+            ChainEvent::Mempool(_) | ChainEvent::Synced { .. } => {}
+        }
+    }
+
+    fn finish(&mut self, tip: u32) {
+        let is_deep = |intent: &Intent| {
+            intent
+                .settled
+                .is_some_and(|height| height.saturating_add(DEEP) <= tip.saturating_add(1))
+        };
+        let deep: Vec<_> =
+            self.open.iter().filter(|(_, i)| is_deep(i)).map(|(txid, _)| *txid).collect();
+        for txid in deep {
+            self.open.remove(&txid);
+            for named in self.coins.values_mut() {
+                named.retain(|other| *other != txid);
+            }
+            self.done.push(txid);
+        }
+        self.coins.retain(|_, named| !named.is_empty());
+    }
+
+    /// Those that are deep since it was asked last.
+    pub(super) fn take_done(&mut self) -> Vec<Txid> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// Whether the chain's tip was reached since the start.
+    pub(super) const fn synced_once(&self) -> bool {
+        self.synced
+    }
+
+    pub(super) const fn set_synced(&mut self) {
+        self.synced = true;
+    }
+}

@@ -1,0 +1,412 @@
+//! A node: starts everything in order, stops it in reverse.
+//!
+//! Not here: what the tasks do (their own modules), how users reach them (`handle`).
+
+mod answers;
+mod faucet;
+mod handle;
+mod orders;
+mod updates;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use chain_backend::backend::{ChainBackend, Locator};
+use chain_backend::sandbox::Sandbox;
+use channel::seal::{Journal as _, Lsn};
+use channel::Origin;
+use store::disk::{Disk as _, RealDisk};
+use store::engine::EngineError;
+use store::index::Index;
+use store::journal::{Journal, JournalError, Options, Recovered, Recovery};
+use store::marker::{self, MarkerError};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use wire::id::{ChannelId, PaymentHash};
+use wire::units::BlockHeight;
+
+use crate::channels::directory::Directory;
+use crate::channels::registry::{self, Registry};
+use crate::channels::task::Common;
+use crate::clock::now_ms;
+use crate::config::Config;
+use crate::edge::{back, forward};
+use crate::fact::{ChannelIndex, Fact, record};
+use crate::identity::Identity;
+use crate::journal::{self, Running};
+use crate::keeper::{self, Keeper};
+use crate::layer1::{self, Feerates, Layer1, Tip};
+use crate::payments::{self, Payments};
+use crate::peers::connection::Readers;
+use crate::peers::{self, Limits, Peers};
+use crate::rpc::model::UnixMillis;
+use crate::seed::Secrets;
+use crate::state::{State, StateError};
+use crate::switch::{self, ForwardPolicy, Switch};
+use crate::tasks::{Fatal, Tasks};
+use crate::wallet::{Wallet, WalletFault};
+
+pub use handle::Handle;
+
+/// A chain to run on.
+#[derive(Clone)]
+pub struct ChainAccess {
+    /// What it shows.
+    pub backend: Arc<dyn ChainBackend>,
+    /// How it is steered, if it is ours to steer.
+    pub sandbox: Option<Arc<dyn Sandbox>>,
+}
+
+impl std::fmt::Debug for ChainAccess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChainAccess").field("sandbox", &self.sandbox.is_some()).finish()
+    }
+}
+
+/// Why a node does not start. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal: locked by another process, damaged, or written by a newer version.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal's records do not make a state.
+    #[error("the journal cannot be read: {0}")]
+    State(#[from] StateError),
+    /// The data is another node's, or its journal is gone.
+    #[error(transparent)]
+    Marker(#[from] MarkerError),
+    /// The index cannot be opened or made.
+    #[error("the index: {0}")]
+    Index(#[from] EngineError),
+    /// The wallet's records do not make a wallet.
+    #[error(transparent)]
+    Wallet(#[from] WalletFault),
+    /// The stored cursor is not one.
+    #[error("the chain cursor: {0}")]
+    Cursor(#[from] chain_backend::backend::LocatorError),
+    /// A file, a socket or a thread.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was wanted.
+        what: String,
+        /// Why it is not to be had.
+        source: io::Error,
+    },
+    /// A broken invariant.
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+}
+
+fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
+    let what = what.into();
+    move |source| StartError::Io { what, source }
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    handle: Handle,
+    tasks: Tasks,
+    journal: Running,
+    keeper: Keeper,
+    listening: Vec<SocketAddr>,
+    /// What was found in the journal.
+    recovered: Recovered,
+}
+
+/// What was read before anything runs.
+struct Opened {
+    journal: Journal<RealDisk>,
+    recovered: Recovered,
+    state: State,
+    index: Index,
+}
+
+impl Node {
+    /// Starts a node on its data directory. The directory exists and is ours alone to read.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing was changed and nothing runs.
+    pub async fn start(
+        config: &Config,
+        secrets: Secrets,
+        chain: ChainAccess,
+    ) -> Result<Self, StartError> {
+        let us = Arc::new(Identity::new(*secrets.node.expose(), *secrets.onion.expose()));
+        let opened = open(config, &us)?;
+        let mut listeners = Vec::new();
+        for address in &config.p2p.listen {
+            let listener = TcpListener::bind(address).await.map_err(io(format!("port {address}")))?;
+            listeners.push(listener);
+        }
+        let listening =
+            listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        run(config, secrets, chain, us, opened, listeners, listening)
+    }
+
+    /// How to ask it for things.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Where peers reach it.
+    pub fn listening(&self) -> &[SocketAddr] {
+        &self.listening
+    }
+
+    /// What was found in the journal when it started.
+    pub const fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
+    /// The tree of its tasks, for servers that run beside them.
+    pub const fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// What the journal did since the start.
+    pub fn journal_stats(&self) -> store::journal::Stats {
+        *self.journal.stats.borrow()
+    }
+
+    /// Waits until it stops, of itself or because it was asked to, and says why if it was not.
+    pub async fn wait(self) -> Option<Fatal> {
+        self.tasks.stopping().await;
+        let why = self.tasks.join().await;
+        let Self { handle, journal, keeper, .. } = self;
+        drop(handle);
+        let threads = tokio::task::spawn_blocking(move || {
+            journal.join();
+            keeper.join();
+        });
+        if threads.await.is_err() {
+            tracing::error!("the threads behind the node did not end");
+        }
+        why
+    }
+
+    /// Stops it in order.
+    pub async fn stop(self) -> Option<Fatal> {
+        self.tasks.stop();
+        self.wait().await
+    }
+}
+
+fn open(config: &Config, us: &Identity) -> Result<Opened, StartError> {
+    let db = config.dir.store();
+    let place = db.display().to_string();
+    let disk = RealDisk::open(db.join("journal")).map_err(io(place.clone()))?;
+    let mut salt = [0; 8];
+    getrandom::fill(&mut salt)
+        .map_err(|_| Fatal::Invariant("the system gives no random numbers"))?;
+    let mut recovery = Recovery::start(disk, Options::new(u64::from_le_bytes(salt)))?;
+    let mut state = match recovery.take_snapshot() {
+        Some(snapshot) => State::decode(&snapshot.payload).map_err(StateError::from)?,
+        None => State::default(),
+    };
+    while let Some(record) = recovery.next_record()? {
+        state.apply(Lsn(record.seq), record.payload)?;
+    }
+    let (journal, recovered) = recovery.finish()?;
+    if let Some(torn) = &recovered.torn {
+        tracing::warn!(?torn, "the last write before the stop was not complete; it was never acknowledged");
+    }
+    let beside = RealDisk::open(config.dir.network()).map_err(io(place))?;
+    marker::check(&beside, &us.node_id().0, recovered.last)?;
+    marker::set(&beside, &us.node_id().0)?;
+    beside.sync_dir().map_err(io("data directory"))?;
+    let (index, _) = Index::open(&db.join("index"))?;
+    Ok(Opened { journal, recovered, state, index })
+}
+
+fn run(
+    config: &Config,
+    secrets: Secrets,
+    chain: ChainAccess,
+    us: Arc<Identity>,
+    opened: Opened,
+    listeners: Vec<TcpListener>,
+    listening: Vec<SocketAddr>,
+) -> Result<Node, StartError> {
+    let Opened { journal, recovered, mut state, index } = opened;
+    let tasks = Tasks::default();
+    let history = journal.history();
+    let (keeper, reading, groups) = keeper::start(index, history).map_err(io("a thread"))?;
+    let journal = journal::start(journal, groups, tasks.clone()).map_err(io("a thread"))?;
+    let network = config.network.params();
+
+    let cursor = match &state.chain_at {
+        Some(bytes) => Locator::decode(bytes)?,
+        None => Locator::genesis(network),
+    };
+    let wallet = if state.wallet.is_empty() {
+        let (wallet, fact) = Wallet::create(secrets.wallet, None, UnixMillis(now_ms()))?;
+        let mut writer = journal.writer.clone();
+        let _first = writer.append(record(&[Fact::Wallet(fact.into_bytes())]));
+        wallet
+    } else {
+        std::mem::take(&mut state.wallet).finish(secrets.wallet)?
+    };
+
+    let (height, height_seen) = watch::channel(BlockHeight(cursor.tip().height));
+    let (feerates, feerates_seen) = watch::channel(Feerates::default());
+    let (tip, tip_seen) = watch::channel(Tip {
+        height: BlockHeight(cursor.tip().height),
+        hash: bitcoin::hashes::Hash::to_byte_array(cursor.tip().hash),
+        time: 0,
+        synced: false,
+    });
+    let directory = Directory::default();
+    let (to_payments, from_channels) = back(payments::FROM_CHANNELS);
+    let (to_switch, to_switch_in) = back(switch::FROM_CHANNELS);
+    let (to_layer1, to_layer1_in) = back(layer1::FROM_CHANNELS);
+    let (ended, ended_in) = back(registry::ENDED);
+    let (orders, orders_in) = forward(registry::ORDERS);
+    let (wallet_asks, wallet_asks_in) = forward(layer1::ASKS);
+    let (payment_asks, payment_asks_in) = forward(payments::ASKS);
+    let (peer_asks, peer_asks_in) = forward(peers::ASKS);
+    let (from_connections, from_connections_in) = back(peers::FROM_CONNECTIONS);
+
+    let common = Common {
+        us: Arc::clone(&us),
+        policy: Arc::new(config.channel.policy),
+        height: height_seen.clone(),
+        feerates: feerates_seen.clone(),
+        disk: journal.flushed.clone(),
+        directory: directory.clone(),
+        payments: to_payments,
+        switch: to_switch,
+        layer1: to_layer1,
+        ended,
+        tasks: tasks.clone(),
+    };
+    let alive = Alive::of(&state);
+    let mut registry = Registry::new(
+        common,
+        network,
+        config.channel.asks,
+        Arc::new(secrets.channels),
+        journal.writer.clone(),
+        state.next_channel,
+        wallet_asks.clone(),
+    );
+    for (index, kept) in std::mem::take(&mut state.channels) {
+        if let Some(channel) = kept.channel {
+            registry.restore(&kept.born, channel, swept(&state, index))?;
+        }
+    }
+
+    let layer1 = Layer1::new(
+        Arc::clone(&chain.backend),
+        layer1::Start {
+            wallet,
+            cursor,
+            intents: state.intents.into_values().collect(),
+            directory: directory.clone(),
+            writer: journal.writer.clone(),
+            tip,
+            height,
+            feerates,
+            tasks: tasks.clone(),
+        },
+    );
+    tasks.spawn("layer1", layer1.run(to_layer1_in, wallet_asks_in, journal.flushed.clone()));
+    let switch = Switch::new(directory.clone(), height_seen.clone(), ForwardPolicy::default());
+    tasks.spawn("switch", switch.run(to_switch_in, alive.circuits, tasks.clone()));
+    let payments = Payments::new(payments::Start {
+        us: Arc::clone(&us),
+        directory: directory.clone(),
+        height: height_seen,
+        writer: journal.writer.clone(),
+        sent: state.sent,
+        asked: state.asked,
+        alive: alive.payments,
+    });
+    let flushed = journal.flushed.clone();
+    tasks.spawn(
+        "payments",
+        payments.run(from_channels, payment_asks_in, flushed.clone(), tasks.clone()),
+    );
+    tasks.spawn("registry", registry.serve(orders_in, ended_in));
+    let peers = Peers::new(
+        peers::Start {
+            us: Arc::clone(&us),
+            chain: registry::chain_hash(network),
+            kept: state.peers,
+            writer: journal.writer.clone(),
+            readers: Readers { directory: directory.clone(), registry: orders.clone() },
+            tasks: tasks.clone(),
+            limits: Limits {
+                inbound_max: config.p2p.inbound_max,
+                handshakes_max: config.p2p.handshakes_max,
+            },
+        },
+        from_connections,
+    );
+    tasks.spawn("peers", peers.run(listeners, peer_asks_in, from_connections_in, flushed));
+
+    let (desk, desk_in) = forward(orders::ASKS);
+    let order_desk = orders::Desk::new(state.orders);
+    tasks.spawn("orders", order_desk.run(desk_in, tasks.clone()));
+    let faucet = chain.sandbox.clone().map(|sandbox| faucet::start(sandbox, &tasks));
+    let handle = Handle::new(handle::Parts {
+        us,
+        config: Arc::new(config.clone()),
+        started_ms: now_ms(),
+        listening: listening.clone(),
+        directory,
+        tip: tip_seen,
+        feerates: feerates_seen,
+        payments: payment_asks,
+        peers: peer_asks,
+        wallet: wallet_asks,
+        registry: orders,
+        desk,
+        reading,
+        sandbox: chain.sandbox,
+        faucet,
+        tasks: tasks.clone(),
+    });
+    Ok(Node { handle, tasks, journal, keeper, listening, recovered })
+}
+
+/// What a restart finds under way.
+struct Alive {
+    payments: BTreeSet<PaymentHash>,
+    circuits: BTreeSet<(ChannelId, u64)>,
+}
+
+impl Alive {
+    /// Payments and circuits of which a channel still has an HTLC or its outcome.
+    fn of(state: &State) -> Self {
+        let mut alive = Self { payments: BTreeSet::new(), circuits: BTreeSet::new() };
+        for channel in state.channels.values().filter_map(|kept| kept.channel.as_ref()) {
+            let live = channel.outgoing().map(|htlc| htlc.origin);
+            let ended = channel.resolved().map(|resolved| resolved.origin);
+            for origin in live.chain(ended) {
+                match origin {
+                    Origin::Payment { payment_id, .. } => {
+                        alive.payments.insert(PaymentHash(payment_id));
+                    }
+                    Origin::Forward { channel, htlc } => {
+                        alive.circuits.insert((channel, htlc));
+                    }
+                }
+            }
+        }
+        alive
+    }
+}
+
+/// Outputs of a channel that a transaction of ours already spends.
+fn swept(state: &State, channel: ChannelIndex) -> BTreeSet<bitcoin::OutPoint> {
+    state
+        .intents
+        .values()
+        .filter(|made| made.channel == Some(channel.0) && made.label.0 == "sweep")
+        .flat_map(|made| made.inputs().collect::<Vec<_>>())
+        .collect()
+}
+

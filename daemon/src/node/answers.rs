@@ -1,0 +1,823 @@
+//! The calls users make, each a few words to a task.
+
+use async_trait::async_trait;
+use bitcoin::hashes::Hash as _;
+use bitcoin::{Address, Amount, BlockHash, ScriptBuf, Txid};
+use futures_util::{StreamExt as _, stream};
+use secp256k1::PublicKey;
+use store::engine::Order as Direction;
+use tokio::sync::watch;
+use wire::feature::{Context, Features};
+use wire::id::{ChannelId, PaymentHash, PaymentSecret, Preimage};
+use wire::units::{BlockHeight, FeeratePerKw, Msat};
+
+use crate::channels::registry::{self, Opening};
+use crate::channels::task;
+use crate::clock::now_ms;
+use crate::config;
+use crate::fact::PaymentStarted;
+use crate::keeper::{EVENTS, EventRow, Subject};
+use crate::layer1;
+use crate::node::faucet;
+use crate::node::handle::{FUNDING_MAX, Handle, Turn, fee_limit, not_a_channel};
+use crate::node::updates::follow;
+use crate::payments;
+use crate::payments::invoice::{self, EXPIRY_S, Terms};
+use crate::payments::send::Plan;
+use crate::peers;
+use crate::rpc::model::channel::{
+    Channel, ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow, CloseKind,
+    CloseStage, Closing, OpenChannel, OpenPlan,
+};
+use crate::rpc::model::event::{Event, EventKind, Happened, Subscribe};
+use crate::rpc::model::invoice::{
+    CreateInvoice, DecodedInvoice, Description, Invoice, InvoiceFilter,
+};
+use crate::rpc::model::node::{Health, HealthPart, NodeInfo, Tip};
+use crate::rpc::model::page::{Listing, Page};
+use crate::rpc::model::payment::{PayOrder, Payment, PaymentFilter};
+use crate::rpc::model::peer::{ConnectPeer, Connected, DisconnectPeer, Peer};
+use crate::rpc::model::sandbox::{Faucet, Mine, Mined, Poured, Reorg, SandboxStatus};
+use crate::rpc::model::wallet::{
+    AddressKind, Coins, SendCoins, SentCoins, Utxo, WalletBalance, WalletTransaction,
+};
+use crate::rpc::model::{OrderKey, Started, UnixMillis, Updates};
+use crate::rpc::node_api::{Answer, NodeApi};
+use crate::rpc::refusal::{Refusal, Unreachable};
+use crate::wallet::{PromiseId, Spend};
+
+/// Events read from the index in one go.
+const EVENTS_AT_ONCE: usize = 256;
+
+#[async_trait]
+impl NodeApi for Handle {
+    async fn info(&self) -> Answer<NodeInfo> {
+        let tip = *self.0.tip.borrow();
+        let channels = self.running().await;
+        let count = |is: &dyn Fn(&ChannelPhase) -> bool| {
+            let found = channels.iter().filter(|channel| is(&channel.phase)).count();
+            u32::try_from(found).unwrap_or(u32::MAX)
+        };
+        let peers = self.list_peers().await?;
+        let connected = peers.iter().filter(|peer| peer.connected).count();
+        Ok(NodeInfo {
+            node: self.node_id(),
+            alias: self.0.config.alias.clone(),
+            network: self.network(),
+            sandbox: self.0.config.network == config::Network::Sandbox,
+            version: env!("CARGO_PKG_VERSION"),
+            features: Features::node(),
+            addresses: self.0.listening.iter().map(ToString::to_string).collect(),
+            tip: Tip {
+                height: tip.height,
+                hash: BlockHash::from_byte_array(tip.hash),
+                header_time: tip.time,
+            },
+            synced: tip.synced,
+            peers: u32::try_from(connected).unwrap_or(u32::MAX),
+            channels_open: count(&|phase| matches!(phase, ChannelPhase::Open)),
+            channels_opening: count(&|phase| {
+                matches!(
+                    phase,
+                    ChannelPhase::Negotiating
+                        | ChannelPhase::Negotiated
+                        | ChannelPhase::AwaitingDepth
+                        | ChannelPhase::AwaitingPeer
+                )
+            }),
+            channels_closing: count(&|phase| {
+                matches!(phase, ChannelPhase::ShuttingDown | ChannelPhase::Closing)
+            }),
+            started: UnixMillis(self.0.started_ms),
+            last_event: self.last_event(),
+        })
+    }
+
+    async fn health(&self) -> Answer<Vec<HealthPart>> {
+        let tip = *self.0.tip.borrow();
+        let stopping = self.0.tasks.is_stopping();
+        let part = |name, state, detail: String, remedy| HealthPart { name, state, detail, remedy };
+        let peers = self.list_peers().await?;
+        let away = peers.iter().filter(|peer| !peer.connected && peer.channels > 0).count();
+        Ok(vec![
+            part(
+                "node",
+                if stopping { Health::Failed } else { Health::Ok },
+                if stopping { "stopping" } else { "running" }.to_owned(),
+                "start it again",
+            ),
+            part(
+                "chain",
+                if tip.synced { Health::Ok } else { Health::Degraded },
+                format!("block {}", tip.height.0),
+                "see whether the chain backend is running and reachable",
+            ),
+            part(
+                "peers",
+                if away == 0 { Health::Ok } else { Health::Degraded },
+                format!("{away} peers with channels are away"),
+                "they are called again by themselves; a close without them is always possible",
+            ),
+        ])
+    }
+
+    async fn stop(&self) -> Answer<()> {
+        self.0.tasks.stop();
+        Ok(())
+    }
+
+    async fn connect_peer(&self, order: ConnectPeer) -> Answer<Connected> {
+        let ConnectPeer { node, address, timeout_ms } = order;
+        let patience = std::time::Duration::from_millis(u64::from(timeout_ms.max(1)));
+        let known = address.clone().unwrap_or_default();
+        let asked = Self::ask(&self.0.peers, |reply| peers::Ask::Connect { node, address, reply });
+        let before = tokio::time::timeout(patience, asked).await.unwrap_or_else(|_| {
+            let why = Unreachable::TimedOut;
+            Ok(Err(Refusal::PeerUnreachable { node, address: known, why }))
+        })??;
+        let peers = self.list_peers().await?;
+        let peer = peers.into_iter().find(|peer| peer.node == node);
+        let peer = peer.ok_or(Refusal::PeerWentAway { node })?;
+        Ok(Connected { peer, before })
+    }
+
+    async fn disconnect_peer(&self, order: DisconnectPeer) -> Answer<()> {
+        let DisconnectPeer { node, force } = order;
+        Self::ask(&self.0.peers, |reply| peers::Ask::Disconnect { node, force, reply }).await?
+    }
+
+    async fn list_peers(&self) -> Answer<Vec<Peer>> {
+        Self::ask(&self.0.peers, |reply| peers::Ask::List { reply }).await
+    }
+
+    async fn new_address(&self, kind: AddressKind, key: Option<OrderKey>) -> Answer<Address> {
+        let kept = match self.turn(key).await? {
+            Turn::Go(kept) => kept,
+            Turn::Done(made) => return parse_address(&made),
+        };
+        let asked = Self::ask(&self.0.wallet, |reply| layer1::Ask::Address {
+            kind,
+            kept: kept.clone().map(Box::new),
+            reply,
+        })
+        .await;
+        self.settle(kept, &asked, ToString::to_string).await;
+        asked
+    }
+
+    async fn wallet_balance(&self) -> Answer<WalletBalance> {
+        Self::ask(&self.0.wallet, |reply| layer1::Ask::Balance { reply }).await
+    }
+
+    async fn plan_send(&self, order: SendCoins) -> Answer<SentCoins> {
+        let spend = self.spend(order.address.script_pubkey(), order.coins, order.feerate, 0);
+        let feerate = spend.feerate;
+        let planned = Self::ask(&self.0.wallet, |reply| layer1::Ask::Plan {
+            spend: Box::new(spend),
+            reply,
+        })
+        .await??;
+        Ok(SentCoins { txid: None, amount: planned.amount, fee: planned.fee, feerate })
+    }
+
+    async fn send_coins(&self, order: SendCoins) -> Answer<SentCoins> {
+        let kept = match self.turn(order.key).await? {
+            Turn::Go(kept) => kept,
+            Turn::Done(made) => return self.sent_before(&made).await,
+        };
+        let spend = self.spend(order.address.script_pubkey(), order.coins, order.feerate, 0);
+        let mut promise = [0; 32];
+        getrandom::fill(&mut promise).map_err(|_| Refusal::NoAnswer)?;
+        let sent = Self::ask(&self.0.wallet, |reply| layer1::Ask::Send {
+            spend: Box::new(spend),
+            promise: PromiseId(promise),
+            label: order.label,
+            kept: kept.clone().map(Box::new),
+            reply,
+        })
+        .await
+        .and_then(|sent| sent);
+        let made = |sent: &SentCoins| sent.txid.map_or_else(String::new, |txid| txid.to_string());
+        self.settle(kept, &sent, made).await;
+        sent
+    }
+
+    async fn list_transactions(&self, page: Page) -> Answer<Listing<WalletTransaction>> {
+        Self::ask(&self.0.wallet, |reply| layer1::Ask::Transactions { page, reply }).await
+    }
+
+    async fn list_utxos(&self) -> Answer<Vec<Utxo>> {
+        Self::ask(&self.0.wallet, |reply| layer1::Ask::Utxos { reply }).await
+    }
+
+    async fn plan_open(&self, order: OpenChannel) -> Answer<OpenPlan> {
+        // Every funding output is a P2WSH, so any stands for the one to come.
+        let script = ScriptBuf::new_p2wsh(&bitcoin::WScriptHash::all_zeros());
+        let spend = self.spend(script, order.coins, order.feerate, 1);
+        let planned = Self::ask(&self.0.wallet, |reply| layer1::Ask::Plan {
+            spend: Box::new(spend),
+            reply,
+        })
+        .await??;
+        let balance = self.wallet_balance().await?;
+        let spent = planned.amount.checked_add(planned.fee).unwrap_or(Amount::MAX_MONEY);
+        Ok(OpenPlan {
+            capacity: planned.amount,
+            funding_fee: planned.fee,
+            spendable_after: balance.spendable.checked_sub(spent).unwrap_or(Amount::ZERO),
+        })
+    }
+
+    async fn open_channel(&self, order: OpenChannel) -> Answer<Started<Channel>> {
+        let kept = match self.turn(order.key.clone()).await? {
+            Turn::Go(kept) => kept,
+            Turn::Done(made) => return self.opened_before(&made).await,
+        };
+        let opened = self.open(order).await;
+        let made = |view: &watch::Receiver<Channel>| view.borrow().temporary_id.to_string();
+        self.settle(kept, &opened, made).await;
+        let is_last = |channel: &Channel| is_opened(&channel.phase);
+        Ok(Started { fresh: true, updates: follow(opened?, is_last) })
+    }
+
+    async fn list_channels(&self, filter: ChannelFilter) -> Answer<Vec<Channel>> {
+        let mut all = self.running().await;
+        if filter.ended {
+            all.extend(self.ended().await?);
+        }
+        all.retain(|channel| filter.node.is_none_or(|node| channel.node == node));
+        all.sort_by_key(|channel| channel.index);
+        all.dedup_by_key(|channel| channel.index);
+        Ok(all)
+    }
+
+    async fn channel(&self, which: ChannelRef) -> Answer<Channel> {
+        self.find(which).await
+    }
+
+    async fn watch_channel(&self, which: ChannelRef) -> Answer<Updates<Channel>> {
+        let is_last = |channel: &Channel| is_over(&channel.phase);
+        if let Some(door) = self.door(which)
+            && let Ok(view) = Self::ask(&door.asks, |reply| task::Ask::Watch { reply }).await
+        {
+            return Ok(follow(view, is_last));
+        }
+        let shown = self.find(which).await?;
+        Ok(Box::pin(stream::once(async move { Ok(shown) })))
+    }
+
+    async fn plan_close(&self, order: CloseChannel) -> Answer<Closing> {
+        let channel = self.find(order.channel).await?;
+        let rates = *self.0.feerates.borrow();
+        let (kind, fee, locked) = match order.how {
+            CloseHow::Cooperative { feerate, .. } => {
+                let rate = feerate.unwrap_or(rates.normal);
+                // BOLT 3: the base weight of a closing transaction with two P2WPKH outputs.
+                (CloseKind::Cooperative, rate.fee_floor(672), 0)
+            }
+            CloseHow::Force => {
+                let sweep = rates.relaxed.fee_floor(560);
+                let fee = channel.commit_fee.checked_add(sweep).unwrap_or(Amount::MAX_MONEY);
+                (CloseKind::ForcedByUs, fee, channel.our_delay)
+            }
+        };
+        Ok(Closing {
+            stage: CloseStage::Planned,
+            kind: Some(kind),
+            txid: None,
+            fee,
+            ours: channel.ours.floor_sat(),
+            theirs: channel.theirs.floor_sat(),
+            depth: 0,
+            depth_needed: channel::onchain::IRREVOCABLE_DEPTH,
+            locked_blocks: locked,
+            spendable_at: None,
+            sweeps: Vec::new(),
+            sweep_fees: Amount::ZERO,
+            height: None,
+            closed: None,
+        })
+    }
+
+    async fn close_channel(&self, order: CloseChannel) -> Answer<Started<Channel>> {
+        let channel = self.find(order.channel).await?;
+        let ended = is_over(&channel.phase);
+        let force = matches!(order.how, CloseHow::Force);
+        let closing =
+            matches!(channel.phase, ChannelPhase::ShuttingDown | ChannelPhase::Closing);
+        let attach = ended
+            || (closing && !force)
+            || matches!(channel.phase, ChannelPhase::Closing);
+        if !attach {
+            let door = self.door(order.channel).ok_or_else(|| not_a_channel(order.channel))?;
+            match order.how {
+                CloseHow::Force => {
+                    Self::ask(&door.asks, |reply| task::Ask::ForceClose { reply }).await??;
+                }
+                CloseHow::Cooperative { to, feerate } => {
+                    let feerate = feerate.unwrap_or(self.0.feerates.borrow().normal);
+                    let script = to;
+                    Self::ask(&door.asks, |reply| task::Ask::Shutdown { script, feerate, reply })
+                        .await??;
+                }
+            }
+        }
+        let updates = self.watch_channel(ChannelRef::Id(channel.id)).await?;
+        Ok(Started { fresh: !attach, updates })
+    }
+
+    async fn decode_invoice(&self, invoice: String) -> Answer<DecodedInvoice> {
+        let read = invoice::read(&invoice)?;
+        let features = features_of(&read);
+        Ok(DecodedInvoice {
+            hash: read.hash,
+            payee: read.payee,
+            network: read.invoice.network(),
+            amount: read.amount,
+            description: read.description,
+            min_final_cltv_delta: read.min_final_cltv_delta,
+            created: UnixMillis(read.created_ms),
+            expires: UnixMillis(read.expires_ms),
+            expired: read.expires_ms <= now_ms(),
+            ours: read.payee == self.node_id(),
+            payment: self.find_payment(read.hash).await.ok(),
+            features,
+        })
+    }
+
+    async fn pay(&self, order: PayOrder) -> Answer<Started<Payment>> {
+        let kept = match self.turn(order.key.clone()).await? {
+            Turn::Go(kept) => kept,
+            Turn::Done(made) => {
+                let hash: PaymentHash = made.parse().map_err(|_| Refusal::NoAnswer)?;
+                let updates = self.watch_payment(hash).await?;
+                return Ok(Started { fresh: false, updates });
+            }
+        };
+        let paid = self.pay_invoice(order).await;
+        let made = |paid: &(bool, watch::Receiver<Payment>)| paid.1.borrow().hash.to_string();
+        self.settle(kept, &paid, made).await;
+        let (fresh, view) = paid?;
+        Ok(Started { fresh, updates: follow(view, Payment::is_final) })
+    }
+
+    async fn payment(&self, hash: PaymentHash) -> Answer<Payment> {
+        self.find_payment(hash).await
+    }
+
+    async fn watch_payment(&self, hash: PaymentHash) -> Answer<Updates<Payment>> {
+        let view =
+            Self::ask(&self.0.payments, |reply| payments::Ask::WatchPayment { hash, reply })
+                .await??;
+        Ok(follow(view, Payment::is_final))
+    }
+
+    async fn list_payments(
+        &self,
+        filter: PaymentFilter,
+        page: Page,
+    ) -> Answer<Listing<Payment>> {
+        let all = Self::ask(&self.0.payments, |reply| payments::Ask::Payments { reply }).await?;
+        let rows = all
+            .into_iter()
+            .filter(|payment| filter.passes(&payment.status))
+            .map(|payment| (payment.index, payment))
+            .collect::<Vec<_>>();
+        Ok(Listing::cut(rows.into_iter(), page))
+    }
+
+    async fn create_invoice(&self, order: CreateInvoice) -> Answer<Invoice> {
+        let kept = match self.turn(order.key.clone()).await? {
+            Turn::Go(kept) => kept,
+            Turn::Done(made) => {
+                let hash: PaymentHash = made.parse().map_err(|_| Refusal::NoAnswer)?;
+                return self.find_invoice(hash).await;
+            }
+        };
+        let made = self.make_invoice(order, kept.clone()).await;
+        self.settle(kept, &made, |invoice| invoice.hash.to_string()).await;
+        made
+    }
+
+    async fn invoice(&self, hash: PaymentHash) -> Answer<Invoice> {
+        self.find_invoice(hash).await
+    }
+
+    async fn watch_invoice(&self, hash: PaymentHash) -> Answer<Updates<Invoice>> {
+        let view =
+            Self::ask(&self.0.payments, |reply| payments::Ask::WatchInvoice { hash, reply })
+                .await??;
+        Ok(follow(view, Invoice::is_final))
+    }
+
+    async fn list_invoices(
+        &self,
+        filter: InvoiceFilter,
+        page: Page,
+    ) -> Answer<Listing<Invoice>> {
+        let all = Self::ask(&self.0.payments, |reply| payments::Ask::Invoices { reply }).await?;
+        let rows = all
+            .into_iter()
+            .filter(|invoice| filter.passes(&invoice.state))
+            .map(|invoice| (invoice.index, invoice))
+            .collect::<Vec<_>>();
+        Ok(Listing::cut(rows.into_iter(), page))
+    }
+
+    async fn cancel_invoice(&self, hash: PaymentHash) -> Answer<Invoice> {
+        Self::ask(&self.0.payments, |reply| payments::Ask::Cancel { hash, reply }).await?
+    }
+
+    async fn events(&self, order: Subscribe) -> Answer<Updates<Event>> {
+        let last = self.last_event();
+        let after = order.after_seq.unwrap_or(last);
+        if after > last {
+            return Err(Refusal::EventsAhead { asked: after, last });
+        }
+        let reader = EventReader {
+            handle: self.clone(),
+            order,
+            after,
+            rows: Vec::new().into_iter(),
+            reached: self.0.reading.reached.clone(),
+        };
+        Ok(Box::pin(stream::unfold(reader, |mut reader| async move {
+            let event = reader.next().await?;
+            Some((Ok(event), reader))
+        })))
+    }
+
+    async fn mine(&self, order: Mine) -> Answer<Mined> {
+        let sandbox = self.sandbox()?;
+        let to = order.to.map(|to| to.script_pubkey());
+        let (height, hashes) = faucet::mine(&**sandbox, order.blocks, to).await?;
+        self.caught_up(height).await;
+        Ok(Mined { height: BlockHeight(height), hashes })
+    }
+
+    async fn sandbox_status(&self) -> Answer<SandboxStatus> {
+        let sandbox = self.sandbox()?;
+        let away = |_| Refusal::ChainUnavailable { height: self.0.tip.borrow().height };
+        let totals = sandbox.totals().await.map_err(away)?;
+        let tip = sandbox
+            .tip()
+            .await
+            .map_err(|_| Refusal::ChainUnavailable { height: self.0.tip.borrow().height })?;
+        Ok(SandboxStatus {
+            height: BlockHeight(tip.height),
+            hash: tip.hash,
+            mempool: u32::try_from(totals.mempool_transactions).unwrap_or(u32::MAX),
+            transactions: totals.transactions,
+            fees: Amount::from_sat(totals.fees_sat),
+            supply: Amount::from_sat(totals.supply_sat),
+        })
+    }
+
+    async fn faucet(&self, order: Faucet) -> Answer<Poured> {
+        let kept = match self.turn(order.key.clone()).await? {
+            Turn::Go(kept) => kept,
+            Turn::Done(made) => {
+                let mut parts = made.split(':');
+                let txid = parts.next().and_then(|txid| txid.parse::<Txid>().ok());
+                let height = parts.next().and_then(|height| height.parse().ok());
+                let (Some(txid), Some(height)) = (txid, height) else {
+                    return Err(Refusal::NoAnswer);
+                };
+                return Ok(Poured { txid, height: BlockHeight(height) });
+            }
+        };
+        self.sandbox()?;
+        let Some(faucet) = &self.0.faucet else { return Err(Refusal::NoAnswer) };
+        let poured = faucet::ask(faucet, order.to.script_pubkey(), order.amount).await;
+        let made = |poured: &Poured| format!("{}:{}", poured.txid, poured.height.0);
+        self.settle(kept, &poured, made).await;
+        let poured = poured?;
+        self.caught_up(poured.height.0).await;
+        Ok(poured)
+    }
+
+    async fn reorg(&self, order: Reorg) -> Answer<Mined> {
+        let sandbox = self.sandbox()?;
+        let here = self.0.tip.borrow().height;
+        let excluded = if order.empty {
+            let from = here.0.saturating_sub(order.depth);
+            let mut all = std::collections::BTreeSet::new();
+            for height in from.saturating_add(1)..=here.0 {
+                let away = |_| Refusal::ChainUnavailable { height: here };
+                let header = sandbox.header_at(height).await.map_err(away)?;
+                let away = |_| Refusal::ChainUnavailable { height: here };
+                let block = sandbox.block(header.hash).await.map_err(away)?;
+                all.extend(block.txdata.iter().skip(1).map(bitcoin::Transaction::compute_txid));
+            }
+            all
+        } else {
+            std::collections::BTreeSet::new()
+        };
+        let hashes = sandbox
+            .reorg(order.depth, excluded, faucet::script())
+            .await
+            .map_err(|_| Refusal::OutOfRange {
+                field: "depth",
+                given: u64::from(order.depth),
+                min: 1,
+                max: u64::from(here.0),
+                unit: "blocks",
+            })?;
+        let tip = sandbox
+            .tip()
+            .await
+            .map_err(|_| Refusal::ChainUnavailable { height: here })?;
+        self.caught_up(tip.height).await;
+        Ok(Mined { height: BlockHeight(tip.height), hashes })
+    }
+}
+
+impl Handle {
+    fn spend(
+        &self,
+        to: ScriptBuf,
+        coins: Coins,
+        feerate: Option<FeeratePerKw>,
+        more_channels: u32,
+    ) -> Spend {
+        let open = self.0.directory.doors().iter().count();
+        let open = u32::try_from(open).unwrap_or(u32::MAX);
+        Spend {
+            to,
+            coins,
+            feerate: feerate.unwrap_or(self.0.feerates.borrow().normal),
+            anchor_channels: open.saturating_add(more_channels),
+        }
+    }
+
+    /// A send that was carried out before, from what the wallet knows of it.
+    async fn sent_before(&self, made: &str) -> Answer<SentCoins> {
+        let txid: Txid = made.parse().map_err(|_| Refusal::NoAnswer)?;
+        let found =
+            Self::ask(&self.0.wallet, |reply| layer1::Ask::Transaction { txid, reply }).await?;
+        let found = found.ok_or(Refusal::NoAnswer)?;
+        let fee = found.fee.unwrap_or(Amount::ZERO);
+        let net = found.sent.checked_sub(found.received).unwrap_or(Amount::ZERO);
+        Ok(SentCoins {
+            txid: Some(txid),
+            amount: net.checked_sub(fee).unwrap_or(Amount::ZERO),
+            fee,
+            feerate: FeeratePerKw::FLOOR,
+        })
+    }
+
+    /// An open that was carried out before.
+    async fn opened_before(&self, made: &str) -> Answer<Started<Channel>> {
+        let id: ChannelId = made.parse().map_err(|_| Refusal::NoAnswer)?;
+        let all = self.list_channels(ChannelFilter { node: None, ended: true }).await?;
+        let found = all.into_iter().find(|channel| channel.temporary_id == id || channel.id == id);
+        let found = found.ok_or_else(|| not_a_channel(ChannelRef::Id(id)))?;
+        let updates = self.watch_channel(ChannelRef::Id(found.id)).await?;
+        let updates = updates.take_while(|_| async { true });
+        Ok(Started { fresh: false, updates: Box::pin(updates) })
+    }
+
+    /// Checks everything that can be checked before the peer is asked, so that a refusal carries numbers.
+    async fn open(&self, order: OpenChannel) -> Answer<watch::Receiver<Channel>> {
+        let node = order.node;
+        if node == self.node_id() {
+            return Err(Refusal::Ourselves { what: "the peer" });
+        }
+        let plan = self.plan_open(order.clone()).await?;
+        let min = self.0.config.channel.policy.funding_min;
+        if plan.capacity < min {
+            return Err(Refusal::FundingTooSmall { amount: plan.capacity, min });
+        }
+        if plan.capacity > FUNDING_MAX {
+            return Err(Refusal::FundingTooLarge { amount: plan.capacity, max: FUNDING_MAX });
+        }
+        let capacity = Msat::from_sat(plan.capacity).unwrap_or(Msat::MAX);
+        if order.push > capacity {
+            return Err(Refusal::PushTooLarge { push: order.push, max: capacity });
+        }
+        let connected = self.list_peers().await?;
+        if !connected.iter().any(|peer| peer.node == node && peer.connected) {
+            let connect = ConnectPeer { node, address: order.address.clone(), timeout_ms: 15_000 };
+            self.connect_peer(connect).await?;
+        }
+        let shutdown = self.destination().await?;
+        let opening = Opening {
+            node,
+            capacity: plan.capacity,
+            push: order.push,
+            funding_feerate: order.feerate.unwrap_or(self.0.feerates.borrow().normal),
+            to_self_delay: order.to_self_delay,
+            announce: order.announce,
+            shutdown,
+        };
+        let opening = Box::new(opening);
+        Self::ask(&self.0.registry, |reply| registry::Order::Open { opening, reply }).await?
+    }
+
+    async fn pay_invoice(&self, order: PayOrder) -> Answer<(bool, watch::Receiver<Payment>)> {
+        let read = invoice::read(&order.invoice)?;
+        let network = self.network();
+        if !invoice::is_for(&read.invoice, network) {
+            let name = invoice::network_name(&read.invoice);
+            return Err(Refusal::InvoiceWrongNetwork { invoice: name, ours: network });
+        }
+        if read.payee == self.node_id() {
+            return Err(Refusal::Ourselves { what: "the payee" });
+        }
+        let features = features_of(&read);
+        if let Some(bit) = features.demands_beyond(&Features::invoice()) {
+            return Err(Refusal::InvoiceFeature { bit: u16::try_from(bit).unwrap_or(u16::MAX) });
+        }
+        let amount = match (read.amount, order.amount) {
+            (None, None) => return Err(Refusal::AmountMissing),
+            (Some(invoice), Some(given)) if invoice != given => {
+                return Err(Refusal::AmountMismatch { invoice, given });
+            }
+            (Some(amount), _) | (None, Some(amount)) => amount,
+        };
+        let now = now_ms();
+        if read.expires_ms <= now {
+            // An invoice that was paid says so, however old it is.
+            if let Ok(paid) = self.find_payment(read.hash).await
+                && let Ok(view) = Self::ask(&self.0.payments, |reply| {
+                    payments::Ask::WatchPayment { hash: paid.hash, reply }
+                })
+                .await?
+            {
+                return Ok((false, view));
+            }
+            let seconds_ago = now.saturating_sub(read.expires_ms) / 1_000;
+            return Err(Refusal::InvoiceExpired { seconds_ago });
+        }
+        let payee = PublicKey::from_slice(&read.payee.0)
+            .map_err(|_| Refusal::BadInvoice { why: "its payee is no public key" })?;
+        let description = match &read.description {
+            Description::Text(text) => Some(text.as_str().into()),
+            Description::Hash(_) => None,
+        };
+        let started = PaymentStarted {
+            payment_hash: read.hash,
+            payee: read.payee,
+            amount,
+            fee_limit: order.max_fee.unwrap_or_else(|| fee_limit(amount)),
+            invoice: order.invoice.trim().into(),
+            description,
+            expires_ms: read.expires_ms,
+            created_ms: now,
+        };
+        let plan = Plan {
+            payee,
+            hash: read.hash,
+            secret: read.payment_secret,
+            metadata: read.invoice.payment_metadata().cloned(),
+            amount,
+            min_final_cltv_delta: read.min_final_cltv_delta,
+        };
+        let order = Box::new(payments::Order { plan, started });
+        Self::try_ask(&self.0.payments, "payments", payments::ASKS, |reply| {
+            payments::Ask::Pay { order, reply }
+        })
+        .await?
+    }
+
+    async fn make_invoice(
+        &self,
+        order: CreateInvoice,
+        kept: Option<crate::fact::OrderKept>,
+    ) -> Answer<Invoice> {
+        let (mut preimage, mut secret) = ([0; 32], [0; 32]);
+        getrandom::fill(&mut preimage).map_err(|_| Refusal::NoAnswer)?;
+        getrandom::fill(&mut secret).map_err(|_| Refusal::NoAnswer)?;
+        let terms = Terms {
+            preimage: Preimage(preimage),
+            payment_secret: PaymentSecret(secret),
+            amount: order.amount,
+            description: order.description,
+            created_ms: now_ms(),
+            expiry_s: order.expiry_s.unwrap_or(EXPIRY_S),
+            min_final_cltv_delta: order
+                .min_final_cltv_delta
+                .unwrap_or(self.0.config.channel.min_final_cltv),
+        };
+        let made = Box::new(invoice::make(&terms, self.network(), &self.0.us)?);
+        let kept = kept.map(|mut kept| {
+            kept.made = made.preimage.hash().to_string().as_str().into();
+            kept
+        });
+        Self::ask(&self.0.payments, |reply| payments::Ask::Make { made, kept, reply }).await?
+    }
+}
+
+/// The features an invoice demands and offers. BOLT 11, field `9`.
+fn features_of(read: &invoice::Read) -> Features {
+    let flags = read.invoice.features().map(|features| features.le_flags().to_vec());
+    let mut bytes = flags.unwrap_or_default();
+    bytes.reverse();
+    let features = Features::from_wire(bytes);
+    debug_assert!(features.misplaced(Context::Invoice).is_none() || !features.as_bytes().is_empty());
+    features
+}
+
+const fn is_opened(phase: &ChannelPhase) -> bool {
+    matches!(phase, ChannelPhase::Open) || is_over(phase)
+}
+
+const fn is_over(phase: &ChannelPhase) -> bool {
+    matches!(phase, ChannelPhase::Closed | ChannelPhase::Failed)
+}
+
+fn parse_address(text: &str) -> Answer<Address> {
+    let parsed = text.parse::<Address<bitcoin::address::NetworkUnchecked>>();
+    parsed.map(Address::assume_checked).map_err(|_| Refusal::NoAnswer)
+}
+
+/// A place in the log of events.
+struct EventReader {
+    handle: Handle,
+    order: Subscribe,
+    after: u64,
+    rows: std::vec::IntoIter<(u64, EventRow)>,
+    reached: watch::Receiver<u64>,
+}
+
+impl EventReader {
+    /// The next event that is wanted; waits for it.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            for (seq, row) in self.rows.by_ref() {
+                self.after = seq;
+                if self.order.wants(kind(&row.subject))
+                    && let Some(what) = look_up(&self.handle, &row.subject).await
+                {
+                    return Some(Event { seq, at: UnixMillis(row.at_ms), what });
+                }
+            }
+            // Seen before reading, so that nothing that comes meanwhile is waited for.
+            self.reached.borrow_and_update();
+            let engine = &self.handle.0.reading.engine;
+            let rows =
+                EVENTS.page(&**engine, Some(&self.after), Direction::Ascending, EVENTS_AT_ONCE);
+            let rows = match rows {
+                Ok(rows) => rows,
+                Err(error) => {
+                    tracing::error!(%error, "events cannot be read");
+                    return None;
+                }
+            };
+            if rows.is_empty() {
+                self.reached.changed().await.ok()?;
+            }
+            self.rows = rows.into_iter();
+        }
+    }
+}
+
+const fn kind(subject: &Subject) -> EventKind {
+    match subject {
+        Subject::Peer(_) => EventKind::Peer,
+        Subject::Channel(_) => EventKind::Channel,
+        Subject::Payment(_) => EventKind::Payment,
+        Subject::Invoice(_) => EventKind::Invoice,
+        Subject::Wallet(_) => EventKind::Wallet,
+        Subject::Block { .. } => EventKind::Block,
+    }
+}
+
+/// What an event is about, as it is now; `None` if nothing is known of it any more.
+async fn look_up(handle: &Handle, subject: &Subject) -> Option<Happened> {
+    match subject {
+        Subject::Peer(node) => {
+            let peers = handle.list_peers().await.ok()?;
+            let peer = peers.into_iter().find(|peer| peer.node == *node)?;
+            Some(Happened::Peer(Box::new(peer)))
+        }
+        Subject::Channel(index) => {
+            let filter = ChannelFilter { node: None, ended: true };
+            let all = handle.list_channels(filter).await.ok()?;
+            let channel = all.into_iter().find(|channel| channel.index == *index)?;
+            Some(Happened::Channel(Box::new(channel)))
+        }
+        Subject::Payment(hash) => {
+            handle.find_payment(*hash).await.ok().map(|payment| Happened::Payment(Box::new(payment)))
+        }
+        Subject::Invoice(hash) => {
+            handle.find_invoice(*hash).await.ok().map(|invoice| Happened::Invoice(Box::new(invoice)))
+        }
+        Subject::Wallet(txid) => {
+            let txid = Txid::from_byte_array(*txid);
+            let wallet = &handle.0.wallet;
+            let found =
+                Handle::ask(wallet, |reply| layer1::Ask::Transaction { txid, reply }).await.ok()??;
+            Some(Happened::Wallet {
+                txid,
+                received: found.received,
+                sent: found.sent,
+                height: found.height,
+            })
+        }
+        Subject::Block { height, hash } => Some(Happened::BlockConnected {
+            height: BlockHeight(*height),
+            hash: BlockHash::from_byte_array(*hash),
+        }),
+    }
+}

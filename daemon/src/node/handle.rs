@@ -1,0 +1,235 @@
+//! How the outside reaches the tasks: queues to ask on, snapshots to look at.
+//!
+//! Not here: the calls users make (`answers`).
+
+use std::sync::Arc;
+
+use bitcoin::{Amount, Network, ScriptBuf};
+use chain_backend::sandbox::Sandbox;
+use store::engine::Order as Direction;
+use tokio::sync::{oneshot, watch};
+use wire::id::{NodeId, PaymentHash};
+
+use crate::channels::directory::{Directory, Door};
+use crate::channels::{registry, task};
+use crate::config::{self, Config};
+use crate::edge::{EdgeError, Forward};
+use crate::fact::OrderKept;
+use crate::identity::Identity;
+use crate::keeper::{EVENTS, Reading};
+use crate::layer1::{self, Feerates, Tip};
+use crate::node::faucet::Pour;
+use crate::node::orders::{self, DeskAsks, Standing};
+use crate::payments;
+use crate::peers;
+use crate::rpc::model::OrderKey;
+use crate::rpc::model::channel::{Channel, ChannelRef};
+use crate::rpc::model::invoice::Invoice;
+use crate::rpc::model::payment::Payment;
+use crate::rpc::refusal::{Noun, Refusal};
+use crate::tasks::Tasks;
+
+/// A way to ask a node for things. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle(pub(super) Arc<Parts>);
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Handle").field(&self.0.us).finish()
+    }
+}
+
+/// What a handle holds.
+pub(super) struct Parts {
+    pub(super) us: Arc<Identity>,
+    pub(super) config: Arc<Config>,
+    pub(super) started_ms: u64,
+    pub(super) listening: Vec<std::net::SocketAddr>,
+    pub(super) directory: Directory,
+    pub(super) tip: watch::Receiver<Tip>,
+    pub(super) feerates: watch::Receiver<Feerates>,
+    pub(super) payments: Forward<payments::Ask>,
+    pub(super) peers: Forward<peers::Ask>,
+    pub(super) wallet: Forward<layer1::Ask>,
+    pub(super) registry: Forward<registry::Order>,
+    pub(super) desk: DeskAsks,
+    pub(super) reading: Reading,
+    pub(super) sandbox: Option<Arc<dyn Sandbox>>,
+    pub(super) faucet: Option<Forward<Pour>>,
+    pub(super) tasks: Tasks,
+}
+
+/// What came of asking for a request's key.
+pub(super) enum Turn {
+    /// Carry the request out; keep this with what it does, if it has a key.
+    Go(Option<OrderKept>),
+    /// It was carried out: this is what it made.
+    Done(String),
+}
+
+impl Handle {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Who this node is.
+    pub fn node_id(&self) -> NodeId {
+        self.0.us.node_id()
+    }
+
+    /// The network's parameters.
+    pub(super) fn network(&self) -> Network {
+        self.0.config.network.params()
+    }
+
+    /// The chain as the node sees it.
+    pub fn tip(&self) -> watch::Receiver<Tip> {
+        self.0.tip.clone()
+    }
+
+    /// Puts a question and waits for its answer.
+    pub(super) async fn ask<Q, T>(
+        to: &Forward<Q>,
+        question: impl FnOnce(oneshot::Sender<T>) -> Q,
+    ) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        to.send(question(reply)).await.map_err(|_| Refusal::NoAnswer)?;
+        answer.await.map_err(|_| Refusal::NoAnswer)
+    }
+
+    /// Puts a question if there is room for it, and waits for its answer.
+    pub(super) async fn try_ask<Q, T>(
+        to: &Forward<Q>,
+        queue: &'static str,
+        limit: usize,
+        question: impl FnOnce(oneshot::Sender<T>) -> Q,
+    ) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        to.try_send(question(reply)).map_err(|error| match error {
+            EdgeError::Full => {
+                Refusal::Busy { queue, limit: u32::try_from(limit).unwrap_or(u32::MAX) }
+            }
+            EdgeError::Closed => Refusal::NoAnswer,
+        })?;
+        answer.await.map_err(|_| Refusal::NoAnswer)
+    }
+
+    /// Whether a request is to be carried out.
+    pub(super) async fn turn(&self, key: Option<OrderKey>) -> Result<Turn, Refusal> {
+        let Some(key) = key else { return Ok(Turn::Go(None)) };
+        let standing =
+            Self::ask(&self.0.desk, |reply| orders::Ask::Begin { key, reply }).await??;
+        Ok(match standing {
+            Standing::New(kept) => Turn::Go(Some(kept)),
+            Standing::Done(made) => Turn::Done(made),
+        })
+    }
+
+    /// Says what became of a request.
+    pub(super) async fn settle<T>(
+        &self,
+        kept: Option<OrderKept>,
+        outcome: &Result<T, Refusal>,
+        made: impl FnOnce(&T) -> String,
+    ) {
+        let Some(mut kept) = kept else { return };
+        let word = match outcome {
+            Ok(done) => {
+                kept.made = made(done).as_str().into();
+                orders::Ask::Done { kept }
+            }
+            Err(_) => orders::Ask::Refused { word: kept.word.0 },
+        };
+        let _stopping = self.0.desk.send(word).await;
+    }
+
+    /// The door of a running channel.
+    pub(super) fn door(&self, which: ChannelRef) -> Option<Door> {
+        let doors = self.0.directory.doors();
+        match which {
+            ChannelRef::Id(id) => doors.with_id(id).cloned(),
+            ChannelRef::Short(id) => doors.with_short_id(id).cloned(),
+        }
+    }
+
+    pub(super) async fn show(door: &Door) -> Result<Channel, Refusal> {
+        Self::ask(&door.asks, |reply| task::Ask::Show { reply }).await
+    }
+
+    /// All running channels, oldest first. One that ends meanwhile is left out.
+    pub(super) async fn running(&self) -> Vec<Channel> {
+        let doors = self.0.directory.doors();
+        let mut shown = Vec::new();
+        for door in doors.iter() {
+            shown.extend(Self::show(door).await.ok());
+        }
+        shown
+    }
+
+    pub(super) async fn ended(&self) -> Result<Vec<Channel>, Refusal> {
+        Self::ask(&self.0.registry, |reply| registry::Order::Closed { reply }).await
+    }
+
+    /// A channel, running or over.
+    pub(super) async fn find(&self, which: ChannelRef) -> Result<Channel, Refusal> {
+        if let Some(door) = self.door(which)
+            && let Ok(shown) = Self::show(&door).await
+        {
+            return Ok(shown);
+        }
+        let is_it = |channel: &Channel| match which {
+            ChannelRef::Id(id) => channel.id == id || channel.temporary_id == id,
+            ChannelRef::Short(id) => channel.short_id == Some(id),
+        };
+        self.ended().await?.into_iter().find(is_it).ok_or_else(|| not_a_channel(which))
+    }
+
+    pub(super) async fn find_payment(&self, hash: PaymentHash) -> Result<Payment, Refusal> {
+        Self::ask(&self.0.payments, |reply| payments::Ask::Payment { hash, reply }).await?
+    }
+
+    pub(super) async fn find_invoice(&self, hash: PaymentHash) -> Result<Invoice, Refusal> {
+        Self::ask(&self.0.payments, |reply| payments::Ask::Invoice { hash, reply }).await?
+    }
+
+    /// A script of the wallet's, never handed out before.
+    pub(super) async fn destination(&self) -> Result<ScriptBuf, Refusal> {
+        Self::ask(&self.0.wallet, |reply| layer1::Ask::Destination { reply }).await
+    }
+
+    pub(super) fn sandbox(&self) -> Result<&Arc<dyn Sandbox>, Refusal> {
+        let network = self.network();
+        let ours = self.0.config.network == config::Network::Sandbox;
+        self.0.sandbox.as_ref().filter(|_| ours).ok_or(Refusal::NotSandbox { network })
+    }
+
+    /// The number of the newest event; 0 if there is none.
+    pub(super) fn last_event(&self) -> u64 {
+        let newest = EVENTS.page(&*self.0.reading.engine, None, Direction::Descending, 1);
+        newest.ok().and_then(|rows| rows.first().map(|(number, _)| *number)).unwrap_or(0)
+    }
+
+    /// Waits until the node has acted upon the chain up to `height`.
+    pub(super) async fn caught_up(&self, height: u32) {
+        let mut tip = self.0.tip.clone();
+        let reached = |tip: &Tip| tip.height.0 >= height && tip.synced;
+        let _stopping = tip.wait_for(reached).await;
+    }
+}
+
+pub(super) fn not_a_channel(which: ChannelRef) -> Refusal {
+    let id = match which {
+        ChannelRef::Id(id) => id.to_string(),
+        ChannelRef::Short(id) => id.to_string(),
+    };
+    Refusal::NotFound { kind: Noun::Channel, id }
+}
+
+/// What a payment may cost in fees unless told otherwise: half a percent, and at least five satoshi.
+pub(super) fn fee_limit(amount: wire::units::Msat) -> wire::units::Msat {
+    let share = amount.to_u64() / 200;
+    wire::units::Msat::new(share.max(5_000)).unwrap_or(wire::units::Msat::MAX)
+}
+
+/// The largest channel that every implementation takes without asking. BOLT 2: 2^24 satoshi.
+pub(super) const FUNDING_MAX: Amount = Amount::from_sat(10_000_000_000);

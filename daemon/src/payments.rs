@@ -1,0 +1,293 @@
+//! The payments task: what we owe and what we are owed.
+//!
+//! It alone writes facts of payments and invoices. HTLCs belong to channels; this task hears of those
+//! that end here and of those it had offered, and decides.
+//!
+//! Not here: forwarding (`switch`), the commitment dance (`channel`), lists of what ended long ago (the
+//! index).
+
+pub mod invoice;
+pub mod receive;
+pub mod received;
+pub mod send;
+pub mod sent;
+
+mod asks;
+mod incoming;
+mod outgoing;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use channel::seal::{Flushed, Sealed, Step};
+use channel::{Command, CommandId, Refusal as ChannelRefusal, Resolved};
+use tokio::sync::watch;
+use wire::id::PaymentHash;
+use wire::units::BlockHeight;
+
+pub use asks::{Ask, Order, Reply};
+
+use crate::channels::directory::Directory;
+use crate::clock::now_ms;
+use crate::edge::Inbox;
+use crate::fact::{ChannelIndex, Fact, record};
+use crate::identity::Identity;
+use crate::journal::Writer;
+use crate::payments::receive::{HeldSet, Part};
+use crate::payments::received::AskedBook;
+use crate::payments::send::Attempts;
+use crate::payments::sent::SentBook;
+use crate::rpc::model::invoice::Invoice;
+use crate::rpc::model::payment::Payment;
+use crate::tasks::{Fatal, Tasks};
+
+/// What channels told in one go may wait for this task: bounded by the HTLCs all channels can have.
+pub const FROM_CHANNELS: usize = 65_536;
+
+/// What users asked may wait.
+pub const ASKS: usize = 1_024;
+
+/// How many asks are taken before channels are heard again.
+const BATCH: usize = 512;
+
+/// How often held sets are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What a channel tells payments, all of one released step.
+#[derive(Debug)]
+pub struct FromChannel {
+    /// Which channel.
+    pub channel: ChannelIndex,
+    /// HTLCs whose onion ends with us.
+    pub parts: Vec<Part>,
+    /// HTLCs of ours that have their outcome.
+    pub resolved: Vec<Resolved>,
+    /// Offers that the channel made.
+    pub offered: Vec<CommandId>,
+    /// Offers that the channel would not make.
+    pub refused: Vec<(CommandId, ChannelRefusal)>,
+}
+
+impl FromChannel {
+    /// Whether there is nothing to tell.
+    pub const fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+            && self.resolved.is_empty()
+            && self.offered.is_empty()
+            && self.refused.is_empty()
+    }
+}
+
+/// Something to be done once a record is durable.
+type Then = Box<dyn FnOnce() + Send>;
+
+/// The task's state.
+pub struct Payments {
+    us: Arc<Identity>,
+    directory: Directory,
+    height: watch::Receiver<BlockHeight>,
+    writer: Writer,
+    sent: SentBook,
+    asked: AskedBook,
+    held: BTreeMap<PaymentHash, HeldSet>,
+    attempts: Attempts,
+    watched_payments: BTreeMap<PaymentHash, watch::Sender<Payment>>,
+    watched_invoices: BTreeMap<PaymentHash, watch::Sender<Invoice>>,
+    /// Commands gathered for channels, sent together so that they are signed together.
+    commands: BTreeMap<ChannelIndex, Vec<Command>>,
+    waiting: VecDeque<Sealed<Then>>,
+}
+
+impl std::fmt::Debug for Payments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Payments").field("held", &self.held.len()).finish_non_exhaustive()
+    }
+}
+
+/// What the task starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// Our key.
+    pub us: Arc<Identity>,
+    /// Who runs which channel.
+    pub directory: Directory,
+    /// The best chain's height.
+    pub height: watch::Receiver<BlockHeight>,
+    /// The way into the journal.
+    pub writer: Writer,
+    /// Payments as the journal has them.
+    pub sent: SentBook,
+    /// Invoices as the journal has them.
+    pub asked: AskedBook,
+    /// Payments of which a channel still has an HTLC or its outcome.
+    pub alive: BTreeSet<PaymentHash>,
+}
+
+impl Payments {
+    /// Takes up where the journal ends. A payment that was started and of which no channel knows an
+    /// HTLC was never sent: it ends here.
+    pub fn new(start: Start) -> Self {
+        let Start { us, directory, height, writer, sent, asked, alive } = start;
+        let mut payments = Self {
+            us,
+            directory,
+            height,
+            writer,
+            attempts: Attempts::default(),
+            sent,
+            asked,
+            held: BTreeMap::new(),
+            watched_payments: BTreeMap::new(),
+            watched_invoices: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            waiting: VecDeque::new(),
+        };
+        payments.end_what_was_never_sent(&alive);
+        payments
+    }
+
+    /// Runs until the node stops.
+    ///
+    /// # Errors
+    /// [`Fatal`] if a proven bound does not hold.
+    pub async fn run(
+        mut self,
+        mut from_channels: Inbox<FromChannel>,
+        mut asks: Inbox<Ask>,
+        mut disk: watch::Receiver<Flushed>,
+        tasks: Tasks,
+    ) -> Result<(), Fatal> {
+        let mut told = Vec::new();
+        let mut asked = Vec::new();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = tasks.stopping() => return Ok(()),
+                Ok(()) = disk.changed(), if !self.waiting.is_empty() => {}
+                count = from_channels.recv_many(&mut told, BATCH) => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                    told.drain(..).for_each(|told| self.hear(told));
+                }
+                count = asks.recv_many(&mut asked, BATCH) => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                    asked.drain(..).for_each(|ask| self.answer(ask));
+                }
+                _ = tick.tick() => self.give_back_overdue(),
+            }
+            self.send_commands();
+            self.release(*disk.borrow_and_update());
+        }
+    }
+
+    fn hear(&mut self, told: FromChannel) {
+        for part in told.parts {
+            self.take_part(part);
+        }
+        for resolved in told.resolved {
+            self.take_outcome(told.channel, resolved);
+        }
+        for command in told.offered {
+            self.attempts.offered(command);
+        }
+        for (command, refusal) in told.refused {
+            self.take_refusal(command, &refusal);
+        }
+    }
+
+    /// Writes facts down, applies them, and has `then` done once they are durable.
+    fn commit(&mut self, facts: &[Fact], then: Vec<Then>) {
+        let step = Step::new((), record(facts), then);
+        let ((), sealed) = step.stage(&mut self.writer);
+        for fact in facts {
+            self.sent.apply(sealed.due(), fact);
+            self.asked.apply(sealed.due(), fact);
+        }
+        self.waiting.push_back(sealed);
+    }
+
+    /// Has `then` done once everything decided so far is durable.
+    fn after_all(&mut self, then: Then) {
+        let ((), sealed) = Step::new((), Vec::new(), vec![then]).stage(&mut self.writer);
+        self.waiting.push_back(sealed);
+    }
+
+    fn command(&mut self, channel: ChannelIndex, command: Command) {
+        self.commands.entry(channel).or_default().push(command);
+    }
+
+    fn send_commands(&mut self) {
+        if self.commands.is_empty() {
+            return;
+        }
+        let doors = self.directory.doors();
+        for (channel, commands) in std::mem::take(&mut self.commands) {
+            // A channel that is gone resolves its HTLCs on Layer 1 and says so itself.
+            if let Some(door) = doors.get(channel)
+                && let Err(error) = door.commands.send(commands)
+            {
+                tracing::warn!(%error, channel = channel.0, "commands not delivered");
+            }
+        }
+    }
+
+    fn release(&mut self, disk: Flushed) {
+        while let Some(sealed) = self.waiting.pop_front() {
+            match sealed.open(disk) {
+                Ok(then) => then.into_iter().for_each(|then| then()),
+                Err(early) => return self.waiting.push_front(early),
+            }
+        }
+    }
+
+    fn height(&self) -> BlockHeight {
+        *self.height.borrow()
+    }
+
+    /// A payment as users see it now.
+    fn show_payment(&self, hash: PaymentHash) -> Option<Payment> {
+        let doors = self.directory.doors();
+        self.sent.get(hash).map(|sent| {
+            sent.show(|index| {
+                let door = doors.get(ChannelIndex(index));
+                (door.map(|door| door.id), door.and_then(|door| door.glance.borrow().short_id))
+            })
+        })
+    }
+
+    /// Tells those who follow a payment, once what happened is durable.
+    fn publish_payment(&mut self, hash: PaymentHash) -> Option<Then> {
+        let shown = self.show_payment(hash)?;
+        let sender = if shown.is_final() {
+            self.watched_payments.remove(&hash)?
+        } else {
+            self.watched_payments.get(&hash)?.clone()
+        };
+        Some(Box::new(move || {
+            sender.send_replace(shown);
+        }))
+    }
+
+    fn show_invoice(&self, hash: PaymentHash) -> Option<Invoice> {
+        let held = self.held.contains_key(&hash);
+        self.asked.get(hash).map(|asked| asked.show(now_ms(), held))
+    }
+
+    fn publish_invoice(&mut self, hash: PaymentHash) -> Option<Then> {
+        let shown = self.show_invoice(hash)?;
+        let sender = if shown.is_final() {
+            self.watched_invoices.remove(&hash)?
+        } else {
+            self.watched_invoices.get(&hash)?.clone()
+        };
+        Some(Box::new(move || {
+            sender.send_replace(shown);
+        }))
+    }
+}

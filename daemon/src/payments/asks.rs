@@ -1,0 +1,256 @@
+//! What users ask of payments and invoices. Parsing and signatures were done before, where the user
+//! waits.
+
+use tokio::sync::{oneshot, watch};
+use wire::id::PaymentHash;
+use wire::onion::failure::Failure;
+use wire::units::Msat;
+
+use crate::clock::now_ms;
+use crate::fact::{Fact, InvoiceCancelled, InvoiceMade, OrderKept, PaymentStarted};
+use crate::payments::send::{Direct, Plan};
+use crate::payments::sent::Sent;
+use crate::payments::{Payments, Then};
+use crate::rpc::model::invoice::{Invoice, InvoiceState};
+use crate::rpc::model::payment::{Payment, PaymentFailure, PaymentStatus};
+use crate::rpc::refusal::{Noun, Refusal};
+
+/// An answer that may come later.
+pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// A payment to be made: checked, and with everything an attempt needs.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What an attempt needs.
+    pub plan: Plan,
+    /// What is written down.
+    pub started: PaymentStarted,
+}
+
+/// One wish.
+#[derive(Debug)]
+pub enum Ask {
+    /// Pay. Answers whether it is a new payment, and how to follow it.
+    Pay {
+        /// The payment.
+        order: Box<Order>,
+        /// Answered when the payment is durable.
+        reply: Reply<(bool, watch::Receiver<Payment>)>,
+    },
+    /// One payment.
+    Payment {
+        /// Which.
+        hash: PaymentHash,
+        /// Answered at once.
+        reply: Reply<Payment>,
+    },
+    /// Follow a payment.
+    WatchPayment {
+        /// Which.
+        hash: PaymentHash,
+        /// Answered at once.
+        reply: Reply<watch::Receiver<Payment>>,
+    },
+    /// All payments that are remembered here, oldest first.
+    Payments {
+        /// Answered at once.
+        reply: oneshot::Sender<Vec<Payment>>,
+    },
+    /// Keep a new invoice.
+    Make {
+        /// The invoice.
+        made: Box<InvoiceMade>,
+        /// Its idempotency key.
+        kept: Option<OrderKept>,
+        /// Answered when it is durable: nobody sees an invoice that could be forgotten.
+        reply: Reply<Invoice>,
+    },
+    /// One invoice.
+    Invoice {
+        /// Which.
+        hash: PaymentHash,
+        /// Answered at once.
+        reply: Reply<Invoice>,
+    },
+    /// Follow an invoice.
+    WatchInvoice {
+        /// Which.
+        hash: PaymentHash,
+        /// Answered at once.
+        reply: Reply<watch::Receiver<Invoice>>,
+    },
+    /// All invoices that are remembered here, oldest first.
+    Invoices {
+        /// Answered at once.
+        reply: oneshot::Sender<Vec<Invoice>>,
+    },
+    /// Take an invoice back.
+    Cancel {
+        /// Which.
+        hash: PaymentHash,
+        /// Answered when it is durable.
+        reply: Reply<Invoice>,
+    },
+}
+
+impl Payments {
+    pub(super) fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::Pay { order, reply } => self.pay(*order, reply),
+            Ask::Payment { hash, reply } => {
+                let found = self.show_payment(hash).ok_or_else(|| missing(Noun::Payment, hash));
+                let _gone = reply.send(found);
+            }
+            Ask::WatchPayment { hash, reply } => {
+                let _gone = reply.send(self.follow_payment(hash));
+            }
+            Ask::Payments { reply } => {
+                let mut all: Vec<_> = self
+                    .sent
+                    .iter()
+                    .filter_map(|sent| self.show_payment(sent.started.payment_hash))
+                    .collect();
+                all.sort_by_key(|payment| payment.index);
+                let _gone = reply.send(all);
+            }
+            Ask::Make { made, kept, reply } => self.make(*made, kept, reply),
+            Ask::Invoice { hash, reply } => {
+                let found = self.show_invoice(hash).ok_or_else(|| missing(Noun::Invoice, hash));
+                let _gone = reply.send(found);
+            }
+            Ask::WatchInvoice { hash, reply } => {
+                let _gone = reply.send(self.follow_invoice(hash));
+            }
+            Ask::Invoices { reply } => {
+                let mut all: Vec<_> = self
+                    .asked
+                    .iter()
+                    .map(|asked| {
+                        let held = self.held.contains_key(&asked.made.preimage.hash());
+                        asked.show(now_ms(), held)
+                    })
+                    .collect();
+                all.sort_by_key(|invoice| invoice.index);
+                let _gone = reply.send(all);
+            }
+            Ask::Cancel { hash, reply } => self.cancel(hash, reply),
+        }
+    }
+
+    /// The same invoice again attaches to what is under way or has arrived; only a payment that failed
+    /// for good is tried anew. So nothing is ever paid twice.
+    fn pay(&mut self, order: Order, reply: Reply<(bool, watch::Receiver<Payment>)>) {
+        let hash = order.plan.hash;
+        if let Some(sent) = self.sent.get(hash) {
+            match sent.status() {
+                PaymentStatus::InFlight | PaymentStatus::Succeeded { .. } => {
+                    let followed = self.follow_payment(hash).map(|watch| (false, watch));
+                    // What is shown may not be durable yet.
+                    return self.after_all(Box::new(move || drop(reply.send(followed))));
+                }
+                PaymentStatus::Failed(_) => {}
+            }
+        }
+        let direct = Direct::find(&self.directory.doors(), order.started.payee, order.plan.amount);
+        if let Err(refusal) = can_be_tried(&order, &direct) {
+            let _gone = reply.send(Err(refusal));
+            return;
+        }
+        let first_part = self.sent.get(hash).map_or(0, Sent::next_part);
+        self.commit(&[Fact::PaymentStarted(order.started)], Vec::new());
+        self.attempts.open(order.plan, direct.able, first_part);
+        let followed = self.follow_payment(hash).map(|watch| (true, watch));
+        self.after_all(Box::new(move || drop(reply.send(followed))));
+        self.try_next(hash, PaymentFailure::NoRoute);
+    }
+
+    fn follow_payment(&mut self, hash: PaymentHash) -> Result<watch::Receiver<Payment>, Refusal> {
+        if let Some(sender) = self.watched_payments.get(&hash) {
+            return Ok(sender.subscribe());
+        }
+        let shown = self.show_payment(hash).ok_or_else(|| missing(Noun::Payment, hash))?;
+        let is_final = shown.is_final();
+        let (sender, receiver) = watch::channel(shown);
+        if !is_final {
+            self.watched_payments.insert(hash, sender);
+        }
+        Ok(receiver)
+    }
+
+    fn make(&mut self, made: InvoiceMade, kept: Option<OrderKept>, reply: Reply<Invoice>) {
+        let hash = made.preimage.hash();
+        if self.asked.get(hash).is_none() {
+            let mut facts = vec![Fact::InvoiceMade(made)];
+            facts.extend(kept.map(Fact::OrderKept));
+            self.commit(&facts, Vec::new());
+        }
+        let shown = self.show_invoice(hash).ok_or_else(|| missing(Noun::Invoice, hash));
+        self.after_all(Box::new(move || drop(reply.send(shown))));
+    }
+
+    fn follow_invoice(&mut self, hash: PaymentHash) -> Result<watch::Receiver<Invoice>, Refusal> {
+        if let Some(sender) = self.watched_invoices.get(&hash) {
+            return Ok(sender.subscribe());
+        }
+        let shown = self.show_invoice(hash).ok_or_else(|| missing(Noun::Invoice, hash))?;
+        let is_final = shown.is_final();
+        let (sender, receiver) = watch::channel(shown);
+        if !is_final {
+            self.watched_invoices.insert(hash, sender);
+        }
+        Ok(receiver)
+    }
+
+    fn cancel(&mut self, hash: PaymentHash, reply: Reply<Invoice>) {
+        let state = self.show_invoice(hash).map(|invoice| invoice.state);
+        let refusal = match state {
+            None => Some(missing(Noun::Invoice, hash)),
+            Some(InvoiceState::Settled { .. }) => {
+                Some(Refusal::InvoiceState { hash, state: "settled" })
+            }
+            Some(
+                InvoiceState::Open
+                | InvoiceState::Accepted
+                | InvoiceState::Expired
+                | InvoiceState::Cancelled,
+            ) => None,
+        };
+        if let Some(refusal) = refusal {
+            let _gone = reply.send(Err(refusal));
+            return;
+        }
+        if state != Some(InvoiceState::Cancelled) {
+            let fact = InvoiceCancelled { payment_hash: hash, at_ms: now_ms() };
+            self.commit(&[Fact::InvoiceCancelled(fact)], Vec::new());
+            let height = self.height();
+            let held = self.held.get(&hash).map_or(Msat::ZERO, |set| set.total);
+            let failure = Failure::IncorrectOrUnknownPaymentDetails {
+                htlc_msat: held.to_u64(),
+                height: height.0,
+            };
+            self.give_back(hash, &failure);
+        }
+        let shown = self.show_invoice(hash).ok_or_else(|| missing(Noun::Invoice, hash));
+        let then: Then = Box::new(move || drop(reply.send(shown)));
+        self.after_all(then);
+    }
+}
+
+fn missing(kind: Noun, hash: PaymentHash) -> Refusal {
+    Refusal::NotFound { kind, id: hash.to_string() }
+}
+
+fn can_be_tried(order: &Order, direct: &Direct) -> Result<(), Refusal> {
+    let payee = order.started.payee;
+    if direct.channels == 0 {
+        return Err(Refusal::NoRoute { payee, channels: 0 });
+    }
+    if direct.usable == 0 {
+        return Err(Refusal::PeerNotConnected { node: payee });
+    }
+    if direct.able.is_empty() {
+        let (need, can_send) = (order.plan.amount, direct.can_send);
+        return Err(Refusal::ShortOfCapacity { payee, need, can_send });
+    }
+    Ok(())
+}

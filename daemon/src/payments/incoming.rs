@@ -1,0 +1,110 @@
+//! What channels say of HTLCs that end with us: count, hold, settle, give back.
+
+use channel::Command;
+use wire::id::PaymentHash;
+use wire::onion::failure::Failure;
+
+use crate::channels::task::Asker;
+use crate::clock::now_ms;
+use crate::fact::{Fact, InvoiceSettled};
+use crate::payments::Payments;
+use crate::payments::receive::{HeldSet, Part, Verdict, judge};
+
+impl Payments {
+    /// An HTLC of the peer is irrevocably committed and ends here. Said again after a restart until it
+    /// is resolved.
+    pub(super) fn take_part(&mut self, part: Part) {
+        let hash = part.hash;
+        match judge(&part, self.asked.get(hash), self.height(), now_ms()) {
+            Verdict::Refuse(failure) => self.refuse(&part, &failure),
+            Verdict::Settle => self.fulfill(hash, &[part]),
+            Verdict::Count => self.count(part),
+        }
+    }
+
+    fn count(&mut self, part: Part) {
+        let hash = part.hash;
+        if let Some(set) = self.held.get_mut(&hash) {
+            if !set.takes(&part) {
+                let failure = part.unknown(self.height());
+                return self.refuse(&part, &failure);
+            }
+            set.add(part);
+        } else {
+            self.held.insert(hash, HeldSet::begin(part, now_ms()));
+        }
+        if self.held.get(&hash).is_some_and(HeldSet::is_complete) {
+            self.settle(hash);
+        } else if let Some(then) = self.publish_invoice(hash) {
+            self.after_all(then);
+        }
+    }
+
+    /// All parts are here. What is settled, and by which HTLCs, is one fact, and it lies in the journal
+    /// before any preimage: a crash in between fulfils the rest after the restart.
+    fn settle(&mut self, hash: PaymentHash) {
+        let Some(set) = self.held.remove(&hash) else { return };
+        let settled = InvoiceSettled {
+            payment_hash: hash,
+            received: set.received(),
+            at_ms: now_ms(),
+            parts: set.parts.iter().map(|part| (part.channel.0, part.htlc)).collect(),
+        };
+        tracing::info!(%hash, received = %settled.received, parts = set.parts.len(), "invoice settled");
+        self.commit(&[Fact::InvoiceSettled(settled)], Vec::new());
+        self.fulfill(hash, &set.parts);
+        if let Some(then) = self.publish_invoice(hash) {
+            self.after_all(then);
+        }
+    }
+
+    fn fulfill(&mut self, hash: PaymentHash, parts: &[Part]) {
+        let Some(preimage) = self.asked.get(hash).map(|asked| asked.made.preimage) else { return };
+        for part in parts {
+            let command = Command::FulfillHtlc {
+                command: Asker::Nobody.command(0),
+                htlc: part.htlc,
+                preimage,
+                attribution: None,
+            };
+            self.command(part.channel, command);
+        }
+    }
+
+    fn refuse(&mut self, part: &Part, failure: &Failure) {
+        tracing::info!(hash = %part.hash, code = failure.code(), "incoming payment refused");
+        let packet = part.refuse(failure);
+        let command = Command::FailHtlc {
+            command: Asker::Nobody.command(0),
+            htlc: part.htlc,
+            reason: packet.reason,
+            attribution: packet.attribution_data,
+        };
+        self.command(part.channel, command);
+    }
+
+    /// BOLT 4: "MUST fail all HTLCs in the HTLC set after some reasonable timeout ... SHOULD use
+    /// `mpp_timeout`".
+    pub(super) fn give_back_overdue(&mut self) {
+        let (height, now) = (self.height(), now_ms());
+        let overdue: Vec<_> = self
+            .held
+            .iter()
+            .filter(|(_, set)| set.is_overdue(height, now))
+            .map(|(hash, _)| *hash)
+            .collect();
+        for hash in overdue {
+            self.give_back(hash, &Failure::MppTimeout);
+        }
+    }
+
+    /// Gives every held part of a payment back.
+    pub(super) fn give_back(&mut self, hash: PaymentHash, failure: &Failure) {
+        for part in self.held.remove(&hash).map(|set| set.parts).unwrap_or_default() {
+            self.refuse(&part, failure);
+        }
+        if let Some(then) = self.publish_invoice(hash) {
+            self.after_all(then);
+        }
+    }
+}

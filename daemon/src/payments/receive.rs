@@ -1,0 +1,188 @@
+//! Whether an HTLC that ends here may settle an invoice. BOLT 4 § Failure Messages, § Basic Multi-Part
+//! Payments.
+//!
+//! Pure: an HTLC and an invoice in, a verdict out.
+
+use bitcoin::hashes::cmp::fixed_time_eq;
+use wire::id::PaymentHash;
+use wire::onion::SharedSecret;
+use wire::onion::failure::{Failure, ReturnPacket};
+use wire::onion::payload::Final;
+use wire::units::{BlockHeight, Msat};
+
+use crate::fact::ChannelIndex;
+use crate::payments::received::{Asked, AskedEnd};
+
+/// How long an incomplete set of parts is held, in milliseconds. BOLT 4: "MUST ... wait at least 60
+/// seconds".
+pub const PARTS_PATIENCE_MS: u64 = 60_000;
+
+/// Blocks before the expiry of a part at which an incomplete set is given back, so that no channel has
+/// to be closed over it.
+pub const FAIL_BACK_BLOCKS: u32 = 20;
+
+/// An HTLC whose onion ends with us.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Over which channel it came.
+    pub channel: ChannelIndex,
+    /// The peer's id of it.
+    pub htlc: u64,
+    /// What it is worth.
+    pub amount: Msat,
+    /// The hash whose preimage claims it.
+    pub hash: PaymentHash,
+    /// The height at which the peer can take it back.
+    pub cltv_expiry: BlockHeight,
+    /// Trimmed value is above the policy: its preimage must not be shown.
+    pub overexposed: bool,
+    /// What encrypts a failure on its way back.
+    pub secret: SharedSecret,
+    /// What the sender says.
+    pub payload: Final,
+}
+
+impl Part {
+    /// The encrypted failure for the sender.
+    pub fn refuse(&self, failure: &Failure) -> ReturnPacket {
+        ReturnPacket::create(&self.secret, failure, None)
+    }
+
+    /// All that a sender may learn of why its details do not fit.
+    pub const fn unknown(&self, height: BlockHeight) -> Failure {
+        Failure::IncorrectOrUnknownPaymentDetails {
+            htlc_msat: self.amount.to_u64(),
+            height: height.0,
+        }
+    }
+}
+
+/// What to do with a part.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Give it back.
+    Refuse(Failure),
+    /// It belongs to a set that was settled before: show the preimage.
+    Settle,
+    /// It may count towards its invoice.
+    Count,
+}
+
+/// Judges a part by the invoice of its hash.
+pub fn judge(part: &Part, asked: Option<&Asked>, height: BlockHeight, now_ms: u64) -> Verdict {
+    let unknown = || Verdict::Refuse(part.unknown(height));
+    let Some(asked) = asked else { return unknown() };
+    match &asked.end {
+        Some(AskedEnd::Settled(settled)) => {
+            // Only what was settled as a set is fulfilled; a later payment for the same hash is another
+            // payment, and nobody is owed it.
+            return if settled.parts.contains(&(part.channel.0, part.htlc)) {
+                Verdict::Settle
+            } else {
+                unknown()
+            };
+        }
+        Some(AskedEnd::Cancelled { .. }) => return unknown(),
+        None => {}
+    }
+    if let Err(failure) = as_the_onion_says(part) {
+        return Verdict::Refuse(failure);
+    }
+    // BOLT 4: "if the `payment_secret` doesn't match the expected value for that `payment_hash`, or the
+    // `payment_secret` is required and is not present: MUST fail the HTLC".
+    let Some(data) = part.payload.payment_data else { return unknown() };
+    if !fixed_time_eq(&data.payment_secret.0, &asked.made.payment_secret.0) {
+        return unknown();
+    }
+    if !amounts_fit(data.total_msat, asked.made.amount) || now_ms >= asked.made.expires_ms {
+        return unknown();
+    }
+    // BOLT 4: "if the `cltv_expiry` value is unreasonably near the present: MUST fail the HTLC".
+    let needed = height.saturating_add(u32::from(asked.made.min_final_cltv_delta));
+    if part.cltv_expiry < needed || part.overexposed || !part.payload.custom_records.is_empty() {
+        return unknown();
+    }
+    Verdict::Count
+}
+
+/// What the hop before us did must be what the sender told it to.
+fn as_the_onion_says(part: &Part) -> Result<(), Failure> {
+    // BOLT 4: "if the `outgoing_cltv_value` ... is greater than the `cltv_expiry` from the final node's
+    // HTLC: MUST return `final_incorrect_cltv_expiry`".
+    if part.cltv_expiry < part.payload.outgoing_cltv_value {
+        return Err(Failure::FinalIncorrectCltvExpiry { cltv_expiry: part.cltv_expiry.0 });
+    }
+    // BOLT 4: "if the `amt_to_forward` is greater than the incoming amount from the final node's HTLC:
+    // MUST return `final_incorrect_htlc_amount`".
+    if part.amount < part.payload.amt_to_forward {
+        return Err(Failure::FinalIncorrectHtlcAmount { incoming_htlc_amt: part.amount.to_u64() });
+    }
+    Ok(())
+}
+
+/// BOLT 4: "if the amount paid is less than the amount expected: MUST fail the HTLC"; "SHOULD fail ... if
+/// the amount paid is more than twice the amount expected". An invoice without amount takes any.
+fn amounts_fit(total: Msat, asked: Option<Msat>) -> bool {
+    asked.is_none_or(|asked| {
+        let (total, asked) = (total.to_u64(), asked.to_u64());
+        total >= asked && total <= asked.saturating_mul(2)
+    })
+}
+
+/// The parts of one payment that are here so far.
+#[derive(Clone, Debug)]
+pub struct HeldSet {
+    /// What they are to add up to.
+    pub total: Msat,
+    /// When the first came, Unix milliseconds.
+    pub since_ms: u64,
+    /// The parts.
+    pub parts: Vec<Part>,
+}
+
+impl HeldSet {
+    /// A set that begins with `part`.
+    pub fn begin(part: Part, now_ms: u64) -> Self {
+        Self { total: part.payload.total_msat(), since_ms: now_ms, parts: vec![part] }
+    }
+
+    /// Whether another part belongs to this set. BOLT 4: "MUST fail ... if not all HTLCs in the set have
+    /// the same `total_msat`". A part said again after a reconnection is the same part.
+    pub fn takes(&self, part: &Part) -> bool {
+        part.payload.total_msat() == self.total
+    }
+
+    /// Adds a part, once.
+    pub fn add(&mut self, part: Part) {
+        let known = |held: &Part| held.channel == part.channel && held.htlc == part.htlc;
+        if !self.parts.iter().any(known) {
+            self.parts.push(part);
+        }
+    }
+
+    /// What is here. Parts count with what the sender sent, not with what a hop added.
+    pub fn sum(&self) -> Msat {
+        Msat::checked_sum(self.parts.iter().map(|part| part.payload.amt_to_forward))
+            .unwrap_or(Msat::MAX)
+    }
+
+    /// What really arrived.
+    pub fn received(&self) -> Msat {
+        Msat::checked_sum(self.parts.iter().map(|part| part.amount)).unwrap_or(Msat::MAX)
+    }
+
+    /// Whether all is here.
+    pub fn is_complete(&self) -> bool {
+        self.sum() >= self.total
+    }
+
+    /// Whether it was held long enough, or a part of it comes near its expiry.
+    pub fn is_overdue(&self, height: BlockHeight, now_ms: u64) -> bool {
+        let near = height.saturating_add(FAIL_BACK_BLOCKS);
+        now_ms >= self.since_ms.saturating_add(PARTS_PATIENCE_MS)
+            || self.parts.iter().any(|part| part.cltv_expiry <= near)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Every reason to refuse, one by one, and that what is refused tells a prober nothing.
+
+use wire::id::{PaymentSecret, Preimage};
+use wire::onion::payload::{CustomRecords, PaymentData};
+
+use super::*;
+use crate::fact::{InvoiceMade, InvoiceSettled};
+
+const HEIGHT: BlockHeight = BlockHeight(100);
+const NOW: u64 = 1_000;
+
+fn msat(amount: u64) -> Msat {
+    Msat::new(amount).unwrap()
+}
+
+fn asked() -> Asked {
+    Asked {
+        index: 1,
+        made: InvoiceMade {
+            preimage: Preimage([1; 32]),
+            payment_secret: PaymentSecret([2; 32]),
+            amount: Some(msat(10_000)),
+            bolt11: "lnbcrt1".into(),
+            description: "".into(),
+            description_hash: None,
+            created_ms: 0,
+            expires_ms: 2_000,
+            min_final_cltv_delta: 42,
+        },
+        end: None,
+    }
+}
+
+fn part() -> Part {
+    Part {
+        channel: ChannelIndex(1),
+        htlc: 0,
+        amount: msat(10_000),
+        hash: Preimage([1; 32]).hash(),
+        cltv_expiry: BlockHeight(142),
+        overexposed: false,
+        secret: SharedSecret::new([9; 32]),
+        payload: Final {
+            amt_to_forward: msat(10_000),
+            outgoing_cltv_value: BlockHeight(142),
+            payment_data: Some(PaymentData {
+                payment_secret: PaymentSecret([2; 32]),
+                total_msat: msat(10_000),
+            }),
+            payment_metadata: None,
+            keysend_preimage: None,
+            custom_records: CustomRecords::default(),
+        },
+    }
+}
+
+#[track_caller]
+fn refused_as_unknown(part: &Part, asked: Option<&Asked>, now_ms: u64) {
+    assert_eq!(
+        judge(part, asked, HEIGHT, now_ms),
+        Verdict::Refuse(part.unknown(HEIGHT)),
+        "a prober must not learn which detail was wrong"
+    );
+}
+
+#[test]
+fn the_asked_amount_with_the_right_secret_in_time_counts() {
+    assert_eq!(judge(&part(), Some(&asked()), HEIGHT, NOW), Verdict::Count);
+}
+
+#[test]
+fn an_unknown_hash_a_wrong_secret_a_wrong_amount_and_a_late_payment_answer_alike() {
+    refused_as_unknown(&part(), None, NOW);
+    let mut other = part();
+    other.payload.payment_data.as_mut().unwrap().payment_secret = PaymentSecret([3; 32]);
+    refused_as_unknown(&other, Some(&asked()), NOW);
+    let mut bare = part();
+    bare.payload.payment_data = None;
+    refused_as_unknown(&bare, Some(&asked()), NOW);
+    for total in [9_999, 20_001] {
+        let mut other = part();
+        other.payload.payment_data.as_mut().unwrap().total_msat = msat(total);
+        refused_as_unknown(&other, Some(&asked()), NOW);
+    }
+    refused_as_unknown(&part(), Some(&asked()), 2_000);
+    let mut near = part();
+    near.cltv_expiry = BlockHeight(141);
+    near.payload.outgoing_cltv_value = BlockHeight(141);
+    refused_as_unknown(&near, Some(&asked()), NOW);
+}
+
+#[test]
+fn up_to_twice_the_amount_is_taken() {
+    let mut double = part();
+    double.payload.payment_data.as_mut().unwrap().total_msat = msat(20_000);
+    assert_eq!(judge(&double, Some(&asked()), HEIGHT, NOW), Verdict::Count);
+}
+
+#[test]
+fn a_hop_that_shaves_amount_or_expiry_is_told_so() {
+    let mut shaved = part();
+    shaved.amount = msat(9_999);
+    assert_eq!(
+        judge(&shaved, Some(&asked()), HEIGHT, NOW),
+        Verdict::Refuse(Failure::FinalIncorrectHtlcAmount { incoming_htlc_amt: 9_999 })
+    );
+    let mut early = part();
+    early.cltv_expiry = BlockHeight(141);
+    assert_eq!(
+        judge(&early, Some(&asked()), HEIGHT, NOW),
+        Verdict::Refuse(Failure::FinalIncorrectCltvExpiry { cltv_expiry: 141 })
+    );
+}
+
+#[test]
+fn a_second_payment_of_a_settled_invoice_is_refused_and_its_own_parts_are_not() {
+    let mut asked = asked();
+    asked.end = Some(AskedEnd::Settled(InvoiceSettled {
+        payment_hash: asked.made.preimage.hash(),
+        received: msat(10_000),
+        at_ms: 1,
+        parts: vec![(1, 0)],
+    }));
+    assert_eq!(judge(&part(), Some(&asked), HEIGHT, NOW), Verdict::Settle);
+    let mut second = part();
+    second.htlc = 1;
+    refused_as_unknown(&second, Some(&asked), NOW);
+}
+
+#[test]
+fn a_set_is_complete_when_what_was_sent_adds_up_and_counts_each_part_once() {
+    let mut first = part();
+    first.payload.amt_to_forward = msat(6_000);
+    first.amount = msat(6_500);
+    let mut set = HeldSet::begin(first.clone(), NOW);
+    set.add(first);
+    assert_eq!(set.sum(), msat(6_000));
+    assert!(!set.is_complete());
+    let mut second = part();
+    second.htlc = 1;
+    second.payload.amt_to_forward = msat(4_000);
+    second.amount = msat(4_000);
+    assert!(set.takes(&second));
+    set.add(second);
+    assert!(set.is_complete());
+    assert_eq!(set.received(), msat(10_500));
+}
+
+#[test]
+fn a_set_is_given_back_after_a_minute_or_near_its_expiry() {
+    let set = HeldSet::begin(part(), NOW);
+    assert!(!set.is_overdue(HEIGHT, NOW + PARTS_PATIENCE_MS - 1));
+    assert!(set.is_overdue(HEIGHT, NOW + PARTS_PATIENCE_MS));
+    assert!(!set.is_overdue(BlockHeight(121), NOW));
+    assert!(set.is_overdue(BlockHeight(122), NOW));
+}

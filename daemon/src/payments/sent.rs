@@ -1,0 +1,219 @@
+//! The payments we owe, as a fold over their facts.
+//!
+//! A payment is started, tried over channels, and ends once. What an HTLC of it does in between is
+//! known to its channel alone.
+//!
+//! Not here: deciding what to try (`payments::send`).
+
+use std::collections::BTreeMap;
+
+use channel::seal::Lsn;
+use wire::id::{NodeId, PaymentHash};
+use wire::units::{BlockHeight, Msat};
+
+use crate::fact::{Fact, PaymentEnded, PaymentStarted, PaymentTried};
+use crate::rpc::model::UnixMillis;
+use crate::rpc::model::payment::{
+    Attempt, AttemptState, Hop, Payment, PaymentFailure, PaymentStatus,
+};
+
+/// One payment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Sent {
+    /// Its place in the list: the journal position it was started at.
+    pub index: u64,
+    /// How it began.
+    pub started: PaymentStarted,
+    /// What was tried, by part.
+    pub tried: Vec<PaymentTried>,
+    /// How it ended.
+    pub ended: Option<PaymentEnded>,
+    /// Parts below this belong to an earlier, failed payment of the same invoice.
+    pub first_part: u32,
+}
+
+/// All payments that are under way, and those that ended lately.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct SentBook(BTreeMap<PaymentHash, Sent>);
+
+impl SentBook {
+    /// Takes a fact in; others than payments' change nothing.
+    pub fn apply(&mut self, at: Lsn, fact: &Fact) {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "a fold over its own facts alone")]
+        match fact {
+            Fact::PaymentStarted(started) => {
+                let before = self.0.get(&started.payment_hash).map_or(0, Sent::next_part);
+                let fresh = Sent {
+                    index: at.0,
+                    started: started.clone(),
+                    tried: Vec::new(),
+                    ended: None,
+                    first_part: before,
+                };
+                self.0.insert(started.payment_hash, fresh);
+            }
+            Fact::PaymentTried(tried) => {
+                if let Some(sent) = self.0.get_mut(&tried.payment_hash) {
+                    sent.tried.push(tried.clone());
+                }
+            }
+            Fact::PaymentEnded(ended) => {
+                if let Some(sent) = self.0.get_mut(&ended.payment_hash) {
+                    sent.ended = Some(ended.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// One payment.
+    pub fn get(&self, hash: PaymentHash) -> Option<&Sent> {
+        self.0.get(&hash)
+    }
+
+    /// All, by hash.
+    pub fn iter(&self) -> impl Iterator<Item = &Sent> {
+        self.0.values()
+    }
+
+    /// Drops payments that ended and that `gone` says are kept elsewhere.
+    pub fn forget(&mut self, mut gone: impl FnMut(&Sent) -> bool) {
+        self.0.retain(|_, sent| sent.ended.is_none() || !gone(sent));
+    }
+
+    /// Puts a payment in as a snapshot had it.
+    pub(crate) fn put(&mut self, sent: Sent) {
+        self.0.insert(sent.started.payment_hash, sent);
+    }
+}
+
+impl Sent {
+    /// The number of the next part. None is ever used twice: session keys are derived from it.
+    pub fn next_part(&self) -> u32 {
+        let last = self.tried.iter().map(|tried| tried.part).max();
+        last.map_or(self.first_part, |last| last.saturating_add(1))
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> PaymentStatus {
+        match &self.ended {
+            None => PaymentStatus::InFlight,
+            Some(PaymentEnded { preimage: Some(preimage), .. }) => {
+                PaymentStatus::Succeeded { preimage: *preimage }
+            }
+            Some(ended) => PaymentStatus::Failed(failure_of(ended)),
+        }
+    }
+
+    /// As users see it. `place` tells the id and scid of a channel, if it is still known.
+    pub fn show(
+        &self,
+        place: impl Fn(u64) -> (Option<wire::id::ChannelId>, Option<wire::id::ShortChannelId>),
+    ) -> Payment {
+        let status = self.status();
+        let ended = self.ended.as_ref().map(|ended| UnixMillis(ended.at_ms));
+        let last = self.tried.last().map(|tried| tried.part);
+        let attempts = self
+            .tried
+            .iter()
+            .map(|tried| {
+                let (channel, short_id) = place(tried.channel);
+                Attempt {
+                    part: tried.part,
+                    state: self.attempt_state(tried, last),
+                    amount: tried.amount,
+                    fee: Msat::ZERO,
+                    hops: vec![Hop {
+                        node: self.started.payee,
+                        channel,
+                        short_id,
+                        amount: tried.amount,
+                        fee: Msat::ZERO,
+                    }],
+                    sent: UnixMillis(tried.at_ms),
+                    ended,
+                }
+            })
+            .collect();
+        Payment {
+            index: self.index,
+            hash: self.started.payment_hash,
+            status,
+            payee: self.started.payee,
+            amount: self.started.amount,
+            fee: Msat::ZERO,
+            fee_limit: self.started.fee_limit,
+            invoice: self.started.invoice.0.clone(),
+            description: self.started.description.as_ref().map(|text| text.0.clone()),
+            attempts,
+            created: UnixMillis(self.started.created_ms),
+            ended,
+        }
+    }
+
+    /// Only the newest attempt can still be under way or be the one that arrived.
+    fn attempt_state(&self, tried: &PaymentTried, last: Option<u32>) -> AttemptState {
+        if Some(tried.part) != last {
+            return AttemptState::Failed(PaymentFailure::NeverSent);
+        }
+        match self.status() {
+            PaymentStatus::InFlight => AttemptState::InFlight,
+            PaymentStatus::Succeeded { .. } => AttemptState::Settled,
+            PaymentStatus::Failed(failure) => AttemptState::Failed(failure),
+        }
+    }
+}
+
+/// A failure as it is stored: a number that never changes its meaning, and a datum.
+pub fn failure_code(failure: PaymentFailure) -> (u16, u64) {
+    match failure {
+        PaymentFailure::UnknownByPayee { height } => {
+            (1, height.map_or(u64::MAX, |height| u64::from(height.0)))
+        }
+        PaymentFailure::PayeeTimedOut => (2, 0),
+        PaymentFailure::FailedOnTheWay { code, .. } => (3, u64::from(code)),
+        PaymentFailure::Unreadable => (4, 0),
+        PaymentFailure::NoRoute => (5, 0),
+        PaymentFailure::ShortOfCapacity => (6, 0),
+        PaymentFailure::TimedOut => (7, 0),
+        PaymentFailure::ExpiredOnChain => (8, 0),
+        PaymentFailure::ChannelClosed => (9, 0),
+        PaymentFailure::NeverSent => (10, 0),
+    }
+}
+
+/// Who failed it, where a failure names one.
+pub const fn failed_by(failure: PaymentFailure) -> Option<NodeId> {
+    match failure {
+        PaymentFailure::FailedOnTheWay { by, .. } => Some(by),
+        PaymentFailure::UnknownByPayee { .. }
+        | PaymentFailure::PayeeTimedOut
+        | PaymentFailure::Unreadable
+        | PaymentFailure::NoRoute
+        | PaymentFailure::ShortOfCapacity
+        | PaymentFailure::TimedOut
+        | PaymentFailure::ExpiredOnChain
+        | PaymentFailure::ChannelClosed
+        | PaymentFailure::NeverSent => None,
+    }
+}
+
+fn failure_of(ended: &PaymentEnded) -> PaymentFailure {
+    let by = ended.failed_by.unwrap_or(NodeId([0; 33]));
+    match ended.failure {
+        Some((1, height)) => {
+            PaymentFailure::UnknownByPayee { height: u32::try_from(height).ok().map(BlockHeight) }
+        }
+        Some((2, _)) => PaymentFailure::PayeeTimedOut,
+        Some((3, code)) => {
+            PaymentFailure::FailedOnTheWay { code: u16::try_from(code).unwrap_or(0), by }
+        }
+        Some((5, _)) => PaymentFailure::NoRoute,
+        Some((6, _)) => PaymentFailure::ShortOfCapacity,
+        Some((7, _)) => PaymentFailure::TimedOut,
+        Some((8, _)) => PaymentFailure::ExpiredOnChain,
+        Some((9, _)) => PaymentFailure::ChannelClosed,
+        Some((10, _)) => PaymentFailure::NeverSent,
+        Some(_) | None => PaymentFailure::Unreadable,
+    }
+}

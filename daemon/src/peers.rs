@@ -1,0 +1,609 @@
+//! Who we are connected to, and who we should be: connects, accepts, calls again.
+//!
+//! Not here: what a connection says (`connection`), what channels make of it (`channels`).
+
+pub mod backoff;
+pub mod budget;
+pub mod connection;
+pub mod handshake;
+pub mod link;
+
+mod dial;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use channel::seal::{Flushed, Sealed, Step};
+use secp256k1::PublicKey;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use wire::feature::Features;
+use wire::id::NodeId;
+
+use crate::channels::registry;
+use crate::clock::now_ms;
+use crate::edge::{Back, Forward, Inbox, back};
+use crate::fact::{Fact, PeerKept, record};
+use crate::identity::Identity;
+use crate::journal::Writer;
+use crate::payments::Reply;
+use crate::peers::backoff::Backoff;
+use crate::peers::connection::Readers;
+use crate::peers::handshake::{ConnectionFault, Greeted};
+use crate::peers::link::{Link, OUTBOUND};
+use crate::rpc::model::UnixMillis;
+use crate::rpc::model::peer::Peer;
+use crate::rpc::refusal::{Noun, Refusal, Unreachable};
+use crate::tasks::{Fatal, Tasks};
+
+/// What users asked may wait.
+pub const ASKS: usize = 128;
+
+/// What connections have to say may wait: a few words each.
+pub const FROM_CONNECTIONS: usize = 16_384;
+
+/// How often calls that are due are made.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Two connections with one peer that came within this time, in milliseconds, were made at the same
+/// moment from both ends: both ends keep the one that the lower node id began.
+const CROSSED_MS: u64 = 5_000;
+
+/// One wish of a user.
+#[derive(Debug)]
+pub enum Ask {
+    /// Connect, and stay connected.
+    Connect {
+        /// Whom.
+        node: NodeId,
+        /// Where, if not where it was last.
+        address: Option<String>,
+        /// Answered when the connection stands: whether it stood before.
+        reply: Reply<bool>,
+    },
+    /// Hang up and do not call again.
+    Disconnect {
+        /// Whom.
+        node: NodeId,
+        /// Even if channels need it.
+        force: bool,
+        /// Answered when it is durable.
+        reply: Reply<()>,
+    },
+    /// All peers.
+    List {
+        /// Answered at once.
+        reply: oneshot::Sender<Vec<Peer>>,
+    },
+}
+
+/// What connections say to the supervisor.
+#[derive(Debug)]
+pub enum FromConnection {
+    /// `init` was exchanged.
+    Greeted {
+        /// The connection.
+        greeted: Box<Greeted>,
+        /// Where it leads.
+        address: String,
+        /// Whether the peer called.
+        inbound: bool,
+    },
+    /// A call did not come about.
+    NotReached {
+        /// Whom we called.
+        node: NodeId,
+        /// Where.
+        address: String,
+        /// Why.
+        fault: ConnectionFault,
+    },
+    /// A connection ended.
+    Ended {
+        /// With whom.
+        node: NodeId,
+        /// Which.
+        generation: u64,
+        /// Why.
+        fault: ConnectionFault,
+    },
+    /// A stranger's handshake came to nothing.
+    Rejected,
+}
+
+#[derive(Debug)]
+struct Standing {
+    link: Link,
+    address: String,
+    inbound: bool,
+    since_ms: u64,
+    their_features: Features,
+}
+
+#[derive(Debug)]
+struct Known {
+    place: u64,
+    kept: Option<PeerKept>,
+    standing: Option<Standing>,
+    calling: bool,
+    due_ms: u64,
+    backoff: Backoff,
+    last_error: String,
+    waiting: Vec<Reply<bool>>,
+}
+
+impl Known {
+    const fn new(place: u64) -> Self {
+        Self {
+            place,
+            kept: None,
+            standing: None,
+            calling: false,
+            due_ms: 0,
+            backoff: Backoff::fresh(),
+            last_error: String::new(),
+            waiting: Vec::new(),
+        }
+    }
+}
+
+/// Bounds on strangers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Connections that others began.
+    pub inbound_max: u32,
+    /// Handshakes under way that others began.
+    pub handshakes_max: u32,
+}
+
+/// What the task starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// Our key.
+    pub us: Arc<Identity>,
+    /// The genesis hash of our chain.
+    pub chain: [u8; 32],
+    /// Peers as the journal has them.
+    pub kept: BTreeMap<NodeId, (u64, PeerKept)>,
+    /// The way into the journal.
+    pub writer: Writer,
+    /// Where connections lead.
+    pub readers: Readers,
+    /// The tree of tasks.
+    pub tasks: Tasks,
+    /// Bounds on strangers.
+    pub limits: Limits,
+}
+
+/// The task's state.
+pub struct Peers {
+    us: Arc<Identity>,
+    chain: [u8; 32],
+    known: BTreeMap<NodeId, Known>,
+    writer: Writer,
+    waiting: std::collections::VecDeque<Sealed<Then>>,
+    readers: Readers,
+    tasks: Tasks,
+    limits: Limits,
+    generation: u64,
+    handshakes: u32,
+    places: u64,
+    to_self: Back<FromConnection>,
+}
+
+type Then = Box<dyn FnOnce() + Send>;
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers").field("known", &self.known.len()).finish_non_exhaustive()
+    }
+}
+
+impl Peers {
+    /// Takes up where the journal ends: every kept peer is due for a call now.
+    pub fn new(start: Start, to_self: Back<FromConnection>) -> Self {
+        let Start { us, chain, kept, writer, readers, tasks, limits } = start;
+        let places = kept.values().map(|(place, _)| *place).max().unwrap_or(0);
+        let known = kept
+            .into_iter()
+            .map(|(node, (place, kept))| (node, Known { kept: Some(kept), ..Known::new(place) }))
+            .collect();
+        Self {
+            us,
+            chain,
+            known,
+            writer,
+            waiting: std::collections::VecDeque::new(),
+            readers,
+            tasks,
+            limits,
+            generation: 0,
+            handshakes: 0,
+            places,
+            to_self,
+        }
+    }
+
+    /// Runs until the node stops.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub async fn run(
+        mut self,
+        listeners: Vec<TcpListener>,
+        mut asks: Inbox<Ask>,
+        mut from_connections: Inbox<FromConnection>,
+        mut disk: watch::Receiver<Flushed>,
+    ) -> Result<(), Fatal> {
+        let tasks = self.tasks.clone();
+        let (caller, mut callers) = back(FROM_CONNECTIONS);
+        for listener in listeners {
+            tasks.spawn("listen", listen(listener, caller.clone(), tasks.clone()));
+        }
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = tasks.stopping() => {
+                    self.hang_up();
+                    return Ok(());
+                }
+                Ok(()) = disk.changed(), if !self.waiting.is_empty() => {}
+                Some(said) = from_connections.recv() => self.hear(said).await,
+                Some(ask) = asks.recv() => self.answer(ask),
+                Some((socket, ip)) = callers.recv() => self.accept(socket, ip),
+                _ = tick.tick() => self.call_due(),
+            }
+            self.release(*disk.borrow_and_update());
+        }
+    }
+
+    fn hang_up(&self) {
+        for known in self.known.values() {
+            if let Some(standing) = &known.standing {
+                standing.link.cut();
+            }
+        }
+    }
+
+    fn release(&mut self, disk: Flushed) {
+        while let Some(sealed) = self.waiting.pop_front() {
+            match sealed.open(disk) {
+                Ok(then) => then.into_iter().for_each(|then| then()),
+                Err(early) => return self.waiting.push_front(early),
+            }
+        }
+    }
+
+    fn commit(&mut self, fact: &Fact, then: Vec<Then>) {
+        let step = Step::new((), record(std::slice::from_ref(fact)), then);
+        let ((), sealed) = step.stage(&mut self.writer);
+        self.waiting.push_back(sealed);
+    }
+
+    fn known(&mut self, node: NodeId) -> &mut Known {
+        let places = &mut self.places;
+        self.known.entry(node).or_insert_with(|| {
+            *places = places.saturating_add(1);
+            Known::new(*places)
+        })
+    }
+
+    fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::Connect { node, address, reply } => self.connect(node, address, reply),
+            Ask::Disconnect { node, force, reply } => self.disconnect(node, force, reply),
+            Ask::List { reply } => {
+                let _gone = reply.send(self.list());
+            }
+        }
+    }
+
+    fn connect(&mut self, node: NodeId, address: Option<String>, reply: Reply<bool>) {
+        if node == self.us.node_id() {
+            let _gone = reply.send(Err(Refusal::Ourselves { what: "the peer" }));
+            return;
+        }
+        let known = self.known(node);
+        let last = known.kept.as_ref().map(|kept| kept.address.0.clone());
+        let place = address.or(last).filter(|address| !address.is_empty());
+        if known.standing.is_some() {
+            // It is kept up from now on, wherever the user says it is.
+            let address = place.unwrap_or_default();
+            let kept = PeerKept { node, address: address.as_str().into() };
+            known.kept = Some(kept.clone());
+            let then = Box::new(move || drop(reply.send(Ok(true))));
+            return self.commit(&Fact::PeerKept(kept), vec![then]);
+        }
+        let Some(address) = place else {
+            let why = Unreachable::NoAddress;
+            let refusal = Refusal::PeerUnreachable { node, address: String::new(), why };
+            let _gone = reply.send(Err(refusal));
+            return;
+        };
+        known.waiting.push(reply);
+        if !known.calling {
+            self.call(node, address);
+        }
+    }
+
+    fn disconnect(&mut self, node: NodeId, force: bool, reply: Reply<()>) {
+        let channels = self.channels_with(node);
+        if channels > 0 && !force {
+            let _gone = reply.send(Err(Refusal::PeerHasChannels { node, channels }));
+            return;
+        }
+        let Some(known) = self.known.get_mut(&node) else {
+            let id = node.to_string();
+            let _gone = reply.send(Err(Refusal::NotFound { kind: Noun::Peer, id }));
+            return;
+        };
+        if let Some(standing) = &known.standing {
+            standing.link.close();
+        }
+        known.kept = None;
+        let then = Box::new(move || drop(reply.send(Ok(()))));
+        self.commit(&Fact::PeerDropped(node), vec![then]);
+    }
+
+    fn channels_with(&self, node: NodeId) -> u32 {
+        u32::try_from(self.readers.directory.doors().of(node).count()).unwrap_or(u32::MAX)
+    }
+
+    fn list(&self) -> Vec<Peer> {
+        let mut all: Vec<_> = self
+            .known
+            .iter()
+            .filter(|(_, known)| known.standing.is_some() || known.kept.is_some())
+            .map(|(node, known)| {
+                let standing = known.standing.as_ref();
+                let kept = known.kept.as_ref().map(|kept| kept.address.0.clone());
+                Peer {
+                    index: known.place,
+                    node: *node,
+                    alias: String::new(),
+                    address: standing
+                        .map(|standing| standing.address.clone())
+                        .or(kept)
+                        .unwrap_or_default(),
+                    connected: standing.is_some(),
+                    inbound: standing.is_some_and(|standing| standing.inbound),
+                    features: standing.map(|standing| standing.their_features.clone()),
+                    channels: self.channels_with(*node),
+                    ping_ms: None,
+                    connected_at: standing.map(|standing| UnixMillis(standing.since_ms)),
+                    last_error: known.last_error.clone(),
+                }
+            })
+            .collect();
+        all.sort_by_key(|peer| peer.index);
+        all
+    }
+
+    /// Calls every kept peer that is due.
+    fn call_due(&mut self) {
+        let now = now_ms();
+        let due: Vec<_> = self
+            .known
+            .iter()
+            .filter(|(_, known)| known.standing.is_none() && !known.calling && known.due_ms <= now)
+            .filter_map(|(node, known)| {
+                let address = known.kept.as_ref()?.address.0.clone();
+                (!address.is_empty()).then_some((*node, address))
+            })
+            .collect();
+        for (node, address) in due {
+            self.call(node, address);
+        }
+    }
+
+    fn call(&mut self, node: NodeId, address: String) {
+        let known = self.known(node);
+        known.calling = true;
+        let (us, chain, to) = (Arc::clone(&self.us), self.chain, self.to_self.clone());
+        self.tasks.spawn("call", async move {
+            let said = match dial::dial(&us, node, &address, chain).await {
+                Ok(greeted) => {
+                    FromConnection::Greeted { greeted: Box::new(greeted), address, inbound: false }
+                }
+                Err(fault) => FromConnection::NotReached { node, address, fault },
+            };
+            let _stopping = to.send(said);
+            Ok(())
+        });
+    }
+
+    fn accept(&mut self, socket: TcpStream, ip: IpAddr) {
+        let inbound = self
+            .known
+            .values()
+            .filter(|known| known.standing.as_ref().is_some_and(|standing| standing.inbound))
+            .count();
+        let inbound = u32::try_from(inbound).unwrap_or(u32::MAX);
+        if self.handshakes >= self.limits.handshakes_max || inbound >= self.limits.inbound_max {
+            tracing::debug!(%ip, "too many strangers");
+            return;
+        }
+        self.handshakes = self.handshakes.saturating_add(1);
+        let (us, chain, to) = (Arc::clone(&self.us), self.chain, self.to_self.clone());
+        let address =
+            socket.peer_addr().map_or_else(|_| ip.to_string(), |address| address.to_string());
+        self.tasks.spawn("answer", async move {
+            let said = match handshake::answer(socket, &us, chain).await {
+                Ok(greeted) => {
+                    FromConnection::Greeted { greeted: Box::new(greeted), address, inbound: true }
+                }
+                Err(fault) => {
+                    tracing::debug!(%ip, %fault, "stranger left");
+                    FromConnection::Rejected
+                }
+            };
+            let _stopping = to.send(said);
+            Ok(())
+        });
+    }
+
+    async fn hear(&mut self, said: FromConnection) {
+        match said {
+            FromConnection::Greeted { greeted, address, inbound } => {
+                if inbound {
+                    self.handshakes = self.handshakes.saturating_sub(1);
+                }
+                self.stand(*greeted, address, inbound).await;
+            }
+            FromConnection::Rejected => self.handshakes = self.handshakes.saturating_sub(1),
+            FromConnection::NotReached { node, address, fault } => {
+                tracing::debug!(%node, address, %fault, "not reached");
+                let why = dial::why(&fault);
+                let known = self.known(node);
+                known.calling = false;
+                known.last_error = fault.to_string();
+                known.due_ms = now_ms().saturating_add(known.backoff.next_ms(dice()));
+                for reply in std::mem::take(&mut known.waiting) {
+                    let address = address.clone();
+                    let _gone = reply.send(Err(Refusal::PeerUnreachable { node, address, why }));
+                }
+            }
+            FromConnection::Ended { node, generation, fault } => {
+                self.fall(node, generation, &fault).await;
+            }
+        }
+    }
+
+    /// A connection stands: channels hear of it before its first message is read.
+    async fn stand(&mut self, greeted: Greeted, address: String, inbound: bool) {
+        let Greeted { node, features: theirs, reader, writer } = greeted;
+        let us = self.us.node_id();
+        self.generation = self.generation.saturating_add(1);
+        let generation = self.generation;
+        let now = now_ms();
+        let known = self.known(node);
+        if !inbound {
+            known.calling = false;
+        }
+        if node == us {
+            return;
+        }
+        if let Some(old) = &known.standing {
+            let crossed = now.saturating_sub(old.since_ms) < CROSSED_MS && old.inbound != inbound;
+            let ours_counts = us < node;
+            if crossed && (ours_counts == inbound) {
+                // Both called: the other one stays.
+                for reply in std::mem::take(&mut known.waiting) {
+                    let _gone = reply.send(Ok(true));
+                }
+                return;
+            }
+            old.link.cut();
+        }
+        let (out, outbox) = back(OUTBOUND);
+        let broken = CancellationToken::new();
+        let link = Link::new(node, generation, theirs.clone(), out, broken.clone());
+        known.standing = Some(Standing {
+            link: link.clone(),
+            address: address.clone(),
+            inbound,
+            since_ms: now,
+            their_features: theirs,
+        });
+        known.backoff.reset();
+        known.last_error.clear();
+        let waiting = std::mem::take(&mut known.waiting);
+        if !inbound && (!waiting.is_empty() || known.kept.is_some()) {
+            let kept = PeerKept { node, address: address.as_str().into() };
+            if known.kept.as_ref() == Some(&kept) {
+                waiting.into_iter().for_each(|reply| drop(reply.send(Ok(false))));
+            } else {
+                known.kept = Some(kept.clone());
+                let then: Vec<Then> = waiting
+                    .into_iter()
+                    .map(|reply| -> Then { Box::new(move || drop(reply.send(Ok(false)))) })
+                    .collect();
+                self.commit(&Fact::PeerKept(kept), then);
+            }
+        } else {
+            waiting.into_iter().for_each(|reply| drop(reply.send(Ok(true))));
+        }
+        tracing::info!(%node, address, inbound, "connected");
+        let (done, told) = oneshot::channel();
+        let order = registry::Order::Up { link: link.clone(), done };
+        if self.readers.registry.send(order).await.is_err() || told.await.is_err() {
+            return;
+        }
+        let to = self.to_self.clone();
+        let readers = self.readers.clone();
+        let writing = connection::write(writer, outbox, broken.clone());
+        let reading = connection::read(reader, link, readers, broken.clone());
+        self.tasks.spawn("peer", async move {
+            let fault = tokio::select! {
+                fault = reading => fault,
+                written = writing => match written {
+                    Ok(()) => ConnectionFault::Closed,
+                    Err(fault) => fault,
+                },
+            };
+            broken.cancel();
+            let _stopping = to.send(FromConnection::Ended { node, generation, fault });
+            Ok(())
+        });
+    }
+
+    async fn fall(&mut self, node: NodeId, generation: u64, fault: &ConnectionFault) {
+        let order = registry::Order::Down { node, generation };
+        let _stopping = self.readers.registry.send(order).await;
+        let Some(known) = self.known.get_mut(&node) else { return };
+        let ours = known.standing.as_ref().is_some_and(|s| s.link.generation == generation);
+        if !ours {
+            return;
+        }
+        tracing::info!(%node, %fault, "disconnected");
+        known.standing = None;
+        known.last_error = fault.to_string();
+        known.due_ms = now_ms().saturating_add(known.backoff.next_ms(dice()));
+    }
+}
+
+/// Hands every caller to the supervisor.
+async fn listen(
+    listener: TcpListener,
+    to: Back<(TcpStream, IpAddr)>,
+    tasks: Tasks,
+) -> Result<(), Fatal> {
+    loop {
+        let called = tokio::select! {
+            biased;
+            () = tasks.stopping() => return Ok(()),
+            called = listener.accept() => called,
+        };
+        match called {
+            Ok((socket, from)) => {
+                // A supervisor that is too busy for this caller drops it.
+                let _dropped = to.send((socket, from.ip()));
+            }
+            Err(error) => {
+                // Too many open files, say: wait for some to close.
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(TICK).await;
+            }
+        }
+    }
+}
+
+fn dice() -> u64 {
+    let mut bytes = [0; 8];
+    // Without random numbers all waits are the shortest, which is no harm.
+    let _none = getrandom::fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+/// A node id that is a point on the curve.
+pub(crate) fn public_key(node: NodeId) -> Option<PublicKey> {
+    PublicKey::from_slice(&node.0).ok()
+}
+
+/// The way users reach the task.
+pub type Asks = Forward<Ask>;

@@ -1,0 +1,199 @@
+//! One connection that stands: what is read goes to whom it concerns, what is said is written.
+//!
+//! Not here: how it came about (`peers::handshake`), calling again (`peers`).
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use wire::id::{ChannelId, NodeId};
+use wire::message::{Message, Ping};
+
+use crate::channels::directory::{Directory, Heard};
+use crate::channels::registry;
+use crate::edge::{Forward, Inbox};
+use crate::peers::budget::Budget;
+use crate::peers::handshake::{ConnectionFault, FrameReader, FrameWriter};
+use crate::peers::link::{Link, Out};
+
+/// A peer that said nothing for so long is asked whether it lives.
+const QUIET: Duration = Duration::from_secs(55);
+
+/// A peer that does not answer a ping by then is gone.
+const PONG: Duration = Duration::from_secs(30);
+
+/// How much is encrypted before it is written, in bytes.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// A peer that does not take what is written for so long is gone.
+const WRITE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where what is read goes.
+#[derive(Clone, Debug)]
+pub struct Readers {
+    /// Who runs which channel.
+    pub directory: Directory,
+    /// Who makes channels.
+    pub registry: Forward<registry::Order>,
+}
+
+/// Reads until the connection ends and says why.
+pub async fn read(
+    mut reader: FrameReader,
+    link: Link,
+    to: Readers,
+    broken: CancellationToken,
+) -> ConnectionFault {
+    let work = async {
+        let mut budget = Budget::default();
+        loop {
+            let frame = next(&mut reader, &link).await?;
+            let spent = frame.len();
+            let Some(message) = Message::decode_frame(frame)? else {
+                budget.spend(spent, millis())?;
+                continue;
+            };
+            tracing::debug!(node = %link.node, message = message.kind(), "heard");
+            if !pass_on(message, &link, &to).await? {
+                budget.spend(spent, millis())?;
+            }
+        }
+    };
+    let ended: Result<std::convert::Infallible, ConnectionFault> = tokio::select! {
+        biased;
+        () = broken.cancelled() => Err(ConnectionFault::Closed),
+        ended = work => ended,
+    };
+    match ended {
+        Ok(never) => match never {},
+        Err(fault) => fault,
+    }
+}
+
+/// The next frame; asks a quiet peer whether it lives.
+async fn next<'a>(reader: &'a mut FrameReader, link: &Link) -> Result<&'a [u8], ConnectionFault> {
+    let begun = now();
+    let mut asked = false;
+    // A frame once begun must be read to its end, so the same future is polled across both waits.
+    let read = reader.read();
+    tokio::pin!(read);
+    loop {
+        let patience = if asked { QUIET.saturating_add(PONG) } else { QUIET };
+        let deadline = begun.checked_add(patience).unwrap_or(begun);
+        match timeout_at(deadline, &mut read).await {
+            Ok(frame) => return frame,
+            Err(_) if asked => return Err(ConnectionFault::Slow),
+            Err(_) => {
+                link.say(&Ping { num_pong_bytes: 4, ignored: Vec::new() }.into());
+                asked = true;
+            }
+        }
+    }
+}
+
+/// Gives a message to whom it concerns. `false`: it concerned nobody and counts against the budget.
+async fn pass_on(message: Message, link: &Link, to: &Readers) -> Result<bool, ConnectionFault> {
+    let node = link.node;
+    if let Some(id) = message.channel_id()
+        && id != ChannelId::ALL
+    {
+        if matches!(message, Message::OpenChannel(_)) {
+            let order = registry::Order::Inbound { link: link.clone(), open: Box::new(message) };
+            to.registry.send(order).await.map_err(|_| ConnectionFault::Closed)?;
+            return Ok(false);
+        }
+        return to_channel(node, id, message, link, to).await;
+    }
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what concerns nobody is ignored")]
+    match message {
+        Message::Ping(ping) => {
+            if let Some(pong) = ping.pong() {
+                link.say(&pong.into());
+            }
+            Ok(false)
+        }
+        // BOLT 1: "if `channel_id` is all zero, the error is for all channels with the sending node:
+        // MUST fail all channels".
+        Message::Error(_) | Message::Warning(_) => {
+            let doors = to.directory.doors();
+            for door in doors.of(node) {
+                let heard = Heard { generation: link.generation, message: message.clone() };
+                let _ended = door.messages.send(heard).await;
+            }
+            Ok(false)
+        }
+        // Gossip and storage are not asked for, so they are read and dropped.
+        _ => Ok(false),
+    }
+}
+
+async fn to_channel(
+    node: NodeId,
+    id: ChannelId,
+    message: Message,
+    link: &Link,
+    to: &Readers,
+) -> Result<bool, ConnectionFault> {
+    let doors = to.directory.doors();
+    let Some(door) = doors.heard_by(node, id) else {
+        // BOLT 2: "MUST ... send an `error`" for a channel we know nothing of: the peer then gets its
+        // money without us.
+        if matches!(message, Message::ChannelReestablish(_)) {
+            link.say_error(id, "unknown channel");
+        }
+        return Ok(false);
+    };
+    let heard = Heard { generation: link.generation, message };
+    // Waiting here is how TCP slows a peer down that says more than we can do.
+    let _ended = door.messages.send(heard).await;
+    Ok(true)
+}
+
+/// Writes until the connection ends.
+pub async fn write(
+    mut writer: FrameWriter,
+    mut out: Inbox<Out>,
+    broken: CancellationToken,
+) -> Result<(), ConnectionFault> {
+    let work = async {
+        while let Some(first) = out.recv().await {
+            let mut next = Some(first);
+            let mut close = false;
+            while let Some(item) = next {
+                match item {
+                    Out::Frame(frame) => writer.push(&frame)?,
+                    Out::Close => close = true,
+                }
+                next = if close || writer.waiting() >= WRITE_BYTES {
+                    None
+                } else {
+                    out.try_recv().ok()
+                };
+            }
+            tokio::time::timeout(WRITE_PATIENCE, writer.flush())
+                .await
+                .unwrap_or(Err(ConnectionFault::Slow))?;
+            if close {
+                return Err(ConnectionFault::Closed);
+            }
+        }
+        Ok(())
+    };
+    tokio::select! {
+        biased;
+        () = broken.cancelled() => Ok(()),
+        ended = work => ended,
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "deadlines of a connection are not decisions about money"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn millis() -> u64 {
+    crate::clock::now_ms()
+}

@@ -1,0 +1,190 @@
+//! The state of a node: a fold over the facts of its journal.
+//!
+//! The same fold runs at start, from the last snapshot on, and in the background, to make the next
+//! snapshot. It decides nothing.
+//!
+//! Not here: what tasks keep beside it (links, timers, who watches what).
+
+mod snapshot;
+
+use std::collections::BTreeMap;
+
+use bitcoin::Txid;
+use channel::Channel;
+use channel::record::RecordError;
+use channel::seal::Lsn;
+use wire::id::NodeId;
+
+use crate::fact::{
+    ChannelBorn, ChannelIndex, Fact, FactError, IntentMade, OrderKept, PeerKept, facts,
+};
+use crate::payments::received::{Asked, AskedBook, AskedEnd};
+use crate::payments::sent::SentBook;
+use crate::wallet;
+
+pub use snapshot::SnapshotError;
+
+/// How long an ended payment or invoice is remembered here after nobody can pay it any more, in
+/// milliseconds.
+const REMEMBERED_MS: u64 = 3_600_000;
+
+/// How long an idempotency key is remembered, in milliseconds: a day.
+const ORDERS_REMEMBERED_MS: u64 = 86_400_000;
+
+/// A channel and how it came to be.
+#[derive(Debug)]
+pub struct Kept {
+    /// Its birth.
+    pub born: ChannelBorn,
+    /// Its state, once its first record was read.
+    pub channel: Option<Channel>,
+}
+
+/// Everything the journal says.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Channels, by index.
+    pub channels: BTreeMap<ChannelIndex, Kept>,
+    /// Payments we owe.
+    pub sent: SentBook,
+    /// Payments we ask for.
+    pub asked: AskedBook,
+    /// The wallet's own fold.
+    pub wallet: wallet::Replay,
+    /// Up to where the chain was acted upon.
+    pub chain_at: Option<Vec<u8>>,
+    /// Peers whose connection is kept up, in the order they came.
+    pub peers: BTreeMap<NodeId, (u64, PeerKept)>,
+    /// Requests that were carried out, by idempotency key.
+    pub orders: BTreeMap<String, OrderKept>,
+    /// Transactions that are not deep in the chain.
+    pub intents: BTreeMap<Txid, IntentMade>,
+    /// The index the next channel gets.
+    pub next_channel: u64,
+}
+
+/// Why the journal cannot be folded. The node must not start on it.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A fact does not decode.
+    #[error("record {at}: {source}")]
+    Fact {
+        /// The journal position.
+        at: u64,
+        /// What is wrong.
+        source: FactError,
+    },
+    /// A channel's record does not decode, or does not follow from those before.
+    #[error("record {at} of channel {channel}: {source}")]
+    Channel {
+        /// The journal position.
+        at: u64,
+        /// The channel's index.
+        channel: u64,
+        /// What is wrong.
+        source: RecordError,
+    },
+    /// The wallet's record does not decode.
+    #[error("record {at} of the wallet: {source}")]
+    Wallet {
+        /// The journal position.
+        at: u64,
+        /// What is wrong.
+        source: wallet::RecordError,
+    },
+    /// The snapshot does not decode.
+    #[error("the snapshot: {0}")]
+    Snapshot(#[from] SnapshotError),
+}
+
+impl State {
+    /// Takes a record in.
+    ///
+    /// # Errors
+    /// [`StateError`]; the record's checksum was right, so this is a newer version or a bug.
+    pub fn apply(&mut self, at: Lsn, record: &[u8]) -> Result<(), StateError> {
+        let facts = facts(record).map_err(|source| StateError::Fact { at: at.0, source })?;
+        facts.into_iter().try_for_each(|fact| self.apply_fact(at, fact))
+    }
+
+    fn apply_fact(&mut self, at: Lsn, fact: Fact) -> Result<(), StateError> {
+        self.sent.apply(at, &fact);
+        self.asked.apply(at, &fact);
+        match fact {
+            Fact::Channel { index, record } => self.apply_channel(at, index, &record)?,
+            Fact::ChannelBorn(born) => {
+                self.next_channel = self.next_channel.max(born.index.saturating_add(1));
+                self.channels.insert(ChannelIndex(born.index), Kept { born, channel: None });
+            }
+            Fact::ChannelGone(index) => {
+                self.channels.remove(&index);
+            }
+            Fact::Wallet(bytes) => self
+                .wallet
+                .apply(&bytes)
+                .map_err(|source| StateError::Wallet { at: at.0, source })?,
+            Fact::ChainAt(cursor) => self.chain_at = Some(cursor),
+            Fact::PeerKept(kept) => {
+                let place = self.peers.get(&kept.node).map_or(at.0, |(place, _)| *place);
+                self.peers.insert(kept.node, (place, kept));
+            }
+            Fact::PeerDropped(node) => {
+                self.peers.remove(&node);
+            }
+            Fact::OrderKept(kept) => {
+                self.orders.insert(kept.word.0.clone(), kept);
+            }
+            Fact::IntentMade(made) => {
+                self.intents.insert(made.txid(), made);
+            }
+            Fact::IntentDone(txid) => {
+                self.intents.remove(&txid);
+            }
+            Fact::InvoiceMade(_)
+            | Fact::InvoiceSettled(_)
+            | Fact::InvoiceCancelled(_)
+            | Fact::PaymentStarted(_)
+            | Fact::PaymentTried(_)
+            | Fact::PaymentEnded(_) => {}
+        }
+        Ok(())
+    }
+
+    fn apply_channel(
+        &mut self,
+        at: Lsn,
+        index: ChannelIndex,
+        record: &[u8],
+    ) -> Result<(), StateError> {
+        let error = |source| StateError::Channel { at: at.0, channel: index.0, source };
+        let kept = self.channels.get_mut(&index).ok_or(error(RecordError::Beginning))?;
+        match &mut kept.channel {
+            Some(channel) => channel.replay(record).map_err(error),
+            None => {
+                kept.channel = Some(Channel::restore(record).map_err(error)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Drops what nobody can ask for any more, so that the state stays small: ended payments and
+    /// invoices some time after they expired, old idempotency keys.
+    pub fn forget(&mut self, now_ms: u64) {
+        let past = |expires_ms: u64| expires_ms.saturating_add(REMEMBERED_MS) < now_ms;
+        self.sent.forget(|sent| past(sent.started.expires_ms));
+        let channels = &self.channels;
+        self.asked
+            .forget(|asked| past(asked.made.expires_ms) && !is_being_settled(asked, channels));
+        self.orders.retain(|_, kept| kept.at_ms.saturating_add(ORDERS_REMEMBERED_MS) >= now_ms);
+    }
+}
+
+/// Whether a channel still holds an HTLC that this invoice's preimage is owed to.
+fn is_being_settled(asked: &Asked, channels: &BTreeMap<ChannelIndex, Kept>) -> bool {
+    let Some(AskedEnd::Settled(settled)) = &asked.end else { return false };
+    settled.parts.iter().any(|(channel, htlc)| {
+        let kept = channels.get(&ChannelIndex(*channel));
+        let state = kept.and_then(|kept| kept.channel.as_ref()).and_then(Channel::state);
+        state.is_some_and(|state| state.ledger.htlc(channel::clock::Side::Them, *htlc).is_some())
+    })
+}

@@ -1,0 +1,222 @@
+//! The state as bytes: what a snapshot file holds. Version 1.
+//!
+//! Sections in a fixed order, each behind its length. Facts that can be said again are written as facts,
+//! so that they need no second layout; only channels have a form of their own.
+
+use channel::Channel;
+use channel::record::RecordError;
+use channel::seal::Lsn;
+use wire::codec::{Decode, DecodeError, Encode, Long, Reader};
+
+use crate::fact::{ChannelBorn, ChannelIndex, Fact, FactError, facts};
+use crate::payments::received::{Asked, AskedEnd};
+use crate::payments::sent::Sent;
+use crate::state::{Kept, State};
+
+const VERSION: u8 = 1;
+
+/// Why bytes are not a snapshot that this version reads.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// Written by a newer version: this one must not run on it.
+    #[error("version {0} is newer than this program")]
+    Version(u8),
+    /// The layout is broken.
+    #[error(transparent)]
+    Layout(#[from] DecodeError),
+    /// A fact in it is broken.
+    #[error(transparent)]
+    Fact(#[from] FactError),
+    /// A channel in it is broken.
+    #[error("channel {index}: {source}")]
+    Channel {
+        /// Which.
+        index: u64,
+        /// What is wrong.
+        source: RecordError,
+    },
+    /// The wallet in it is broken.
+    #[error(transparent)]
+    Wallet(#[from] crate::wallet::RecordError),
+}
+
+impl State {
+    /// Everything, for a snapshot file.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        self.next_channel.encode(&mut out);
+        let channels: Vec<_> = self
+            .channels
+            .values()
+            .map(|kept| {
+                let mut one = Vec::new();
+                kept.born.encode(&mut one);
+                let state = kept.channel.as_ref().map(Channel::encode_snapshot);
+                Long(state.unwrap_or_default()).encode(&mut one);
+                Long(one)
+            })
+            .collect();
+        Long(channels).encode(&mut out);
+        Long(self.wallet.snapshot()).encode(&mut out);
+        let sent: Vec<_> = self.sent.iter().map(|sent| Long(encode_sent(sent))).collect();
+        Long(sent).encode(&mut out);
+        let asked: Vec<_> = self.asked.iter().map(|asked| Long(encode_asked(asked))).collect();
+        Long(asked).encode(&mut out);
+        let mut rest = Vec::new();
+        for (place, kept) in self.peers.values() {
+            put(&mut rest, *place, &Fact::PeerKept(kept.clone()));
+        }
+        for kept in self.orders.values() {
+            put(&mut rest, 0, &Fact::OrderKept(kept.clone()));
+        }
+        for made in self.intents.values() {
+            put(&mut rest, 0, &Fact::IntentMade(made.clone()));
+        }
+        if let Some(cursor) = &self.chain_at {
+            put(&mut rest, 0, &Fact::ChainAt(cursor.clone()));
+        }
+        Long(rest).encode(&mut out);
+        out
+    }
+
+    /// Reads [`Self::encode`].
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; the file's checksum was right, so this is a newer version or a bug.
+    pub fn decode(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let mut r = Reader::new(bytes);
+        let [version] = r.array()?;
+        if version != VERSION {
+            return Err(SnapshotError::Version(version));
+        }
+        let mut state = Self { next_channel: u64::decode(&mut r)?, ..Self::default() };
+        for one in Long::<Long<u8>>::decode(&mut r)?.0 {
+            let kept = decode_channel(&one.0)?;
+            state.channels.insert(ChannelIndex(kept.born.index), kept);
+        }
+        state.wallet.apply(&Long::<u8>::decode(&mut r)?.0)?;
+        for one in Long::<Long<u8>>::decode(&mut r)?.0 {
+            state.sent.put(decode_sent(&one.0)?);
+        }
+        for one in Long::<Long<u8>>::decode(&mut r)?.0 {
+            state.asked.put(decode_asked(&one.0)?);
+        }
+        let rest = Long::<Long<u8>>::decode(&mut r)?.0;
+        r.end()?;
+        for one in rest {
+            state.take_back(&one.0)?;
+        }
+        Ok(state)
+    }
+
+    fn take_back(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        let mut r = Reader::new(bytes);
+        let place = Lsn(u64::decode(&mut r)?);
+        for fact in facts(r.rest())? {
+            #[expect(clippy::wildcard_enum_match_arm, reason = "only these are written")]
+            match fact {
+                Fact::PeerKept(kept) => {
+                    self.peers.insert(kept.node, (place.0, kept));
+                }
+                Fact::OrderKept(kept) => {
+                    self.orders.insert(kept.word.0.clone(), kept);
+                }
+                Fact::IntentMade(made) => {
+                    self.intents.insert(made.txid(), made);
+                }
+                Fact::ChainAt(cursor) => self.chain_at = Some(cursor),
+                _ => return Err(DecodeError::NotCanonical.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn put(out: &mut Vec<Long<u8>>, place: u64, fact: &Fact) {
+    let mut one = Vec::new();
+    place.encode(&mut one);
+    fact.encode(&mut one);
+    out.push(Long(one));
+}
+
+fn decode_channel(bytes: &[u8]) -> Result<Kept, SnapshotError> {
+    let mut r = Reader::new(bytes);
+    let born = ChannelBorn::decode(&mut r)?;
+    let state = Long::<u8>::decode(&mut r)?.0;
+    r.end()?;
+    let channel = if state.is_empty() {
+        None
+    } else {
+        let index = born.index;
+        let channel = Channel::decode_snapshot(&state);
+        Some(channel.map_err(|source| SnapshotError::Channel { index, source })?)
+    };
+    Ok(Kept { born, channel })
+}
+
+fn encode_sent(sent: &Sent) -> Vec<u8> {
+    let mut out = Vec::new();
+    sent.index.encode(&mut out);
+    sent.first_part.encode(&mut out);
+    Fact::PaymentStarted(sent.started.clone()).encode(&mut out);
+    for tried in &sent.tried {
+        Fact::PaymentTried(tried.clone()).encode(&mut out);
+    }
+    if let Some(ended) = &sent.ended {
+        Fact::PaymentEnded(ended.clone()).encode(&mut out);
+    }
+    out
+}
+
+fn decode_sent(bytes: &[u8]) -> Result<Sent, SnapshotError> {
+    let mut r = Reader::new(bytes);
+    let (index, first_part) = (u64::decode(&mut r)?, u32::decode(&mut r)?);
+    let mut facts = facts(r.rest())?.into_iter();
+    let Some(Fact::PaymentStarted(started)) = facts.next() else {
+        return Err(DecodeError::NotCanonical.into());
+    };
+    let mut sent = Sent { index, first_part, started, tried: Vec::new(), ended: None };
+    for fact in facts {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "only these are written")]
+        match fact {
+            Fact::PaymentTried(tried) => sent.tried.push(tried),
+            Fact::PaymentEnded(ended) => sent.ended = Some(ended),
+            _ => return Err(DecodeError::NotCanonical.into()),
+        }
+    }
+    Ok(sent)
+}
+
+fn encode_asked(asked: &Asked) -> Vec<u8> {
+    let mut out = Vec::new();
+    asked.index.encode(&mut out);
+    Fact::InvoiceMade(asked.made.clone()).encode(&mut out);
+    match &asked.end {
+        None => {}
+        Some(AskedEnd::Settled(settled)) => Fact::InvoiceSettled(settled.clone()).encode(&mut out),
+        Some(AskedEnd::Cancelled { at_ms }) => {
+            let payment_hash = asked.made.preimage.hash();
+            let cancelled = crate::fact::InvoiceCancelled { payment_hash, at_ms: *at_ms };
+            Fact::InvoiceCancelled(cancelled).encode(&mut out);
+        }
+    }
+    out
+}
+
+fn decode_asked(bytes: &[u8]) -> Result<Asked, SnapshotError> {
+    let mut r = Reader::new(bytes);
+    let index = u64::decode(&mut r)?;
+    let mut facts = facts(r.rest())?.into_iter();
+    let Some(Fact::InvoiceMade(made)) = facts.next() else {
+        return Err(DecodeError::NotCanonical.into());
+    };
+    let end = match facts.next() {
+        None => None,
+        Some(Fact::InvoiceSettled(settled)) => Some(AskedEnd::Settled(settled)),
+        Some(Fact::InvoiceCancelled(cancelled)) => {
+            Some(AskedEnd::Cancelled { at_ms: cancelled.at_ms })
+        }
+        Some(_) => return Err(DecodeError::NotCanonical.into()),
+    };
+    Ok(Asked { index, made, end })
+}
