@@ -88,6 +88,14 @@ impl Batch {
         self.changes.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
     }
 
+    /// How long all keys and values are together.
+    pub fn bytes(&self) -> usize {
+        let lengths = self
+            .changes()
+            .map(|(key, value)| key.len().saturating_add(value.map_or(0, <[u8]>::len)));
+        lengths.fold(0, usize::saturating_add)
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()

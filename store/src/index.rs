@@ -34,6 +34,10 @@ const REACHED: [u8; 2] = [OWN, b'r'];
 const REACHED_KIND: u16 = 0x4958;
 const REACHED_VERSION: u16 = 1;
 
+/// After so many bytes of changes the engine has to catch up with the disk: it cannot use its space
+/// again before, and would grow as long as the disk is slow.
+const BEHIND_BYTES_MAX: usize = 8 << 20;
+
 /// The index, for the one who fills it.
 #[derive(Debug)]
 pub struct Index {
@@ -41,6 +45,8 @@ pub struct Index {
     /// Where it lies; `None` in memory.
     place: Option<Place>,
     reached: u64,
+    /// Bytes applied since the last sync.
+    behind: usize,
     closed: bool,
 }
 
@@ -63,12 +69,18 @@ impl Index {
                 (place.begin_anew()?, 0)
             }
         };
-        Ok((Self { engine, place: Some(place), reached, closed: false }, reached))
+        Ok((Self { engine, place: Some(place), reached, behind: 0, closed: false }, reached))
     }
 
     /// An index in memory, empty.
     pub fn memory() -> Self {
-        Self { engine: Arc::new(MemoryEngine::new()), place: None, reached: 0, closed: false }
+        Self {
+            engine: Arc::new(MemoryEngine::new()),
+            place: None,
+            reached: 0,
+            behind: 0,
+            closed: false,
+        }
     }
 
     /// The last record it has seen.
@@ -93,6 +105,11 @@ impl Index {
         batch.put(REACHED.to_vec(), value.unwrap_or_default())?;
         self.engine.apply(&batch)?;
         self.reached = seq;
+        self.behind = self.behind.saturating_add(batch.bytes());
+        if self.behind > BEHIND_BYTES_MAX {
+            self.behind = 0;
+            self.engine.sync()?;
+        }
         Ok(())
     }
 
@@ -103,6 +120,7 @@ impl Index {
             None => Arc::new(MemoryEngine::new()),
         };
         self.reached = 0;
+        self.behind = 0;
         self.closed = false;
         Ok(())
     }
