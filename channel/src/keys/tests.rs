@@ -40,7 +40,9 @@ fn a_commitment_takes_its_revocation_from_the_other_and_its_delay_from_the_owner
     let keys = CommitmentKeys::derive(&owner, &other, &point(POINT)).unwrap();
     assert_eq!(keys.revocation, revocation_pubkey(&other.revocation, &point(POINT)).unwrap());
     assert_eq!(keys.owner_delayed, pubkey(&owner.delayed_payment, &point(POINT)).unwrap());
-    assert_eq!(keys.owner_htlc, pubkey(&owner.htlc, &point(POINT)).unwrap());
-    assert_eq!(keys.other_htlc, pubkey(&other.htlc, &point(POINT)).unwrap());
+    assert_eq!(keys.htlc().owner, pubkey(&owner.htlc, &point(POINT)).unwrap());
+    assert_eq!(keys.htlc().other, pubkey(&other.htlc, &point(POINT)).unwrap());
     assert_eq!(keys.other_payment, other.payment);
+    let untouched = CommitmentKeys::derive(&owner, &other, &point(POINT)).unwrap();
+    assert_eq!(keys, untouched);
 }

@@ -254,7 +254,7 @@ impl Commitment {
         let paid = tx.output.iter().fold(0_u64, |sum, out| sum.saturating_add(out.value.to_sat()));
         let fee = Sat::from_sat(terms.funding.amount.to_sat().saturating_sub(paid));
         let txid = tx.compute_txid();
-        Ok(Self { terms: terms.clone(), keys: *keys, number, tx, txid, kinds, htlcs, fee })
+        Ok(Self { terms: terms.clone(), keys: keys.clone(), number, tx, txid, kinds, htlcs, fee })
     }
 
     /// Its terms.

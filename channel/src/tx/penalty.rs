@@ -30,7 +30,7 @@ impl Revoked {
     pub fn new(terms: &CommitmentTerms, keys: &CommitmentKeys, secret: RevokedSecret) -> Self {
         let delayed = script::delayed(&keys.revocation, terms.to_self_delay, &keys.owner_delayed);
         let delayed_pubkey = delayed.to_p2wsh();
-        Self { keys: *keys, secret, delayed, delayed_pubkey }
+        Self { keys: keys.clone(), secret, delayed, delayed_pubkey }
     }
 
     /// The penalties on the commitment's own outputs, with the HTLC each one is about, if it is

@@ -78,7 +78,7 @@ impl Commitment {
         let digests = self.htlc_digests();
         let good = |place: usize| match (htlcs.get(place), digests.digest(place)) {
             (Some(signature), Some(digest)) => {
-                verify(&self.keys.other_htlc, &digest, signature).is_ok()
+                verify(&self.keys.htlc().other, &digest, signature).is_ok()
             }
             (None, _) | (_, None) => false,
         };
