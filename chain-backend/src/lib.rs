@@ -9,9 +9,11 @@
 pub mod backend;
 pub mod builtin;
 mod convert;
+pub mod intent;
 pub mod remote;
 pub mod sandbox;
 pub mod server;
+pub mod watch;
 
 pub use backend::{
     BackendError, BlockId, BlockRef, Capabilities, ChainBackend, ChainEvent, ChainStream, FeeTable,

@@ -1,4 +1,12 @@
 //! The chain as its users see it. `harness` knows the API, the cases do not.
 
-mod harness;
+mod consensus;
+mod durability;
+pub(crate) mod harness;
+mod lightning;
+mod locks;
+mod measure;
+mod mempool;
+mod property;
+mod reorg;
 mod stream;

@@ -55,7 +55,17 @@ impl Bench {
     }
 
     pub(crate) fn open(dir: Option<&Path>) -> Self {
-        let mut chain = Chainstate::open(&options(dir)).unwrap();
+        Self::of(Chainstate::open(&options(dir)).unwrap())
+    }
+
+    /// A mempool that is full with a handful of transactions.
+    pub(crate) fn small() -> Self {
+        let mut options = options(None);
+        options.policy.mempool_size_max = 3_500;
+        Self::of(Chainstate::open(&options).unwrap())
+    }
+
+    pub(crate) fn of(mut chain: Chainstate) -> Self {
         if chain.tip().height == 0 {
             chain.mine(110, &miner()).unwrap();
         }

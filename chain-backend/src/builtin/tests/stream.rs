@@ -1,5 +1,5 @@
 use super::harness::{START, miner};
-use crate::{BuiltinChain, ChainBackend, Sandbox, ChainEvent, Interest, Locator, MempoolDelta};
+use crate::{BuiltinChain, ChainBackend, ChainEvent, Interest, Locator, MempoolDelta, Sandbox};
 use bitcoin::Network;
 use futures_util::StreamExt;
 use std::collections::BTreeSet;

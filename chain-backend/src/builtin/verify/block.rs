@@ -23,7 +23,8 @@ pub(crate) struct Place {
 
 /// Rules that need no context: proof of work, merkle root, coinbase, sizes.
 pub(crate) fn check_block(block: &Block, params: &Params) -> Result<(), Reject> {
-    if block.header.bits != params.bits || !params.target().is_met_by(block.block_hash()) {
+    let target = block.header.target();
+    if target > params.target() || !target.is_met_by(block.block_hash()) {
         return Err(Reject::HighHash);
     }
     let (root, mutated) = merkle_root(block);
