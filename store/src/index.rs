@@ -47,6 +47,7 @@ pub struct Index {
     reached: u64,
     /// Bytes applied since the last sync.
     behind: usize,
+    /// Closed, or failed: nothing more is applied.
     closed: bool,
 }
 
@@ -93,7 +94,11 @@ impl Index {
         Arc::clone(&self.engine)
     }
 
-    /// Applies what the records up to `seq` changed. A batch that was applied before is skipped.
+    /// Applies what the records behind [`Self::reached`] up to `seq` changed, all of them: whoever opens
+    /// the index first gives it what it has missed. A batch that was applied before is skipped.
+    ///
+    /// After an error nothing more is applied (`Closed`), so that no record is ever left out: the next
+    /// opening goes on where this one failed.
     pub fn apply(&mut self, seq: u64, mut batch: Batch) -> Result<(), EngineError> {
         if self.closed {
             return Err(EngineError::Closed);
@@ -102,6 +107,7 @@ impl Index {
             return Ok(());
         }
         let value = envelope::seal(REACHED_KIND, REACHED_VERSION, &seq.to_be_bytes());
+        self.closed = true;
         batch.put(REACHED.to_vec(), value.unwrap_or_default())?;
         self.engine.apply(&batch)?;
         self.reached = seq;
@@ -110,6 +116,7 @@ impl Index {
             self.behind = 0;
             self.engine.sync()?;
         }
+        self.closed = false;
         Ok(())
     }
 
@@ -131,8 +138,12 @@ impl Index {
     }
 
     /// Makes everything durable and says so on the disk: the next opening trusts the index even
-    /// after a power cut. Nothing can be applied afterwards.
+    /// after a power cut. Nothing can be applied afterwards. After an earlier error it is `Closed`, and
+    /// the disk says nothing.
     pub fn close(&mut self) -> Result<(), EngineError> {
+        if self.closed {
+            return Err(EngineError::Closed);
+        }
         self.engine.sync()?;
         self.closed = true;
         self.place.as_mut().map_or(Ok(()), Place::say_closed)

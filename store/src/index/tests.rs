@@ -93,3 +93,46 @@ fn an_index_that_was_open_when_the_power_failed_is_filled_anew() {
     std::fs::write(&note, "an earlier boot").unwrap();
     assert_eq!(Index::open(directory.path()).unwrap().1, 0);
 }
+
+/// An engine that fails once.
+#[derive(Debug, Default)]
+struct Failing(MemoryEngine, std::sync::atomic::AtomicBool);
+
+impl Engine for Failing {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        self.0.get(key)
+    }
+
+    fn range(
+        &self,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<crate::engine::Pair>, EngineError> {
+        self.0.range(bounds, order, limit)
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<(), EngineError> {
+        if self.1.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            return Err(std::io::Error::other("as planned").into());
+        }
+        self.0.apply(batch)
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        self.0.sync()
+    }
+}
+
+#[test]
+fn an_index_that_failed_once_leaves_no_record_out() {
+    let engine = Arc::new(Failing::default());
+    let mut index = Index { engine: engine.clone(), ..Index::memory() };
+    index.apply(1, change(1)).unwrap();
+    engine.1.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(matches!(index.apply(2, change(2)), Err(EngineError::Io(_))));
+    assert!(matches!(index.apply(3, change(3)), Err(EngineError::Closed)));
+    assert!(matches!(index.close(), Err(EngineError::Closed)));
+    assert_eq!((index.reached(), reached(&*engine).unwrap()), (1, 1));
+    assert_eq!(content(&*engine).unwrap(), model(1));
+}
