@@ -13,7 +13,7 @@ use crate::env::Env;
 use crate::event::{Command, Event, Link};
 use crate::fact::Fact;
 use crate::fault::PeerFault;
-use crate::limits::{Room, Sendable};
+use crate::limits::Sendable;
 use crate::live::{Live, htlc_in};
 use crate::onchain::{Claim, Resolution};
 use crate::out::Out;
@@ -264,10 +264,8 @@ impl Channel {
 
     /// Amounts of which every one would be accepted as an offer now.
     pub fn sendable(&self, policy: &crate::env::Policy) -> Sendable {
-        let room = self
-            .live()
-            .filter(|live| live.may_offer().is_ok())
-            .and_then(|live| Room::measure(&live.state.ledger, &live.state.terms, policy));
+        let live = self.live().filter(|live| live.may_offer().is_ok());
+        let room = live.and_then(|live| live.room(policy));
         room.map_or(Sendable::NOTHING, |room| room.sendable())
     }
 
@@ -328,6 +326,12 @@ impl Channel {
     /// How to pay for our commitment through its anchor while it waits for a block, if it was broadcast.
     pub fn bump(&self, env: &Env<'_>) -> Option<Claim> {
         self.live()?.bump(env)
+    }
+
+    /// The sums in use, for tests that measure them again.
+    #[cfg(test)]
+    pub(crate) fn totals(&self) -> Option<crate::limits::Totals> {
+        self.live()?.totals()
     }
 
     fn live(&self) -> Option<&Live> {

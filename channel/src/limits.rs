@@ -4,17 +4,22 @@
 //! What may be sent is a list of bounds on an amount. Both the check of an offer and the quote of what is
 //! available read that list, so whatever is quoted is accepted.
 //!
-//! Not here: what the bounds are measured on (`ledger`).
+//! Not here: what is in flight (`ledger`).
+
+#[cfg(test)]
+mod tests;
+mod totals;
 
 use wire::units::{BlockHeight, FeeratePerKw, Msat, Sat};
 
-use crate::clock::{Side, Turn};
+use crate::clock::Side;
 use crate::env::Policy;
 use crate::fault::PeerFault;
-use crate::ledger::Ledger;
 use crate::refusal::Refusal;
 use crate::terms::Terms;
-use crate::tx::{CommitmentSpec, Direction, fee, trimmed};
+use crate::tx::fee;
+
+pub use totals::{Offers, Shown, Totals};
 
 /// From here on `cltv_expiry` would be a time. BOLT 2 § Adding an HTLC.
 const CLTV_TIME: u32 = 500_000_000;
@@ -37,17 +42,14 @@ impl Sendable {
 }
 
 /// What an offer of ours is measured against.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Room<'a> {
-    ledger: &'a Ledger,
-    terms: &'a Terms,
-    policy: &'a Policy,
-    /// The peer's next commitment.
-    theirs: CommitmentSpec,
-    /// HTLCs with an output, on our commitment and on the peer's.
-    untrimmed: [usize; 2],
-    /// What a close would burn, likewise.
-    dust_msat: [u64; 2],
+    /// What is in flight.
+    pub totals: Totals,
+    /// What was agreed on.
+    pub terms: &'a Terms,
+    /// What this node tolerates.
+    pub policy: &'a Policy,
 }
 
 /// The most that can be offered, and what to say above.
@@ -56,33 +58,10 @@ struct Bound {
     refusal: Refusal,
 }
 
-const OWNERS: [Side; 2] = [Side::Us, Side::Them];
-
 /// How HTLCs of one size range are made: trimmed on our commitment, on the peer's.
 type Class = [bool; 2];
 
-impl<'a> Room<'a> {
-    /// Measures the channel as it will be when everything said so far is signed.
-    ///
-    /// `None` if somebody would own less than nothing, which the checks here never let happen.
-    pub fn measure(ledger: &'a Ledger, terms: &'a Terms, policy: &'a Policy) -> Option<Self> {
-        let theirs = ledger.spec(Side::Them, Some(Turn::Signed(Side::Us)))?;
-        let (mut untrimmed, mut dust_msat) = ([0_usize; 2], [0_u64; 2]);
-        for (owner, (count, dust)) in
-            OWNERS.into_iter().zip(untrimmed.iter_mut().zip(&mut dust_msat))
-        {
-            let limit = terms.params(owner).dust_limit;
-            for amount in in_flight(ledger, owner) {
-                if trimmed(amount, limit) {
-                    *dust = dust.saturating_add(amount.to_u64());
-                } else {
-                    *count = count.saturating_add(1);
-                }
-            }
-        }
-        Some(Self { ledger, terms, policy, theirs, untrimmed, dust_msat })
-    }
-
+impl Room<'_> {
     /// Whether we may offer this.
     pub fn check(&self, amount: Msat) -> Result<(), Refusal> {
         let minimum = self.minimum();
@@ -125,7 +104,7 @@ impl<'a> Room<'a> {
     }
 
     fn class_of(&self, amount: Msat) -> Class {
-        OWNERS.map(|owner| trimmed(amount, self.terms.params(owner).dust_limit))
+        [self.totals.on_ours.trims(amount), self.totals.on_theirs.trims(amount)]
     }
 
     /// The ranges of amounts that make the same outputs, from small to large, ends included.
@@ -147,43 +126,42 @@ impl<'a> Room<'a> {
 
     /// Every rule for an HTLC of this class, as the most it lets through.
     fn bounds(&self, class: Class) -> [Bound; 6] {
+        let [on_ours, on_theirs] = class;
         [
             self.balance(class),
             self.peer_pays_fee(class),
             self.count(),
             self.value_in_flight(),
-            self.dust(class, 0),
-            self.dust(class, 1),
+            self.dust(on_ours, &self.totals.on_ours),
+            self.dust(on_theirs, &self.totals.on_theirs),
         ]
     }
 
     fn balance(&self, class: Class) -> Bound {
         // BOLT 2: "it cannot pay the fee for either the local or remote commitment transaction at the
         // current `feerate_per_kw` while maintaining its channel reserve"
-        let reserve = self.terms.them.channel_reserve;
-        let mut kept = reserve;
-        if self.ledger.funder == Side::Us {
+        let mut kept = self.terms.them.channel_reserve;
+        if self.totals.funder == Side::Us {
             // BOLT 2: "It is recommended that this "fee spike buffer" can handle twice the current
             // `feerate_per_kw`"
-            let spiked = self.ledger.feerate_max().0.saturating_mul(FEE_SPIKE);
-            let one_more = self.outputs_with(class).saturating_add(1);
-            let cost = fee::funder_cost(FeeratePerKw(spiked), one_more);
+            let spiked = FeeratePerKw(self.totals.feerate_max.0.saturating_mul(FEE_SPIKE));
+            let cost = fee::funder_cost(spiked, self.outputs_with(class).saturating_add(1));
             kept = Sat::from_sat(kept.to_sat().saturating_add(cost.to_sat()));
         }
         let kept = Msat::from_sat(kept).unwrap_or(Msat::MAX);
-        let available = self.theirs.to_other.checked_sub(kept).unwrap_or(Msat::ZERO);
+        let available = self.totals.ours.balance.checked_sub(kept).unwrap_or(Msat::ZERO);
         let refusal = Refusal::InsufficientBalance { amount: available, available };
         Bound { most: available, refusal }
     }
 
     fn peer_pays_fee(&self, class: Class) -> Bound {
         let mut most = Msat::MAX;
-        if self.ledger.funder == Side::Them && class.iter().any(|trimmed| !trimmed) {
+        if self.totals.funder == Side::Them && class.iter().any(|trimmed| !trimmed) {
             // BOLT 2: "SHOULD NOT offer `amount_msat` if, once the remote node adds that HTLC to its
             // commitment transaction, it cannot pay the fee"
-            let cost = fee::funder_cost(self.ledger.feerate_max(), self.outputs_with(class));
+            let cost = fee::funder_cost(self.totals.feerate_max, self.outputs_with(class));
             let kept = cost.to_sat().saturating_add(self.terms.us.channel_reserve.to_sat());
-            if self.theirs.to_owner.floor_sat().to_sat() < kept {
+            if self.totals.ours.other_balance.floor_sat().to_sat() < kept {
                 most = Msat::ZERO;
             }
         }
@@ -193,9 +171,8 @@ impl<'a> Room<'a> {
     fn count(&self) -> Bound {
         // BOLT 2: "if result would be offering more than the remote's `max_accepted_htlcs` HTLCs"
         let limit = self.terms.them.accepted_htlcs_max;
-        let offered =
-            (self.theirs.htlcs.iter()).filter(|htlc| htlc.direction == Direction::Received).count();
-        let most = if offered < usize::from(limit) { Msat::MAX } else { Msat::ZERO };
+        let free = self.totals.ours.count < usize::from(limit);
+        let most = if free { Msat::MAX } else { Msat::ZERO };
         Bound { most, refusal: Refusal::TooManyHtlcs { limit } }
     }
 
@@ -203,44 +180,28 @@ impl<'a> Room<'a> {
         // BOLT 2: "if the total value of offered HTLCs would exceed the remote's
         // `max_htlc_value_in_flight_msat`"
         let limit_msat = self.terms.them.in_flight_max_msat;
-        let offered = (self.theirs.htlcs.iter())
-            .filter(|htlc| htlc.direction == Direction::Received)
-            .fold(0_u64, |sum, htlc| sum.saturating_add(htlc.amount.to_u64()));
-        let most = limit_msat.saturating_sub(offered);
+        let most = limit_msat.saturating_sub(self.totals.ours.value_msat);
         Bound {
             most: Msat::new(most).unwrap_or(Msat::MAX),
             refusal: Refusal::TooMuchInFlight { limit_msat },
         }
     }
 
-    fn dust(&self, class: Class, place: usize) -> Bound {
+    fn dust(&self, trims: bool, shown: &Shown) -> Bound {
         // BOLT 2: "if the `amount_msat` plus the dust balance of the remote transaction is greater than
         // `max_dust_htlc_exposure_msat`: - SHOULD NOT send this HTLC"
         let limit_msat = self.policy.dust_exposure_max.to_u64();
-        let mut most = Msat::MAX;
-        if let (Some(true), Some(dust)) = (class.get(place), self.dust_msat.get(place)) {
-            most = Msat::new(limit_msat.saturating_sub(*dust)).unwrap_or(Msat::MAX);
-        }
+        let left = Msat::new(limit_msat.saturating_sub(shown.dust_msat)).unwrap_or(Msat::MAX);
+        let most = if trims { left } else { Msat::MAX };
         Bound { most, refusal: Refusal::DustExposure { limit_msat } }
     }
 
     /// The most HTLC outputs on either commitment if one of this class is added.
-    fn outputs_with(&self, class: Class) -> usize {
-        (self.untrimmed.iter().zip(class))
-            .map(|(count, trimmed)| count.saturating_add(usize::from(!trimmed)))
-            .max()
-            .unwrap_or(0)
+    fn outputs_with(&self, [on_ours, on_theirs]: Class) -> usize {
+        let ours = self.totals.on_ours.untrimmed.saturating_add(usize::from(!on_ours));
+        let theirs = self.totals.on_theirs.untrimmed.saturating_add(usize::from(!on_theirs));
+        ours.max(theirs)
     }
-}
-
-/// Everything that `owner`'s commitments may show from now on: all HTLCs but those removed there.
-fn in_flight(ledger: &Ledger, owner: Side) -> impl Iterator<Item = Msat> {
-    let turn = Turn::Signed(!owner);
-    ledger.htlcs().filter_map(move |(_, htlc)| {
-        let removed =
-            htlc.removal.as_ref().is_some_and(|going| going.clock.after(turn).shown_to(owner));
-        (!removed).then_some(htlc.add.amount_msat)
-    })
 }
 
 /// Whether we may offer an HTLC that expires then.
@@ -261,7 +222,7 @@ pub fn check_expiry(
 /// Only what BOLT 2 demands of a sender is held against it: the peer cannot know what of ours is on
 /// its way, so what it could not know does not count.
 pub fn check_their_offer(
-    ledger: &Ledger,
+    totals: &Totals,
     terms: &Terms,
     policy: &Policy,
     amount: Msat,
@@ -275,71 +236,46 @@ pub fn check_their_offer(
     if cltv_expiry.0 >= CLTV_TIME {
         return Err(PeerFault::CltvIsATime);
     }
-    let spec =
-        ledger.spec(Side::Us, Some(Turn::Signed(Side::Them))).ok_or(PeerFault::CannotAffordHtlc)?;
-    let offered = || spec.htlcs.iter().filter(|htlc| htlc.direction == Direction::Received);
+    let offers = &totals.theirs;
     // BOLT 2: "if a sending node adds more than receiver `max_accepted_htlcs` HTLCs"
-    if offered().count() >= usize::from(terms.us.accepted_htlcs_max) {
+    if offers.count >= usize::from(terms.us.accepted_htlcs_max) {
         return Err(PeerFault::TooManyHtlcs);
     }
     // BOLT 2: "adds more than receiver `max_htlc_value_in_flight_msat` worth of offered HTLCs"
-    let value =
-        offered().fold(amount.to_u64(), |sum, htlc| sum.saturating_add(htlc.amount.to_u64()));
-    if value > terms.us.in_flight_max_msat {
+    if offers.value_msat.saturating_add(amount.to_u64()) > terms.us.in_flight_max_msat {
         return Err(PeerFault::TooMuchInFlight);
     }
-    check_they_afford(&spec, ledger, terms, amount)?;
-    Ok(overexposes(ledger, terms, policy, amount))
-}
-
-fn check_they_afford(
-    spec: &CommitmentSpec,
-    ledger: &Ledger,
-    terms: &Terms,
-    amount: Msat,
-) -> Result<(), PeerFault> {
     // BOLT 2: "receiving an `amount_msat` that the sending node cannot afford at the current
     // `feerate_per_kw` (while maintaining its channel reserve"
     let mut kept = terms.us.channel_reserve.to_sat();
-    if ledger.funder == Side::Them {
-        let limit = terms.us.dust_limit;
-        let untrimmed = (spec.htlcs.iter().map(|htlc| htlc.amount))
-            .chain([amount])
-            .filter(|amount| !trimmed(*amount, limit))
-            .count();
-        kept = kept.saturating_add(fee::funder_cost(spec.feerate, untrimmed).to_sat());
+    if totals.funder == Side::Them {
+        let outputs = totals.outputs.saturating_add(usize::from(!totals.on_ours.trims(amount)));
+        kept = kept.saturating_add(fee::funder_cost(totals.feerate, outputs).to_sat());
     }
     let kept = Msat::from_sat(Sat::from_sat(kept)).unwrap_or(Msat::MAX);
-    let left = spec.to_other.checked_sub(amount).ok_or(PeerFault::CannotAffordHtlc)?;
-    if left < kept { Err(PeerFault::CannotAffordHtlc) } else { Ok(()) }
-}
-
-/// Whether one more HTLC of theirs would let a close burn more than the policy allows.
-fn overexposes(ledger: &Ledger, terms: &Terms, policy: &Policy, amount: Msat) -> bool {
-    OWNERS.into_iter().any(|owner| {
-        let limit = terms.params(owner).dust_limit;
-        // BOLT 2: "if the `amount_msat` plus the dust balance of the local transaction is greater than
-        // `max_dust_htlc_exposure_msat`: - SHOULD fail this HTLC once it's committed"
-        trimmed(amount, limit)
-            && (in_flight(ledger, owner).filter(|amount| trimmed(*amount, limit)))
-                .fold(amount.to_u64(), |sum, dust| sum.saturating_add(dust.to_u64()))
-                > policy.dust_exposure_max.to_u64()
-    })
+    if offers.balance.checked_sub(amount).is_none_or(|left| left < kept) {
+        return Err(PeerFault::CannotAffordHtlc);
+    }
+    // BOLT 2: "if the `amount_msat` plus the dust balance of the local transaction is greater than
+    // `max_dust_htlc_exposure_msat`: - SHOULD fail this HTLC once it's committed"
+    let limit_msat = policy.dust_exposure_max.to_u64();
+    Ok([&totals.on_ours, &totals.on_theirs].into_iter().any(|shown| {
+        shown.trims(amount) && shown.dust_msat.saturating_add(amount.to_u64()) > limit_msat
+    }))
 }
 
 /// Whether we, who fund, may set this feerate.
 pub fn check_fee(room: &Room<'_>, feerate: FeeratePerKw) -> Result<(), Refusal> {
-    if room.ledger.funder != Side::Us {
+    if room.totals.funder != Side::Us {
         return Err(Refusal::NotFunder);
     }
     if feerate < room.policy.feerate_min || feerate > room.policy.feerate_max {
         return Err(Refusal::BadFeerate { feerate });
     }
     let outputs = room.outputs_with([false, false]);
-    let kept = fee::funder_cost(feerate, outputs)
-        .to_sat()
-        .saturating_add(room.terms.them.channel_reserve.to_sat());
-    if room.theirs.to_other.floor_sat().to_sat() < kept {
+    let cost = fee::funder_cost(feerate, outputs).to_sat();
+    let kept = cost.saturating_add(room.terms.them.channel_reserve.to_sat());
+    if room.totals.ours.balance.floor_sat().to_sat() < kept {
         return Err(Refusal::CannotAffordFee { feerate });
     }
     Ok(())
@@ -347,30 +283,22 @@ pub fn check_fee(room: &Room<'_>, feerate: FeeratePerKw) -> Result<(), Refusal> 
 
 /// Whether the peer may set this feerate.
 pub fn check_their_fee(
-    ledger: &Ledger,
-    terms: &Terms,
+    totals: &Totals,
     policy: &Policy,
     feerate: FeeratePerKw,
 ) -> Result<(), PeerFault> {
     // BOLT 2: "The node _not responsible_ for paying the Bitcoin fee: - MUST NOT send `update_fee`."
-    if ledger.funder != Side::Them {
+    if totals.funder != Side::Them {
         return Err(PeerFault::FeeFromNonFunder);
     }
     // BOLT 2: "if the `update_fee` is too low for timely processing, OR is unreasonably large"
     if feerate < policy.feerate_min || feerate > policy.feerate_max {
         return Err(PeerFault::FeeOutOfBounds);
     }
-    let spec =
-        ledger.spec(Side::Us, Some(Turn::Signed(Side::Them))).ok_or(PeerFault::CannotAffordFee)?;
-    let limit = terms.us.dust_limit;
-    let untrimmed = spec.htlcs.iter().filter(|htlc| !trimmed(htlc.amount, limit)).count();
     // BOLT 2: "if the sender cannot afford the new fee rate on the receiving node's current commitment
     // transaction"
-    if spec.to_other.floor_sat() < fee::funder_cost(feerate, untrimmed) {
+    if totals.theirs.balance.floor_sat() < fee::funder_cost(feerate, totals.outputs) {
         return Err(PeerFault::CannotAffordFee);
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

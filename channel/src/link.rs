@@ -81,7 +81,7 @@ impl Live {
             out.answer(wanted.command, Err(Refusal::NotConnected));
         }
         // BOLT 2: "MUST reverse any uncommitted updates sent by the other side"
-        for htlc in self.state.ledger.forget_proposals() {
+        for htlc in self.forget_proposals() {
             if let Some(origin) = htlc.origin {
                 let outcome = Outcome::Unsent;
                 out.effect(Effect::Resolved(Resolved { htlc: htlc.add.id, origin, outcome }));

@@ -6,15 +6,17 @@ use secp256k1::PublicKey;
 use wire::feature::Features;
 use wire::id::ChannelId;
 use wire::message::{Error as ErrorMessage, Message};
+use wire::units::FeeratePerKw;
 
 use crate::channel::Stage;
 use crate::clock::Side;
 use crate::effect::{AbandonReason, Alarm, CloseReason, Effect, HtlcIn, Notice, Resolved, Why};
-use crate::env::Env;
+use crate::env::{Env, Policy};
 use crate::event::{Command, CommandId, Event, Link};
-use crate::fact::Fact;
+use crate::fact::{Fact, TheirRemoval};
 use crate::fault::{PeerFault, Reaction};
-use crate::ledger::{Htlc, Ticked};
+use crate::ledger::{How, Htlc, Ticked};
+use crate::limits::{Room, Totals};
 use crate::link::Connection;
 use crate::out::Out;
 use crate::phase::closing::Negotiation;
@@ -35,6 +37,8 @@ pub(crate) struct Live {
     pub(crate) negotiation: Negotiation,
     /// A `shutdown` of ours that waits until nothing is pending.
     pub(crate) shutdown_wanted: Option<ShutdownWanted>,
+    /// What limits are measured on, as long as nothing but adds came after the last look.
+    totals: Option<Totals>,
     points: Points,
 }
 
@@ -43,7 +47,7 @@ pub(crate) struct Live {
 pub(crate) struct ShutdownWanted {
     pub(crate) command: CommandId,
     pub(crate) script: Option<bitcoin::ScriptBuf>,
-    pub(crate) feerate: wire::units::FeeratePerKw,
+    pub(crate) feerate: FeeratePerKw,
 }
 
 /// The last two of our points: each is needed twice, and costs a multiplication.
@@ -66,6 +70,7 @@ impl Live {
             connection: Connection::Down,
             negotiation: Negotiation::default(),
             shutdown_wanted: None,
+            totals: None,
             points: Points::default(),
         }
     }
@@ -89,8 +94,43 @@ impl Live {
     /// Records a fact and takes it in.
     pub(crate) fn note(&mut self, fact: Fact, out: &mut Out) -> Ticked {
         crate::record::put(&fact, &mut out.record);
+        self.totals = None;
         // A fact that a handler made follows from the state it was made for.
         self.state.apply(fact).unwrap_or_default()
+    }
+
+    /// What limits are measured on.
+    pub(crate) fn totals(&self) -> Option<Totals> {
+        self.totals.or_else(|| Totals::measure(&self.state.ledger, &self.state.terms))
+    }
+
+    /// What is free for an offer of ours.
+    pub(crate) fn room<'a>(&'a self, policy: &'a Policy) -> Option<Room<'a>> {
+        Some(Room { totals: self.totals()?, terms: &self.state.terms, policy })
+    }
+
+    /// Takes in an HTLC that was only said, and the sums with it.
+    pub(crate) fn say(&mut self, htlc: Htlc, totals: Option<Totals>) {
+        self.state.ledger.propose(htlc);
+        self.totals = totals;
+    }
+
+    /// Takes in how the peer removes an HTLC of ours.
+    pub(crate) fn hear_removal(&mut self, id: u64, removal: TheirRemoval) {
+        self.totals = None;
+        self.state.ledger.propose_removal(Side::Them, id, How::Theirs(removal));
+    }
+
+    /// Takes in a feerate that was only said.
+    pub(crate) fn say_feerate(&mut self, feerate: FeeratePerKw) {
+        self.totals = None;
+        self.state.ledger.propose_fee(feerate);
+    }
+
+    /// Forgets what was only said; the HTLCs of ours among it.
+    pub(crate) fn forget_proposals(&mut self) -> Vec<Htlc> {
+        self.totals = None;
+        self.state.ledger.forget_proposals()
     }
 
     /// Tells the world what a turn made final.

@@ -14,6 +14,7 @@ use crate::fact::Fact;
 use crate::fault::PeerFault;
 use crate::live::Live;
 use crate::out::Out;
+use crate::state::End;
 
 /// A coinbase output cannot be spent before; BOLT 2 does not say so, Bitcoin does.
 const COINBASE_MATURITY: u32 = 100;
@@ -73,13 +74,16 @@ impl Live {
 
     /// Looks at the depth once more.
     pub(crate) fn become_ready(&mut self, env: &Env<'_>, out: &mut Out) {
-        if self.state.we_ready || self.state.end.is_some() || self.state.chain.spent.is_some() {
+        if self.state.we_ready || self.state.chain.spent.is_some() {
             return;
         }
         let Some(funding) = self.state.fundings.first() else { return };
         let Some((height, tx_index)) = funding.confirmed else {
             return self.forget_if_never_funded(env, out);
         };
+        if self.state.end.is_some() {
+            return;
+        }
         let Some(above) = env.height.blocks_since(height) else { return };
         let depth = above.saturating_add(1);
         // BOLT 2: "SHOULD wait until the funding transaction has reached `minimum_depth` before sending
@@ -128,6 +132,9 @@ impl Live {
     }
 
     fn forget_if_never_funded(&mut self, env: &Env<'_>, out: &mut Out) {
+        if matches!(self.state.end, Some(End::Abandoned(_))) {
+            return;
+        }
         let seen = self.state.fundings.first().is_some_and(|funding| funding.seen);
         let waited = env.height.blocks_since(self.state.created).unwrap_or(0);
         // BOLT 2: "SHOULD forget the channel if it does not see the correct funding transaction after a

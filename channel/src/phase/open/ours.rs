@@ -14,7 +14,7 @@ use crate::env::Env;
 use crate::event::{CommandId, Offer};
 use crate::fact::{Add, AddOut, Fact, Removal};
 use crate::ledger::Htlc;
-use crate::limits::{self, Room};
+use crate::limits::{self, Totals};
 use crate::live::Live;
 use crate::out::Out;
 use crate::refusal::Refusal;
@@ -24,9 +24,10 @@ const REASON_MAX: usize = 65_000;
 
 impl Live {
     pub(crate) fn offer(&mut self, offer: Offer, env: &Env<'_>, out: &mut Out) {
-        if let Err(refusal) = self.check_offer(&offer, env) {
-            return out.answer(offer.command, Err(refusal));
-        }
+        let totals = match self.check_offer(&offer, env) {
+            Ok(totals) => totals.with_ours(offer.amount_msat),
+            Err(refusal) => return out.answer(offer.command, Err(refusal)),
+        };
         let id = self.state.ledger.next_id(Side::Us);
         let add = Add {
             id,
@@ -37,15 +38,16 @@ impl Live {
             path_key: offer.path_key,
         };
         out.send(self.say_add(&add));
-        self.state.ledger.propose(Htlc::ours(AddOut { add, origin: offer.origin }));
+        self.say(Htlc::ours(AddOut { add, origin: offer.origin }), totals);
         out.answer(offer.command, Ok(Answer::Offered { htlc: id }));
     }
 
-    fn check_offer(&self, offer: &Offer, env: &Env<'_>) -> Result<(), Refusal> {
+    fn check_offer(&self, offer: &Offer, env: &Env<'_>) -> Result<Totals, Refusal> {
         self.may_offer()?;
         limits::check_expiry(offer.cltv_expiry, env.height, env.policy)?;
-        let room = Room::measure(&self.state.ledger, &self.state.terms, env.policy);
-        room.ok_or(Refusal::Frozen)?.check(offer.amount_msat)
+        let room = self.room(env.policy).ok_or(Refusal::Frozen)?;
+        room.check(offer.amount_msat)?;
+        Ok(room.totals)
     }
 
     pub(crate) fn fulfill(
@@ -147,7 +149,7 @@ impl Live {
         }
         if feerate != self.state.ledger.feerate_newest() {
             out.send(self.say_fee(feerate));
-            self.state.ledger.propose_fee(feerate);
+            self.say_feerate(feerate);
         }
         out.answer(command, Ok(Answer::Done));
     }
@@ -159,8 +161,7 @@ impl Live {
         if self.state.our_shutdown.is_some() && self.state.ledger.is_clean() {
             return Err(Refusal::Closing);
         }
-        let room = Room::measure(&self.state.ledger, &self.state.terms, env.policy);
-        limits::check_fee(&room.ok_or(Refusal::Frozen)?, feerate)
+        limits::check_fee(&self.room(env.policy).ok_or(Refusal::Frozen)?, feerate)
     }
 
     pub(crate) fn say_add(&self, add: &Add) -> Message {

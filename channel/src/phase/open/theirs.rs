@@ -10,7 +10,7 @@ use crate::effect::{Effect, Outcome, Resolved};
 use crate::env::Env;
 use crate::fact::{Add, AddIn, Fact, TheirRemoval};
 use crate::fault::PeerFault;
-use crate::ledger::{How, Htlc};
+use crate::ledger::Htlc;
 use crate::limits;
 use crate::live::Live;
 use crate::out::Out;
@@ -28,8 +28,9 @@ impl Live {
             return Err(PeerFault::HtlcIdOutOfOrder);
         }
         let (amount, expiry) = (add.amount_msat, add.cltv_expiry);
-        let terms = &self.state.terms;
-        let overexposed = limits::check_their_offer(ledger, terms, env.policy, amount, expiry)?;
+        let (terms, policy) = (&self.state.terms, env.policy);
+        let totals = self.totals().ok_or(PeerFault::CannotAffordHtlc)?;
+        let overexposed = limits::check_their_offer(&totals, terms, policy, amount, expiry)?;
         let add = Add {
             id: add.id,
             amount_msat: add.amount_msat,
@@ -38,7 +39,7 @@ impl Live {
             onion: add.onion_routing_packet,
             path_key: add.path_key,
         };
-        self.state.ledger.propose(Htlc::theirs(AddIn { add, overexposed }));
+        self.say(Htlc::theirs(AddIn { add, overexposed }), totals.with_theirs(amount));
         Ok(())
     }
 
@@ -63,16 +64,14 @@ impl Live {
                 out.effect(Effect::Resolved(Resolved { htlc: id, origin, outcome }));
             }
         }
-        let how = How::Theirs(TheirRemoval::Fulfilled);
-        self.state.ledger.propose_removal(Side::Them, id, how);
+        self.hear_removal(id, TheirRemoval::Fulfilled);
         Ok(())
     }
 
     pub(crate) fn on_fail(&mut self, fail: UpdateFailHtlc) -> Result<(), PeerFault> {
         self.removable_by_them(fail.id)?;
         let (reason, attribution) = (fail.reason, fail.attribution_data);
-        let how = How::Theirs(TheirRemoval::Failed { reason, attribution });
-        self.state.ledger.propose_removal(Side::Them, fail.id, how);
+        self.hear_removal(fail.id, TheirRemoval::Failed { reason, attribution });
         Ok(())
     }
 
@@ -87,16 +86,15 @@ impl Live {
             return Err(PeerFault::NotBadOnion);
         }
         let (sha256_of_onion, failure_code) = (fail.sha256_of_onion, fail.failure_code);
-        let how = How::Theirs(TheirRemoval::Malformed { sha256_of_onion, failure_code });
-        self.state.ledger.propose_removal(Side::Them, fail.id, how);
+        self.hear_removal(fail.id, TheirRemoval::Malformed { sha256_of_onion, failure_code });
         Ok(())
     }
 
     pub(crate) fn on_fee(&mut self, fee: &UpdateFee, env: &Env<'_>) -> Result<(), PeerFault> {
         self.may_they_update()?;
-        let (ledger, terms) = (&self.state.ledger, &self.state.terms);
-        limits::check_their_fee(ledger, terms, env.policy, fee.feerate_per_kw)?;
-        self.state.ledger.propose_fee(fee.feerate_per_kw);
+        let totals = self.totals().ok_or(PeerFault::CannotAffordFee)?;
+        limits::check_their_fee(&totals, env.policy, fee.feerate_per_kw)?;
+        self.say_feerate(fee.feerate_per_kw);
         Ok(())
     }
 
