@@ -15,6 +15,8 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default())
     .placeholder(AnsiColor::Cyan.on_default());
 
+const LOOK: &str = "Manners (with every command)";
+
 const AFTER: &str = "\
 Amounts: 50000 or 50000sat, 50_000msat, 0.001btc, 1k (a thousand sat), 2.5M (a million sat), all.
 Ids: wherever one is wanted, its beginning or an alias will do if it is unique.
@@ -45,33 +47,37 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) to: Where,
     /// JSON, also on a terminal; errors are JSON too then, on stderr.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = LOOK)]
     pub(crate) json: bool,
     /// Ids alone, one a line, and no progress.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = LOOK)]
     pub(crate) quiet: bool,
     /// Answer every question with yes.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = LOOK)]
     pub(crate) yes: bool,
-    /// When to use colour.
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// Colour: auto, always or never.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true,
+        help_heading = LOOK
+    )]
     pub(crate) color: ColorChoice,
     /// Names this request: repeated with the same key it is done once. Made up unless given.
-    #[arg(long, global = true, value_name = "KEY", hide_short_help = true)]
+    #[arg(long, global = true, value_name = "KEY", hide_short_help = true, help_heading = LOOK)]
     pub(crate) idempotency_key: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// Every verb.
+/// Every verb. Its words for the manual are at each.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     #[command(flatten)]
     Node(NodeCommand),
-    /// A network of your own on this machine.
     Sandbox(Sandbox),
-    /// The whole story in one process: open, pay 1000 times, crash, close, count every satoshi.
     Demo(Demo),
-    /// Print a completion script for a shell.
     Completions(Completions),
 }

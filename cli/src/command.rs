@@ -23,39 +23,28 @@ mod tests;
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// Every verb that speaks to a node.
+/// Every verb that speaks to a node. Its words for the manual are at each.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum NodeCommand {
-    /// How the node is: network, block, peers, channels, coins, health.
     #[command(alias = "getinfo")]
     Status(status::Status),
-    /// Coins on the chain: balance, addresses, sending.
     #[command(alias = "walletbalance")]
     Wallet(wallet::Wallet),
-    /// Peers that are connected, or to which a connection is kept up.
     #[command(alias = "listpeers")]
     Peers(peers::Peers),
-    /// Connect to a peer, and stay connected.
     Connect(connect::Connect),
-    /// Channels: what is yours, what can be sent and received.
     #[command(alias = "listchannels")]
     Channels(channels::Channels),
-    /// Open a channel: lock coins with a peer, then pay each other off the chain.
     #[command(alias = "openchannel")]
     Open(open::Open),
-    /// Close a channel: bring the coins back to the chain.
     #[command(alias = "closechannel")]
     Close(close::Close),
-    /// Pay an invoice.
     #[command(alias = "payinvoice")]
     Pay(pay::Pay),
-    /// Make an invoice to be paid; list, watch and cancel invoices; read anybody's.
     #[command(alias = "addinvoice")]
     Invoice(invoice::Invoice),
-    /// Payments that were made.
     #[command(alias = "listpayments")]
     Payments(payments::Payments),
-    /// Watch what happens, as it happens.
     Events(events::Events),
 }
 

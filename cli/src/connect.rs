@@ -33,15 +33,29 @@ const FILE_LEN_MAX: u64 = 1 << 20;
 
 /// Options that say which node is meant.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Which node (with every command)")]
 pub struct Where {
     /// The node to speak to: a profile of ~/.config/viaduct/nodes.toml, or a node of the sandbox.
-    #[arg(short = 'n', long, global = true, value_name = "NAME", env = "VIADUCT_NODE")]
+    #[arg(
+        short = 'n',
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "VIADUCT_NODE",
+        hide_env_values = true
+    )]
     pub node: Option<String>,
     /// Its address: host:port (TLS), http://127.0.0.1:port, or unix:/path.
-    #[arg(long, global = true, value_name = "ADDRESS", env = "VIADUCT_URL")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDRESS",
+        env = "VIADUCT_URL",
+        hide_env_values = true
+    )]
     pub url: Option<String>,
     /// Its certificate, the file tls.cert that the daemon made.
-    #[arg(long, global = true, value_name = "FILE", env = "VIADUCT_TLS")]
+    #[arg(long, global = true, value_name = "FILE", env = "VIADUCT_TLS", hide_env_values = true)]
     pub tls: Option<PathBuf>,
     /// The token: a .macaroon file, or the same as hex.
     #[arg(
@@ -53,10 +67,16 @@ pub struct Where {
     )]
     pub macaroon: Option<String>,
     /// The network of the daemon on this machine: sandbox, regtest, signet, testnet4 or mainnet.
-    #[arg(long, global = true, value_name = "NAME", env = "VIADUCT_NETWORK")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "VIADUCT_NETWORK",
+        hide_env_values = true
+    )]
     pub network: Option<String>,
     /// The directory of the daemon on this machine; ~/.viaduct unless said otherwise.
-    #[arg(long, global = true, value_name = "DIR", env = "VIADUCT_DIR")]
+    #[arg(long, global = true, value_name = "DIR", env = "VIADUCT_DIR", hide_env_values = true)]
     pub dir: Option<PathBuf>,
 }
 
@@ -127,6 +147,12 @@ pub enum SetupError {
         /// Those that run.
         names: Vec<String>,
     },
+    /// Nothing was named, and no daemon has left anything here.
+    #[error("no daemon was found on this machine: {} has neither a socket nor a certificate", dir.display())]
+    NoDaemon {
+        /// Where it was looked for.
+        dir: PathBuf,
+    },
     /// Not an address.
     #[error("“{text}” is {error}")]
     Address {
@@ -155,6 +181,10 @@ impl SetupError {
             }
             Self::NoSuchNode { .. } => Some(
                 "Add it to ~/.config/viaduct/nodes.toml, or start it: viaduct sandbox up".into(),
+            ),
+            Self::NoDaemon { .. } => Some(
+                "Start one (viaductd, or viaduct sandbox up), or name one with --url and --tls."
+                    .into(),
             ),
             Self::File { .. } | Self::Profiles { .. } | Self::Address { .. } => None,
             Self::Macaroon { .. } => {
@@ -200,10 +230,14 @@ pub fn target(to: &Where, places: &Places) -> Result<Target, SetupError> {
 
     let network = places.data.join(to.network.as_deref().unwrap_or("sandbox"));
     let socket = network.join("viaductd.sock");
+    let certificate = places.data.join("tls.cert");
     let url = match url {
         Some(url) => url,
         None if tls.is_none() && macaroon.is_none() && socket.exists() => {
             format!("unix:{}", socket.display())
+        }
+        None if tls.is_none() && !certificate.exists() => {
+            return Err(SetupError::NoDaemon { dir: places.data.clone() });
         }
         None => DEFAULT_URL.to_owned(),
     };
@@ -215,7 +249,7 @@ pub fn target(to: &Where, places: &Places) -> Result<Target, SetupError> {
     };
     let certificate_pem = match tls {
         Some(path) => Some(read(&path)?),
-        None if remote => read_if_there(&places.data.join("tls.cert"))?,
+        None if remote => read_if_there(&certificate)?,
         None => None,
     };
     let token = match macaroon {

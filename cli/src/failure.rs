@@ -151,7 +151,7 @@ impl Failure {
             | Self::DemoUnclean
             | Self::Output(_)
             | Self::NoEntropy(_) => 1,
-            Self::Connect { .. } => 2,
+            Self::Connect { .. } | Self::Setup(SetupError::NoDaemon { .. }) => 2,
             Self::Amount(_) | Self::Usage(_) | Self::Setup(_) => 3,
             Self::OutcomeUnknown { .. } => 4,
             Self::Declined | Self::NobodyToAsk { .. } => 6,
@@ -173,7 +173,7 @@ impl Failure {
             Self::Demo(_) | Self::DemoUnclean => "DEMO",
             Self::Output(_) => "OUTPUT",
             Self::NoEntropy(_) => "NO_ENTROPY",
-            Self::Connect { .. } => "UNREACHABLE",
+            Self::Connect { .. } | Self::Setup(SetupError::NoDaemon { .. }) => "UNREACHABLE",
             Self::Amount(_) => "AMOUNT",
             Self::Usage(_) => "USAGE",
             Self::Setup(_) => "SETUP",

@@ -121,9 +121,8 @@ impl Sandbox {
             What::Status => status(screen, &layout).await,
             What::Run(up) => {
                 let settings = up.settings()?;
-                let interrupt = Interrupt::Keyboard;
                 screen.note("The sandbox starts; Ctrl-C stops it.")?;
-                Ok(run(launch, &layout, &settings, interrupt.pressed()).await?)
+                Ok(run(launch, &layout, &settings, asked_to_stop()).await?)
             }
             What::Mine { blocks, address } => {
                 let client = any_node(to, &places, &layout).await?;
@@ -192,6 +191,24 @@ impl Sandbox {
             }
         }
     }
+}
+
+/// Ctrl-C, or the signal with which the system ends processes in order.
+async fn asked_to_stop() {
+    let interrupt = Interrupt::Keyboard;
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut end) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                biased;
+                _ = end.recv() => {}
+                () = interrupt.pressed() => {}
+            }
+            return;
+        }
+    }
+    interrupt.pressed().await;
 }
 
 fn blocks_in_words(count: usize) -> String {

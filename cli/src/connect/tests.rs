@@ -30,13 +30,14 @@ impl Home {
 #[test]
 fn with_nothing_said_it_is_the_daemon_of_this_machine() {
     let home = home();
-    let found = home.find(&Where::default()).unwrap();
-    assert_eq!(found.address.to_string(), DEFAULT_URL);
-    assert!(found.certificate_pem.is_none() && found.token.is_none());
+    let error = home.find(&Where::default()).unwrap_err();
+    assert!(matches!(&error, SetupError::NoDaemon { dir } if *dir == home.places.data));
+    assert_eq!(Failure::from(error).exit_code(), 2);
 
     fs::write(home.places.data.join("tls.cert"), "PEM").unwrap();
     fs::copy(home.token("t"), home.places.data.join("sandbox/admin.macaroon")).unwrap();
     let found = home.find(&Where::default()).unwrap();
+    assert_eq!(found.address.to_string(), DEFAULT_URL);
     assert_eq!(found.certificate_pem.as_deref(), Some("PEM"));
     assert!(found.token.is_some());
 
@@ -125,4 +126,20 @@ fn what_cannot_be_read_is_an_error_with_its_place() {
     let bad = Where { url: Some("http://example.org:1".into()), ..Where::default() };
     let error = home.find(&bad).unwrap_err();
     assert!(error.to_string().contains("loopback"), "{error}");
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_not_there_ends_with_code_2() {
+    let home = home();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let to = Where { url: Some(format!("http://{free}")), ..Where::default() };
+    let failure = connect(&to, &home.places).await.unwrap_err();
+    assert_eq!(failure.exit_code(), 2);
+    let text = failure.to_text(|_, text| text.to_owned());
+    assert!(text.contains(&free.to_string()) && text.contains("refused"), "{text}");
+    assert!(text.contains("viaduct sandbox up"), "{text}");
+
+    let remote = Where { url: Some(free.to_string()), ..Where::default() };
+    let failure = connect(&remote, &home.places).await.unwrap_err();
+    assert!(failure.next().unwrap().contains("--tls"));
 }

@@ -76,6 +76,7 @@ async fn serve(
     prepare(&seats).await.map_err(|status| setting_up("sandbox", status))?;
     State { pid: std::process::id(), nodes }.write(layout)?;
     let mut stop = std::pin::pin!(stop);
+    let mut stuck = 0;
     while !layout.is_asked_to_stop() {
         tokio::select! {
             biased;
@@ -84,7 +85,7 @@ async fn serve(
         }
         if let Some(seat) = seats.first().filter(|_| settings.auto_mine) {
             // A node that does not answer now will at the next look.
-            let _ = mine_what_waits(&seat.client).await;
+            stuck = mine_what_waits(&seat.client, stuck).await.unwrap_or(stuck);
         }
     }
     Ok(())
@@ -175,13 +176,19 @@ pub(crate) async fn befriend(seat: &Seat, other: &Seat) -> Result<(), Status> {
     Ok(())
 }
 
-async fn mine_what_waits(client: &Client) -> Result<(), Status> {
-    let ask = v1::SandboxStatusRequest {};
-    let send = |to: Client, ask| async move { to.sandbox().status(ask).await };
-    if client.call(ask, send).await?.mempool_transactions > 0 {
-        mine(client, BLOCKS_AFTER_TRANSACTION).await?;
+/// Makes blocks if transactions wait, unless only those wait that the last blocks left out too. Returns
+/// how many the blocks left out.
+async fn mine_what_waits(client: &Client, stuck: u32) -> Result<u32, Status> {
+    let waiting = || {
+        let send = |to: Client, ask| async move { to.sandbox().status(ask).await };
+        client.call(v1::SandboxStatusRequest {}, send)
+    };
+    let now = waiting().await?.mempool_transactions;
+    if now <= stuck {
+        return Ok(now);
     }
-    Ok(())
+    mine(client, BLOCKS_AFTER_TRANSACTION).await?;
+    Ok(waiting().await?.mempool_transactions)
 }
 
 pub(crate) fn key() -> Result<String, Status> {
