@@ -1,0 +1,12 @@
+//! Foreign peers: LDK over real TCP, on blocks of the built-in chain.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "helpers of tests"
+)]
+
+mod ldk_alone;
