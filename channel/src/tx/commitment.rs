@@ -159,10 +159,12 @@ impl CommitmentTerms {
 /// Why there is no such commitment. Each is a bug on our side: nothing may be signed.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum BuildError {
-    /// Balances and HTLCs are not what the funding output holds.
-    #[error("balances and HTLCs add up to {spec_msat} msat, the channel holds {funding_msat} msat")]
+    /// Balances and HTLCs are not what the funding output holds; or they are, and the funder has so little
+    /// that the anchors would have to be paid by nobody.
+    #[error("{spec_msat} msat would be divided, the channel holds {funding_msat} msat")]
     NotConserved {
-        /// What the spec divides; `u64::MAX` if it is more than can be counted.
+        /// What the spec, or the outputs that follow from it, divide; `u64::MAX` if it is more than can be
+        /// counted.
         spec_msat: u64,
         /// What there is to divide.
         funding_msat: u64,
@@ -252,7 +254,12 @@ impl Commitment {
             tx.output.push(txout);
         }
         let paid = tx.output.iter().fold(0_u64, |sum, out| sum.saturating_add(out.value.to_sat()));
-        let fee = Sat::from_sat(terms.funding.amount.to_sat().saturating_sub(paid));
+        let funding = terms.funding.amount.to_sat();
+        let fee = funding.checked_sub(paid).map(Sat::from_sat).ok_or_else(|| {
+            let (spec_msat, funding_msat) =
+                (paid.saturating_mul(1_000), funding.saturating_mul(1_000));
+            BuildError::NotConserved { spec_msat, funding_msat }
+        })?;
         let txid = tx.compute_txid();
         Ok(Self { terms: terms.clone(), keys: keys.clone(), number, tx, txid, kinds, htlcs, fee })
     }

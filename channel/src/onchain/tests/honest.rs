@@ -196,5 +196,6 @@ fn whichever_commitment_is_on_its_way_is_bumped_through_our_anchor_on_it() {
         htlcs: Vec::new(),
         feerate: FeeratePerKw(253),
     };
-    assert_eq!(bump(&world.pair.commitment(Side::Us, Side::Us, 0, &all_theirs)), None);
+    let pair = Pair { opener: Side::Them, ..Pair::new() };
+    assert_eq!(bump(&pair.commitment(Side::Us, Side::Us, 0, &all_theirs)), None);
 }
