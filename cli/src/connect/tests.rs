@@ -105,7 +105,9 @@ fn nodes_of_the_running_sandbox_are_found_by_name() {
 fn a_token_is_a_file_or_hex_and_hex_is_never_shown() {
     let home = home();
     let token = Token::bake(&RootKey::from_bytes([1; 32]), Role::Admin).unwrap();
-    let with = |macaroon: String| Where { macaroon: Some(macaroon), ..Where::default() };
+    let url = Some(DEFAULT_URL.to_owned());
+    let with =
+        |macaroon: String| Where { macaroon: Some(macaroon), url: url.clone(), ..Where::default() };
     assert!(home.find(&with(token.to_hex().unwrap())).unwrap().token.is_some());
     assert!(home.find(&with(home.token("x").display().to_string())).unwrap().token.is_some());
     let broken = token.to_hex().unwrap().replace('0', "g");

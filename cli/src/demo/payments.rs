@@ -124,3 +124,33 @@ where
         sleep(PAUSE).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use api::reason::Reason;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_is_away_is_waited_for_and_a_refusal_is_an_answer() {
+        let calls = Cell::new(0);
+        let answer = patiently(|| async {
+            calls.set(calls.get() + 1);
+            if calls.get() < 3 { Err(Status::unknown("connection reset")) } else { Ok(7) }
+        });
+        assert_eq!(answer.await.unwrap(), 7);
+        let refused = || async { Err::<(), _>(Status::from(Reason::BalanceInsufficient)) };
+        assert_eq!(patiently(refused).await.unwrap_err().code(), tonic::Code::FailedPrecondition);
+    }
+
+    #[test]
+    fn the_tally_counts_what_arrived_and_what_did_not() {
+        let mut tally = Tally::default();
+        tally.add(Order { from: 0, to: 1, amount_sat: 500 }, true);
+        tally.add(Order { from: 1, to: 0, amount_sat: 700 }, true);
+        tally.add(Order { from: 1, to: 0, amount_sat: 900 }, false);
+        assert_eq!((tally.paid, tally.failed, tally.sent_sat), (2, 1, [500, 700]));
+    }
+}
