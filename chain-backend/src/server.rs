@@ -14,14 +14,19 @@ use api::chain as wire;
 use api::chain::chain_server::{Chain, ChainServer};
 use bitcoin::FeeRate;
 use bitcoin::consensus::encode::serialize;
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryFutureExt};
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
 /// The longest message either way, bytes: a block and what is around it.
 pub(crate) const MESSAGE_MAX: usize = 16 * 1024 * 1024;
+
+/// How long clients may take to hang up when the server stops.
+const GRACE: Duration = Duration::from_secs(2);
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -44,7 +49,8 @@ pub async fn serve(
     let service = ChainServer::new(Service { chain })
         .max_decoding_message_size(MESSAGE_MAX)
         .max_encoding_message_size(MESSAGE_MAX);
-    tonic::transport::Server::builder()
+    let (stopping, stopped_at) = oneshot::channel();
+    let server = tonic::transport::Server::builder()
         .add_service(service)
         .add_service(health_service)
         .add_service(reflection)
@@ -52,9 +58,21 @@ pub async fn serve(
             stop.await;
             // Readers only end when the chain does.
             stopped.stop().await;
-        })
-        .map_err(ServeError::Transport)
-        .await
+            let _ = stopping.send(());
+        });
+    tokio::select! {
+        ended = server => ended.map_err(ServeError::Transport),
+        // A client that does not hang up cannot hold the server.
+        () = grace(stopped_at) => Ok(()),
+    }
+}
+
+async fn grace(stopped: oneshot::Receiver<()>) {
+    if stopped.await.is_ok() {
+        tokio::time::sleep(GRACE).await;
+    } else {
+        std::future::pending().await
+    }
 }
 
 /// Why the server ended.
