@@ -152,6 +152,8 @@ impl Thread {
             // The follower keeps the index; without it the journal still holds everything.
             let _gone = self.follower.send(group);
         }
+        // A closed segment cannot be taken for one whose last write was torn.
+        self.journal.rotate()?;
         Ok(())
     }
 

@@ -39,10 +39,18 @@ pub struct Keeper {
 /// What others see of the index.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    /// The index itself.
-    pub engine: std::sync::Arc<dyn store::engine::Engine>,
+    /// The index itself, as long as the node runs: whoever still holds a handle afterwards must not keep
+    /// its files open.
+    engine: std::sync::Weak<dyn store::engine::Engine>,
     /// The last journal position that is in it.
     pub reached: watch::Receiver<u64>,
+}
+
+impl Reading {
+    /// The index, unless the node has stopped.
+    pub fn engine(&self) -> Option<std::sync::Arc<dyn store::engine::Engine>> {
+        self.engine.upgrade()
+    }
 }
 
 impl Keeper {
@@ -67,9 +75,9 @@ pub fn start(
     let (groups, group) = mpsc::sync_channel::<Group>(GROUPS);
     let (due, wake) = mpsc::sync_channel::<()>(1);
     let (publish, reached) = watch::channel(index.reached());
-    let engine = index.reader();
+    let engine = std::sync::Arc::downgrade(&index.reader());
     let index = thread::Builder::new().name("index".to_owned()).spawn(move || {
-        Filler { index, publish, due, bytes: 0 }.run(&group);
+        Filler { index, failed: false, publish, due, bytes: 0 }.run(&group);
     })?;
     let snapshots = thread::Builder::new().name("snapshots".to_owned()).spawn(move || {
         while wake.recv().is_ok() {
@@ -84,8 +92,19 @@ pub fn start(
     Ok((Keeper { index, snapshots }, Reading { engine, reached }, groups))
 }
 
+/// Puts a record of the journal into the index, while nothing follows the journal yet.
+///
+/// # Errors
+/// If the index fails; it then begins anew at the next start.
+pub fn fill(index: &mut Index, at: Lsn, record: &[u8]) -> Result<(), store::table::TableError> {
+    let mut batch = Batch::new();
+    events::index(&mut batch, at, record)?;
+    Ok(index.apply(at.0, batch)?)
+}
+
 struct Filler {
     index: Index,
+    failed: bool,
     publish: watch::Sender<u64>,
     due: mpsc::SyncSender<()>,
     bytes: u64,
@@ -94,11 +113,16 @@ struct Filler {
 impl Filler {
     fn run(&mut self, groups: &mpsc::Receiver<Group>) {
         while let Ok(group) = groups.recv() {
-            if let Err(error) = self.take(&group) {
-                // Events are lost to readers until the next start fills the index again; money is not
-                // concerned.
-                tracing::error!(%error, "the index failed");
+            // After a failure no later record may go in, or the one that is missing would never be.
+            if !self.failed
+                && let Err(error) = self.take(&group)
+            {
+                self.failed = true;
+                tracing::error!(%error, "the index failed; events stop here until the next start");
             }
+        }
+        if self.failed {
+            return;
         }
         if let Err(error) = self.index.close() {
             tracing::warn!(%error, "the index was not closed; it will be filled anew");

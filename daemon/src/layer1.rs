@@ -266,12 +266,14 @@ impl Layer1 {
                     },
                     _ = fees.tick() => self.look_up_fees().await,
                 }
-                self.release(*disk.borrow_and_update());
+                let flushed = *disk.borrow_and_update();
+                self.release(flushed);
             }
         }
     }
 
     async fn follow(&mut self, event: ChainEvent) -> Result<(), Fatal> {
+        tracing::debug!(tip = self.cursor.tip().height, "chain event");
         if matches!(event, ChainEvent::Mempool(_)) {
             let fact = self.apply_to_wallet(&event)?;
             self.keep(fact, Vec::new());
@@ -386,6 +388,7 @@ impl Layer1 {
     }
 
     async fn hear(&mut self, told: FromChannel) -> Result<(), Fatal> {
+        tracing::debug!(?told, "heard");
         match told {
             FromChannel::Watch { channel, outpoint, script_pubkey, confirmed, spent } => {
                 self.watches.add_funding(channel, outpoint, &script_pubkey, confirmed, spent);

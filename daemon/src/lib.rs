@@ -1,5 +1,6 @@
 //! Everything that waits: tasks, peers, the journal thread, payments, the wallet, gRPC.
 
+pub mod boot;
 pub mod channels;
 pub mod clock;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod identity;
 pub mod journal;
 pub mod keeper;
 pub mod layer1;
+pub mod logging;
 pub mod node;
 pub mod payments;
 pub mod peers;

@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use chain_backend::backend::{ChainBackend, Locator};
 use chain_backend::sandbox::Sandbox;
-use channel::seal::{Journal as _, Lsn};
 use channel::Origin;
-use store::disk::{Disk as _, RealDisk};
+use channel::seal::{Journal as _, Lsn};
+use store::disk::RealDisk;
 use store::engine::EngineError;
 use store::index::Index;
 use store::journal::{Journal, JournalError, Options, Recovered, Recovery};
@@ -83,6 +83,20 @@ pub enum StartError {
     /// The wallet's records do not make a wallet.
     #[error(transparent)]
     Wallet(#[from] WalletFault),
+    /// The index has records that the journal does not: the journal was replaced by an older copy.
+    #[error(
+        "the journal ends at record {journal}, but record {index} was durable once: this is an older \
+         copy, and running on it could lose the money in the channels"
+    )]
+    JournalBehind {
+        /// Where the journal ends.
+        journal: u64,
+        /// What the index has seen.
+        index: u64,
+    },
+    /// The index cannot be filled.
+    #[error("the index: {0}")]
+    Fill(#[from] store::table::TableError),
     /// The stored cursor is not one.
     #[error("the chain cursor: {0}")]
     Cursor(#[from] chain_backend::backend::LocatorError),
@@ -138,7 +152,8 @@ impl Node {
         let opened = open(config, &us)?;
         let mut listeners = Vec::new();
         for address in &config.p2p.listen {
-            let listener = TcpListener::bind(address).await.map_err(io(format!("port {address}")))?;
+            let listener =
+                TcpListener::bind(address).await.map_err(io(format!("port {address}")))?;
             listeners.push(listener);
         }
         let listening =
@@ -198,6 +213,7 @@ fn open(config: &Config, us: &Identity) -> Result<Opened, StartError> {
     let db = config.dir.store();
     let place = db.display().to_string();
     let disk = RealDisk::open(db.join("journal")).map_err(io(place.clone()))?;
+    let (mut index, reached) = Index::open(&db.join("index"))?;
     let mut salt = [0; 8];
     getrandom::fill(&mut salt)
         .map_err(|_| Fatal::Invariant("the system gives no random numbers"))?;
@@ -208,16 +224,28 @@ fn open(config: &Config, us: &Identity) -> Result<Opened, StartError> {
     };
     while let Some(record) = recovery.next_record()? {
         state.apply(Lsn(record.seq), record.payload)?;
+        if record.seq > reached {
+            keeper::fill(&mut index, Lsn(record.seq), record.payload)?;
+        }
     }
     let (journal, recovered) = recovery.finish()?;
+    // The index never sees a record before the disk has it.
+    if reached > recovered.last {
+        return Err(StartError::JournalBehind { journal: recovered.last, index: reached });
+    }
+    if recovered.snapshot.is_some_and(|snapshot| snapshot > reached) {
+        tracing::warn!(
+            "the index was lost; events before the last snapshot are not listed any more"
+        );
+    }
     if let Some(torn) = &recovered.torn {
-        tracing::warn!(?torn, "the last write before the stop was not complete; it was never acknowledged");
+        tracing::warn!(
+            ?torn,
+            "the last write before the stop was not complete; it was never acknowledged"
+        );
     }
     let beside = RealDisk::open(config.dir.network()).map_err(io(place))?;
     marker::check(&beside, &us.node_id().0, recovered.last)?;
-    marker::set(&beside, &us.node_id().0)?;
-    beside.sync_dir().map_err(io("data directory"))?;
-    let (index, _) = Index::open(&db.join("index"))?;
     Ok(Opened { journal, recovered, state, index })
 }
 
@@ -283,15 +311,16 @@ fn run(
         tasks: tasks.clone(),
     };
     let alive = Alive::of(&state);
-    let mut registry = Registry::new(
+    let mut registry = Registry::new(registry::Start {
         common,
         network,
-        config.channel.asks,
-        Arc::new(secrets.channels),
-        journal.writer.clone(),
-        state.next_channel,
-        wallet_asks.clone(),
-    );
+        asks: config.channel.asks,
+        seed: Arc::new(secrets.channels),
+        writer: journal.writer.clone(),
+        next: state.next_channel,
+        wallet: wallet_asks.clone(),
+        directory: config.dir.network(),
+    });
     for (index, kept) in std::mem::take(&mut state.channels) {
         if let Some(channel) = kept.channel {
             registry.restore(&kept.born, channel, swept(&state, index))?;
@@ -410,3 +439,5 @@ fn swept(state: &State, channel: ChannelIndex) -> BTreeSet<bitcoin::OutPoint> {
         .collect()
 }
 
+#[cfg(test)]
+mod tests;

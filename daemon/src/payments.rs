@@ -182,7 +182,8 @@ impl Payments {
                 _ = tick.tick() => self.give_back_overdue(),
             }
             self.send_commands();
-            self.release(*disk.borrow_and_update());
+            let flushed = *disk.borrow_and_update();
+            self.release(flushed);
         }
     }
 

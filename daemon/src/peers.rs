@@ -258,7 +258,8 @@ impl Peers {
                 Some((socket, ip)) = callers.recv() => self.accept(socket, ip),
                 _ = tick.tick() => self.call_due(),
             }
-            self.release(*disk.borrow_and_update());
+            let flushed = *disk.borrow_and_update();
+            self.release(flushed);
         }
     }
 

@@ -157,7 +157,7 @@ impl State {
         record: &[u8],
     ) -> Result<(), StateError> {
         let error = |source| StateError::Channel { at: at.0, channel: index.0, source };
-        let kept = self.channels.get_mut(&index).ok_or(error(RecordError::Beginning))?;
+        let kept = self.channels.get_mut(&index).ok_or_else(|| error(RecordError::Beginning))?;
         match &mut kept.channel {
             Some(channel) => channel.replay(record).map_err(error),
             None => {

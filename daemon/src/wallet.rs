@@ -21,8 +21,8 @@ use core::fmt;
 use bdk_wallet::chain::local_chain;
 use bdk_wallet::chain::{BlockId, CheckPoint, Indexer as _};
 use bdk_wallet::{ChangeSet, KeychainKind, Update};
-use bitcoin::{Address, Block, BlockHash, Network, ScriptBuf, Transaction, Txid};
-use chain_backend::backend::{BlockRef, ChainEvent, MempoolDelta};
+use bitcoin::{Address, BlockHash, Network, ScriptBuf, Transaction, Txid};
+use chain_backend::backend::BlockRef;
 
 use crate::rpc::model::UnixMillis;
 use crate::rpc::model::wallet::AddressKind;
@@ -55,6 +55,12 @@ impl WalletFact {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Whether nothing changed, so that it need not be kept: version and time are all there is.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.len() <= 9
     }
 
     /// The bytes for the journal.

@@ -3,6 +3,7 @@
 use channel::{
     Alarm, Answer, CommandId, Effect, HtlcIn, Notice, Refusal as ChannelRefusal, Resolved, Why,
 };
+use wire::id::ChannelId;
 use wire::message::Message;
 use wire::units::BlockHeight;
 
@@ -86,6 +87,11 @@ impl ChannelTask {
     }
 
     fn say(&self, message: &Message) {
+        if let Message::FundingCreated(created) = message {
+            // The answer comes under the lasting name already.
+            let id = ChannelId::v1(&created.funding_txid, created.funding_output_index);
+            self.common.directory.rename(self.index, id);
+        }
         if let Some(link) = &self.link {
             link.say(message);
         }

@@ -4,12 +4,15 @@
 //! Not here: what a channel does (`task`), who is connected (`peers`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bitcoin::{Amount, Network, OutPoint};
 use channel::seal::Step;
 use channel::signer::{InMemorySigner, Memory};
 use channel::{AcceptTerms, Channel, Effect, Env, OpenTerms, Params, PeerFault};
+use store::disk::RealDisk;
+use store::marker;
 use tokio::sync::{oneshot, watch};
 use wire::feature::Features;
 use wire::id::{ChannelId, NodeId};
@@ -128,19 +131,45 @@ pub struct Registry {
     /// An address that was made for a channel that did not come about.
     spare: Option<bitcoin::ScriptBuf>,
     wallet: Forward<crate::layer1::Ask>,
+    /// Where it is marked that this node has channels; `None` once that is done.
+    mark: Option<PathBuf>,
+}
+
+/// What the task starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// What every channel of the node has in common.
+    pub common: Common,
+    /// Which chain.
+    pub network: Network,
+    /// What we demand of every channel.
+    pub asks: Asks,
+    /// From which channels' keys follow.
+    pub seed: Arc<Secret32>,
+    /// The way into the journal.
+    pub writer: Writer,
+    /// The index the next channel gets.
+    pub next: u64,
+    /// For addresses of our own.
+    pub wallet: Forward<crate::layer1::Ask>,
+    /// Where it is marked that this node has channels.
+    pub directory: PathBuf,
+}
+
+/// A channel before its task runs.
+struct Making {
+    index: ChannelIndex,
+    id: ChannelId,
+    meta: Meta,
+    born: Option<ChannelBorn>,
+    signer: InMemorySigner,
+    swept: BTreeSet<OutPoint>,
 }
 
 impl Registry {
-    /// A registry whose next channel gets the index `next`.
-    pub fn new(
-        common: Common,
-        network: Network,
-        asks: Asks,
-        seed: Arc<Secret32>,
-        writer: Writer,
-        next: u64,
-        wallet: Forward<crate::layer1::Ask>,
-    ) -> Self {
+    /// A registry without channels yet.
+    pub fn new(start: Start) -> Self {
+        let Start { common, network, asks, seed, writer, next, wallet, directory } = start;
         Self {
             common,
             network,
@@ -154,6 +183,7 @@ impl Registry {
             next,
             spare: None,
             wallet,
+            mark: Some(directory),
         }
     }
 
@@ -180,7 +210,7 @@ impl Registry {
         let signer = self.signer(index, channel.signer_memory())?;
         let id = channel.id();
         let begin = |env: &Env<'_>| Ok::<_, std::convert::Infallible>(channel.resume(env));
-        match self.run(index, id, meta, None, signer, swept, begin) {
+        match self.run(Making { index, id, meta, born: None, signer, swept }, begin) {
             Ok(()) => Ok(()),
             Err(never) => match never {},
         }
@@ -193,17 +223,26 @@ impl Registry {
             .map_err(|_| Fatal::Invariant("a channel without keys"))
     }
 
+    /// Before the first channel can come to be: from now on an empty journal beside this mark is a lost
+    /// one.
+    fn mark(&mut self) -> Result<(), Fatal> {
+        let Some(directory) = &self.mark else { return Ok(()) };
+        let set = RealDisk::open(directory).map_err(|error| error.to_string()).and_then(|disk| {
+            let node = self.common.us.node_id();
+            marker::set(&disk, &node.0).map_err(|error| error.to_string())
+        });
+        set.map_err(Fatal::Journal)?;
+        self.mark = None;
+        Ok(())
+    }
+
     /// Starts the task of a channel that `begin` makes or resumes.
     fn run<E>(
         &mut self,
-        index: ChannelIndex,
-        id: ChannelId,
-        meta: Meta,
-        born: Option<ChannelBorn>,
-        signer: InMemorySigner,
-        swept: BTreeSet<OutPoint>,
+        making: Making,
         begin: impl FnOnce(&Env<'_>) -> Result<Step<Channel, Effect>, E>,
     ) -> Result<(), E> {
+        let Making { index, id, meta, born, signer, swept } = making;
         let node = meta.node;
         let (messages, messages_in) = forward(MESSAGES);
         let (commands, commands_in) = back(COMMANDS);
@@ -217,7 +256,7 @@ impl Registry {
             born,
             signer,
             writer: self.writer.clone(),
-            links: links.clone(),
+            links,
             back: commands.clone(),
             glance,
             swept,
@@ -360,6 +399,7 @@ impl Registry {
             return Ok(());
         }
         let Some(shutdown_script) = self.spare_script().await else { return Ok(()) };
+        self.mark()?;
         let capacity = asked.funding_satoshis;
         let terms = AcceptTerms {
             chain_hash: chain_hash(self.network),
@@ -383,7 +423,8 @@ impl Registry {
         meta.capacity = capacity;
         let signer = self.signer(index, Memory::default())?;
         let begin = |env: &Env<'_>| Channel::accept(asked, terms, env);
-        match self.run(index, id, meta, Some(born), signer, BTreeSet::new(), begin) {
+        let making = Making { index, id, meta, born: Some(born), signer, swept: BTreeSet::new() };
+        match self.run(making, begin) {
             Ok(()) => {
                 self.spare = None;
                 self.unfunded.insert(index, node);
@@ -414,6 +455,7 @@ impl Registry {
             let _gone = reply.send(Err(refusal));
             return Ok(());
         }
+        self.mark()?;
         let mut temporary = [0; 32];
         if getrandom::fill(&mut temporary).is_err() {
             return Err(Fatal::Invariant("no random numbers"));
@@ -452,7 +494,8 @@ impl Registry {
         };
         let signer = self.signer(index, Memory::default())?;
         let begin = |env: &Env<'_>| Channel::open(terms, env);
-        match self.run(index, id, meta, Some(born), signer, BTreeSet::new(), begin) {
+        let making = Making { index, id, meta, born: Some(born), signer, swept: BTreeSet::new() };
+        match self.run(making, begin) {
             Ok(()) => {
                 self.unfunded.insert(index, node);
                 self.follow(index, reply);

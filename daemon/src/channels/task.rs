@@ -353,7 +353,8 @@ impl ChannelTask {
                 Some(ask) = inboxes.asks.recv() => self.take_ask(ask),
             }
             self.commit();
-            self.release(*disk.borrow_and_update())?;
+            let flushed = *disk.borrow_and_update();
+            self.release(flushed)?;
             self.tell_everybody();
             if self.over && self.waiting.is_empty() {
                 return self.end();
@@ -503,7 +504,10 @@ impl ChannelTask {
         if self.shown.as_ref().is_some_and(|shown| shown.receiver_count() == 0) {
             self.shown = None;
         }
-        if let (Some(shown), Some(view)) = (&self.shown, self.view()) {
+        // Users see what the disk has: the state itself may be ahead.
+        if self.waiting.is_empty()
+            && let (Some(shown), Some(view)) = (&self.shown, self.view())
+        {
             shown.send_if_modified(|now| {
                 let changed = *now != view;
                 *now = view;

@@ -215,10 +215,8 @@ fn closing(channel: &Channel, meta: &Meta, height: BlockHeight) -> Option<Closin
     }
     let closed = state.closed.as_ref().map(|(terms, _)| terms);
     let at = spent.map(|(_, at)| *at);
-    let locked = match &stage {
-        Stage::Failing(_) => state.terms.them.to_self_delay,
-        _ => 0,
-    };
+    let failing = matches!(stage, Stage::Failing(_)) || state.end.is_some();
+    let locked = if failing { state.terms.them.to_self_delay } else { 0 };
     let value_of = |tx: &bitcoin::Transaction| {
         tx.output
             .iter()
@@ -229,13 +227,12 @@ fn closing(channel: &Channel, meta: &Meta, height: BlockHeight) -> Option<Closin
         .or_else(|| closed.map(|terms| Amount::from_sat(terms.fee_sat)))
         .or(meta.close_fee)
         .unwrap_or(Amount::ZERO);
-    let kind = match &stage {
-        Stage::MutuallyClosed | Stage::ShuttingDown => Some(CloseKind::Cooperative),
-        Stage::Failing(_) if spent.is_none() => Some(CloseKind::ForcedByUs),
-        _ if closed.is_some() => Some(CloseKind::Cooperative),
-        _ if state.end.is_some() => Some(CloseKind::ForcedByUs),
-        _ if spent.is_some() => Some(CloseKind::ForcedByThem),
-        _ => None,
+    let kind = if closed.is_some() || matches!(stage, Stage::MutuallyClosed | Stage::ShuttingDown) {
+        Some(CloseKind::Cooperative)
+    } else if failing {
+        Some(CloseKind::ForcedByUs)
+    } else {
+        spent.map(|_| CloseKind::ForcedByThem)
     };
     Some(Closing {
         stage: match (&stage, spent) {

@@ -218,7 +218,9 @@ impl Layer1 {
             }
         };
         let then = fund.then;
-        let tell: Then = Box::new(move || drop(then.send(vec![command])));
+        let tell: Then = Box::new(move || {
+            let _ended = then.send(vec![command]);
+        });
         match fact {
             Some(fact) => self.keep_then(fact, Vec::new(), vec![tell]),
             None => tell(),
@@ -265,7 +267,8 @@ impl Layer1 {
         let outcome = self.backend.submit(Package::single(tx), None).await;
         match &outcome {
             SubmitOutcome::Confirmed(at) => {
-                let height = at.as_ref().map_or(self.cursor.tip().height, |block| block.height);
+                let here = self.cursor.tip().height;
+                let height = at.as_ref().map_or(here, |block| block.height);
                 self.intents.settle(txid, height);
             }
             SubmitOutcome::Accepted | SubmitOutcome::InMempool => {}

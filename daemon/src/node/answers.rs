@@ -172,11 +172,9 @@ impl NodeApi for Handle {
     async fn plan_send(&self, order: SendCoins) -> Answer<SentCoins> {
         let spend = self.spend(order.address.script_pubkey(), order.coins, order.feerate, 0);
         let feerate = spend.feerate;
-        let planned = Self::ask(&self.0.wallet, |reply| layer1::Ask::Plan {
-            spend: Box::new(spend),
-            reply,
-        })
-        .await??;
+        let planned =
+            Self::ask(&self.0.wallet, |reply| layer1::Ask::Plan { spend: Box::new(spend), reply })
+                .await??;
         Ok(SentCoins { txid: None, amount: planned.amount, fee: planned.fee, feerate })
     }
 
@@ -214,11 +212,9 @@ impl NodeApi for Handle {
         // Every funding output is a P2WSH, so any stands for the one to come.
         let script = ScriptBuf::new_p2wsh(&bitcoin::WScriptHash::all_zeros());
         let spend = self.spend(script, order.coins, order.feerate, 1);
-        let planned = Self::ask(&self.0.wallet, |reply| layer1::Ask::Plan {
-            spend: Box::new(spend),
-            reply,
-        })
-        .await??;
+        let planned =
+            Self::ask(&self.0.wallet, |reply| layer1::Ask::Plan { spend: Box::new(spend), reply })
+                .await??;
         let balance = self.wallet_balance().await?;
         let spent = planned.amount.checked_add(planned.fee).unwrap_or(Amount::MAX_MONEY);
         Ok(OpenPlan {
@@ -303,11 +299,8 @@ impl NodeApi for Handle {
         let channel = self.find(order.channel).await?;
         let ended = is_over(&channel.phase);
         let force = matches!(order.how, CloseHow::Force);
-        let closing =
-            matches!(channel.phase, ChannelPhase::ShuttingDown | ChannelPhase::Closing);
-        let attach = ended
-            || (closing && !force)
-            || matches!(channel.phase, ChannelPhase::Closing);
+        let closing = matches!(channel.phase, ChannelPhase::ShuttingDown | ChannelPhase::Closing);
+        let attach = ended || (closing && !force) || matches!(channel.phase, ChannelPhase::Closing);
         if !attach {
             let door = self.door(order.channel).ok_or_else(|| not_a_channel(order.channel))?;
             match order.how {
@@ -366,17 +359,12 @@ impl NodeApi for Handle {
     }
 
     async fn watch_payment(&self, hash: PaymentHash) -> Answer<Updates<Payment>> {
-        let view =
-            Self::ask(&self.0.payments, |reply| payments::Ask::WatchPayment { hash, reply })
-                .await??;
+        let view = Self::ask(&self.0.payments, |reply| payments::Ask::WatchPayment { hash, reply })
+            .await??;
         Ok(follow(view, Payment::is_final))
     }
 
-    async fn list_payments(
-        &self,
-        filter: PaymentFilter,
-        page: Page,
-    ) -> Answer<Listing<Payment>> {
+    async fn list_payments(&self, filter: PaymentFilter, page: Page) -> Answer<Listing<Payment>> {
         let all = Self::ask(&self.0.payments, |reply| payments::Ask::Payments { reply }).await?;
         let rows = all
             .into_iter()
@@ -404,17 +392,12 @@ impl NodeApi for Handle {
     }
 
     async fn watch_invoice(&self, hash: PaymentHash) -> Answer<Updates<Invoice>> {
-        let view =
-            Self::ask(&self.0.payments, |reply| payments::Ask::WatchInvoice { hash, reply })
-                .await??;
+        let view = Self::ask(&self.0.payments, |reply| payments::Ask::WatchInvoice { hash, reply })
+            .await??;
         Ok(follow(view, Invoice::is_final))
     }
 
-    async fn list_invoices(
-        &self,
-        filter: InvoiceFilter,
-        page: Page,
-    ) -> Answer<Listing<Invoice>> {
+    async fn list_invoices(&self, filter: InvoiceFilter, page: Page) -> Answer<Listing<Invoice>> {
         let all = Self::ask(&self.0.payments, |reply| payments::Ask::Invoices { reply }).await?;
         let rows = all
             .into_iter()
@@ -513,20 +496,17 @@ impl NodeApi for Handle {
         } else {
             std::collections::BTreeSet::new()
         };
-        let hashes = sandbox
-            .reorg(order.depth, excluded, faucet::script())
-            .await
-            .map_err(|_| Refusal::OutOfRange {
-                field: "depth",
-                given: u64::from(order.depth),
-                min: 1,
-                max: u64::from(here.0),
-                unit: "blocks",
+        let hashes =
+            sandbox.reorg(order.depth, excluded, faucet::script()).await.map_err(|_| {
+                Refusal::OutOfRange {
+                    field: "depth",
+                    given: u64::from(order.depth),
+                    min: 1,
+                    max: u64::from(here.0),
+                    unit: "blocks",
+                }
             })?;
-        let tip = sandbox
-            .tip()
-            .await
-            .map_err(|_| Refusal::ChainUnavailable { height: here })?;
+        let tip = sandbox.tip().await.map_err(|_| Refusal::ChainUnavailable { height: here })?;
         self.caught_up(tip.height).await;
         Ok(Mined { height: BlockHeight(tip.height), hashes })
     }
@@ -639,8 +619,9 @@ impl Handle {
         if read.expires_ms <= now {
             // An invoice that was paid says so, however old it is.
             if let Ok(paid) = self.find_payment(read.hash).await
-                && let Ok(view) = Self::ask(&self.0.payments, |reply| {
-                    payments::Ask::WatchPayment { hash: paid.hash, reply }
+                && let Ok(view) = Self::ask(&self.0.payments, |reply| payments::Ask::WatchPayment {
+                    hash: paid.hash,
+                    reply,
                 })
                 .await?
             {
@@ -674,8 +655,9 @@ impl Handle {
             min_final_cltv_delta: read.min_final_cltv_delta,
         };
         let order = Box::new(payments::Order { plan, started });
-        Self::try_ask(&self.0.payments, "payments", payments::ASKS, |reply| {
-            payments::Ask::Pay { order, reply }
+        Self::try_ask(&self.0.payments, "payments", payments::ASKS, |reply| payments::Ask::Pay {
+            order,
+            reply,
         })
         .await?
     }
@@ -714,7 +696,9 @@ fn features_of(read: &invoice::Read) -> Features {
     let mut bytes = flags.unwrap_or_default();
     bytes.reverse();
     let features = Features::from_wire(bytes);
-    debug_assert!(features.misplaced(Context::Invoice).is_none() || !features.as_bytes().is_empty());
+    debug_assert!(
+        features.misplaced(Context::Invoice).is_none() || !features.as_bytes().is_empty()
+    );
     features
 }
 
@@ -754,9 +738,10 @@ impl EventReader {
             }
             // Seen before reading, so that nothing that comes meanwhile is waited for.
             self.reached.borrow_and_update();
-            let engine = &self.handle.0.reading.engine;
+            let engine = self.handle.0.reading.engine()?;
             let rows =
-                EVENTS.page(&**engine, Some(&self.after), Direction::Ascending, EVENTS_AT_ONCE);
+                EVENTS.page(&*engine, Some(&self.after), Direction::Ascending, EVENTS_AT_ONCE);
+            drop(engine);
             let rows = match rows {
                 Ok(rows) => rows,
                 Err(error) => {
@@ -797,17 +782,22 @@ async fn look_up(handle: &Handle, subject: &Subject) -> Option<Happened> {
             let channel = all.into_iter().find(|channel| channel.index == *index)?;
             Some(Happened::Channel(Box::new(channel)))
         }
-        Subject::Payment(hash) => {
-            handle.find_payment(*hash).await.ok().map(|payment| Happened::Payment(Box::new(payment)))
-        }
-        Subject::Invoice(hash) => {
-            handle.find_invoice(*hash).await.ok().map(|invoice| Happened::Invoice(Box::new(invoice)))
-        }
+        Subject::Payment(hash) => handle
+            .find_payment(*hash)
+            .await
+            .ok()
+            .map(|payment| Happened::Payment(Box::new(payment))),
+        Subject::Invoice(hash) => handle
+            .find_invoice(*hash)
+            .await
+            .ok()
+            .map(|invoice| Happened::Invoice(Box::new(invoice))),
         Subject::Wallet(txid) => {
             let txid = Txid::from_byte_array(*txid);
             let wallet = &handle.0.wallet;
-            let found =
-                Handle::ask(wallet, |reply| layer1::Ask::Transaction { txid, reply }).await.ok()??;
+            let found = Handle::ask(wallet, |reply| layer1::Ask::Transaction { txid, reply })
+                .await
+                .ok()??;
             Some(Happened::Wallet {
                 txid,
                 received: found.received,

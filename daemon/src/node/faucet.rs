@@ -11,7 +11,7 @@ use bitcoin::{
     Amount, CompressedPublicKey, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid,
     Witness,
 };
-use chain_backend::backend::{Package, SubmitOutcome};
+use chain_backend::backend::Package;
 use chain_backend::sandbox::Sandbox;
 use secp256k1::{Message, PublicKey, SECP256K1, SecretKey};
 use tokio::sync::oneshot;
@@ -113,14 +113,13 @@ impl Faucet {
         };
         let tx = self.pay(&coins, to, amount);
         let txid = tx.compute_txid();
-        match self.chain.submit(Package::single(tx.clone()), None).await {
-            SubmitOutcome::Accepted | SubmitOutcome::InMempool => {}
-            other => {
-                coins.iter().for_each(|coin| drop(self.coins.remove(coin)));
-                return Err(Refusal::BroadcastRefused { txid, why: format!("{other:?}") });
-            }
+        let outcome = self.chain.submit(Package::single(tx.clone()), None).await;
+        for coin in &coins {
+            self.coins.remove(coin);
         }
-        coins.iter().for_each(|coin| drop(self.coins.remove(coin)));
+        if !outcome.is_success() {
+            return Err(Refusal::BroadcastRefused { txid, why: format!("{outcome:?}") });
+        }
         if let Some(change) = tx.output.get(1) {
             self.coins.insert((change.value, OutPoint { txid, vout: 1 }));
         }
@@ -141,7 +140,8 @@ impl Faucet {
         let ripe = tip.height.saturating_add(1).saturating_sub(MATURITY);
         while self.seen < ripe {
             self.seen = self.seen.saturating_add(1);
-            let unavailable = |error: chain_backend::backend::BackendError| refused(&error.to_string());
+            let unavailable =
+                |error: chain_backend::backend::BackendError| refused(&error.to_string());
             let header = self.chain.header_at(self.seen).await.map_err(unavailable)?;
             let block = self.chain.block(header.hash).await.map_err(unavailable)?;
             let Some(reward) = block.txdata.first() else { continue };
@@ -174,9 +174,9 @@ impl Faucet {
     }
 
     fn pay(&self, coins: &[(Amount, OutPoint)], to: ScriptBuf, amount: Amount) -> Transaction {
-        let sum = coins.iter().fold(Amount::ZERO, |sum, coin| {
-            sum.checked_add(coin.0).unwrap_or(Amount::MAX_MONEY)
-        });
+        let sum = coins
+            .iter()
+            .fold(Amount::ZERO, |sum, coin| sum.checked_add(coin.0).unwrap_or(Amount::MAX_MONEY));
         let change = sum
             .checked_sub(amount)
             .and_then(|rest| rest.checked_sub(fee(coins.len())))
@@ -199,12 +199,8 @@ impl Faucet {
         let mut witnesses = Vec::new();
         let mut cache = SighashCache::new(&tx);
         for (place, (value, _)) in coins.iter().enumerate() {
-            let hash = cache.p2wpkh_signature_hash(
-                place,
-                &self.script,
-                *value,
-                EcdsaSighashType::All,
-            );
+            let hash =
+                cache.p2wpkh_signature_hash(place, &self.script, *value, EcdsaSighashType::All);
             let Ok(hash) = hash else { continue };
             let signature = bitcoin::ecdsa::Signature::sighash_all(
                 SECP256K1.sign_ecdsa(&Message::from_digest(hash.to_byte_array()), &self.key),

@@ -117,8 +117,7 @@ impl Handle {
     /// Whether a request is to be carried out.
     pub(super) async fn turn(&self, key: Option<OrderKey>) -> Result<Turn, Refusal> {
         let Some(key) = key else { return Ok(Turn::Go(None)) };
-        let standing =
-            Self::ask(&self.0.desk, |reply| orders::Ask::Begin { key, reply }).await??;
+        let standing = Self::ask(&self.0.desk, |reply| orders::Ask::Begin { key, reply }).await??;
         Ok(match standing {
             Standing::New(kept) => Turn::Go(Some(kept)),
             Standing::Done(made) => Turn::Done(made),
@@ -205,7 +204,8 @@ impl Handle {
 
     /// The number of the newest event; 0 if there is none.
     pub(super) fn last_event(&self) -> u64 {
-        let newest = EVENTS.page(&*self.0.reading.engine, None, Direction::Descending, 1);
+        let Some(engine) = self.0.reading.engine() else { return 0 };
+        let newest = EVENTS.page(&*engine, None, Direction::Descending, 1);
         newest.ok().and_then(|rows| rows.first().map(|(number, _)| *number)).unwrap_or(0)
     }
 

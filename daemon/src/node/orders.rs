@@ -117,7 +117,8 @@ impl Desk {
         if self.kept.len() <= KEPT_MAX {
             return;
         }
-        let oldest = self.kept.values().min_by_key(|kept| kept.at_ms).map(|kept| kept.word.0.clone());
+        let oldest =
+            self.kept.values().min_by_key(|kept| kept.at_ms).map(|kept| kept.word.0.clone());
         if let Some(oldest) = oldest {
             self.kept.remove(&oldest);
         }

@@ -187,7 +187,7 @@ fn currency(network: Network) -> Currency {
         Network::Signet => Currency::Signet,
         Network::Regtest => Currency::Regtest,
         // Both test networks share a prefix.
-        _ => Currency::BitcoinTestnet,
+        Network::Testnet | Network::Testnet4 => Currency::BitcoinTestnet,
     }
 }
 
@@ -211,9 +211,14 @@ fn what_is_wrong(error: &ParseOrSemanticError) -> &'static str {
         ParseOrSemanticError::SemanticError(Bolt11SemanticError::ImpreciseAmount) => {
             "its amount is not a whole number of millisatoshi"
         }
-        ParseOrSemanticError::SemanticError(_) => {
-            "it lacks or repeats a field that BOLT 11 demands"
-        }
+        ParseOrSemanticError::SemanticError(
+            Bolt11SemanticError::NoPaymentHash
+            | Bolt11SemanticError::MultiplePaymentHashes
+            | Bolt11SemanticError::NoDescription
+            | Bolt11SemanticError::MultipleDescriptions
+            | Bolt11SemanticError::MultiplePaymentSecrets
+            | Bolt11SemanticError::InvalidFeatures,
+        ) => "it lacks or repeats a field that BOLT 11 demands",
     }
 }
 

@@ -186,10 +186,6 @@ pub async fn write(
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "deadlines of a connection are not decisions about money"
-)]
 fn now() -> Instant {
     Instant::now()
 }

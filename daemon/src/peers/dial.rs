@@ -31,16 +31,22 @@ pub(super) async fn dial(
 pub(super) fn why(fault: &ConnectionFault) -> Unreachable {
     use std::io::ErrorKind;
     match fault {
-        ConnectionFault::Broken(error) => match error.kind() {
-            ErrorKind::ConnectionRefused => Unreachable::ConnectionRefused,
-            ErrorKind::TimedOut => Unreachable::TimedOut,
-            ErrorKind::InvalidInput | ErrorKind::NotFound => Unreachable::NameUnknown,
-            // BOLT 8 has the callee hang up without a word when the key is not its own.
-            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => Unreachable::WrongKey,
-            // What a resolver says has no number of the operating system.
-            _ if error.raw_os_error().is_none() => Unreachable::NameUnknown,
-            _ => Unreachable::Broken,
-        },
+        ConnectionFault::Broken(error) => {
+            let is = |kinds: &[ErrorKind]| kinds.contains(&error.kind());
+            if is(&[ErrorKind::ConnectionRefused]) {
+                Unreachable::ConnectionRefused
+            } else if is(&[ErrorKind::TimedOut]) {
+                Unreachable::TimedOut
+            } else if is(&[ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset]) {
+                // BOLT 8 has the callee hang up without a word when the key is not its own.
+                Unreachable::WrongKey
+            } else if error.raw_os_error().is_none() {
+                // What a resolver says has no number of the operating system.
+                Unreachable::NameUnknown
+            } else {
+                Unreachable::Broken
+            }
+        }
         ConnectionFault::Handshake(_) => Unreachable::WrongKey,
         ConnectionFault::Slow => Unreachable::TimedOut,
         ConnectionFault::Feature { .. } | ConnectionFault::Chain => Unreachable::Incompatible,

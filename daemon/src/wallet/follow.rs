@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bdk_wallet::ChangeSet;
 use bdk_wallet::chain::Merge as _;
 use bitcoin::{Block, BlockHash, Transaction, Txid};
-use chain_backend::backend::{ChainEvent, MempoolDelta};
+use chain_backend::backend::{ChainEvent, MempoolDelta, RemovedBecause};
 
 use super::{Wallet, WalletFact, WalletFault, load};
 use crate::rpc::model::UnixMillis;
@@ -30,10 +30,14 @@ impl Wallet {
             },
             ChainEvent::Disconnected { fork, .. } => self.disconnect(fork.height)?,
             ChainEvent::Mempool(MempoolDelta::Added { tx, .. }) => self.seen(tx.as_ref(), now),
+            // Its block says so in a moment.
+            ChainEvent::Mempool(MempoolDelta::Removed {
+                because: RemovedBecause::Confirmed(_),
+                ..
+            }) => {}
             ChainEvent::Mempool(MempoolDelta::Removed { txid, .. }) => self.gone(&[*txid], now),
             ChainEvent::Mempool(MempoolDelta::Snapshot(all)) => {
-                let there: BTreeSet<Txid> =
-                    all.iter().map(|tx| tx.compute_txid()).collect();
+                let there: BTreeSet<Txid> = all.iter().map(|tx| tx.compute_txid()).collect();
                 for tx in all {
                     self.seen(tx.as_ref(), now);
                 }

@@ -465,6 +465,17 @@ fn dust_and_absurd_feerates_are_refused_with_their_limits() {
 }
 
 #[test]
+fn an_event_that_is_not_about_us_leaves_an_empty_fact() {
+    let mut bench = Bench::new();
+    let tx = Arc::new(paying(OutPoint::new(Txid::from_byte_array([7; 32]), 0), stranger(), 5_000));
+    let added = ChainEvent::Mempool(MempoolDelta::Added { tx, fee: Amount::ZERO });
+    assert!(bench.wallet.apply(&added, NOW).unwrap().is_empty());
+    let ours = Arc::new(bench.incoming(5_000));
+    let added = ChainEvent::Mempool(MempoolDelta::Added { tx: ours, fee: Amount::ZERO });
+    assert!(!bench.wallet.apply(&added, NOW).unwrap().is_empty());
+}
+
+#[test]
 fn a_plan_changes_nothing() {
     let mut bench = Bench::new();
     bench.receive(100_000);

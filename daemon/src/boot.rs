@@ -1,0 +1,299 @@
+//! A whole daemon from its settings: directory, seed, chain, node, API; and its end in reverse.
+//!
+//! `viaductd` is this and a command line; the sandbox and the demo run several in one process.
+//!
+//! Not here: what runs inside (`crate::node`), flags and signals (`main.rs`).
+
+use core::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::auth::RootKey;
+use chain_backend::sandbox::Sandbox;
+use chain_backend::{BackendError, BuiltinChain, ChainError, Options, Policy, RemoteChain};
+
+use crate::clock::{UnixTime, now_ms};
+use crate::config::{ChainSource, Config, Mining, Network};
+use crate::node::{ChainAccess, Handle, Node, StartError};
+use crate::rpc::model::UnixMillis;
+use crate::rpc::model::sandbox::Mine;
+use crate::rpc::server::{Bound, ServeError};
+use crate::rpc::{NodeApi as _, World};
+use crate::seed::file::{self, Effort, SeedFileError, private_directory};
+use crate::seed::password::{Password, PasswordError};
+use crate::seed::{Seed, SeedError};
+use crate::tasks::{Fatal, Tasks};
+
+/// How often the mempool is looked at when blocks are made by need.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Why a daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The seed file.
+    #[error(transparent)]
+    SeedFile(#[from] SeedFileError),
+    /// The seed.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    /// Its password.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// There is none, and this is not a place to make one silently.
+    #[error(
+        "there is no seed at {}: make one with viaductd seed new, or restore yours with viaductd \
+         seed restore",
+        path.display()
+    )]
+    NoSeed {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// There are channels or coins, and their seed is gone.
+    #[error(
+        "there is no seed at {}, but data of a node is beside it: put the seed back, or restore it \
+         from its words with viaductd seed restore",
+        path.display()
+    )]
+    SeedLost {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The built-in chain.
+    #[error("the built-in chain: {0}")]
+    Chain(#[from] ChainError),
+    /// The chain server.
+    #[error("the chain server at {url}: {source}")]
+    Remote {
+        /// Where.
+        url: String,
+        /// What is wrong.
+        source: BackendError,
+    },
+    /// The node.
+    #[error(transparent)]
+    Node(#[from] Box<StartError>),
+    /// The API.
+    #[error(transparent)]
+    Api(#[from] ServeError),
+}
+
+impl From<StartError> for BootError {
+    fn from(error: StartError) -> Self {
+        Self::Node(Box::new(error))
+    }
+}
+
+/// Opens the seed. On the sandbox a missing one is made, unless data of a node lies there.
+///
+/// # Errors
+/// [`BootError`], about the seed.
+pub fn open_seed(config: &Config) -> Result<Seed, BootError> {
+    private_directory(&config.dir.network())?;
+    let path = config.dir.seed();
+    if path.exists() {
+        return Ok(file::open(&path, &Password::fetch(&config.password)?)?);
+    }
+    if config.dir.store().exists() {
+        return Err(BootError::SeedLost { path });
+    }
+    if config.network != Network::Sandbox {
+        return Err(BootError::NoSeed { path });
+    }
+    let seed = Seed::generate()?;
+    save_seed(config, &seed)?;
+    Ok(seed)
+}
+
+/// Writes a seed to its place, under the password of the settings.
+///
+/// # Errors
+/// [`BootError`], about the seed.
+pub fn save_seed(config: &Config, seed: &Seed) -> Result<(), BootError> {
+    private_directory(&config.dir.network())?;
+    let password = Password::fetch(&config.password)?;
+    Ok(file::create(&config.dir.seed(), seed, &password, Effort::default())?)
+}
+
+/// The chain that a daemon runs on.
+#[derive(Debug)]
+pub struct Chain {
+    access: ChainAccess,
+    own: Option<BuiltinChain>,
+    mining: Mining,
+}
+
+impl Chain {
+    /// Opens or reaches the chain of the settings.
+    ///
+    /// # Errors
+    /// [`BootError::Chain`], [`BootError::Remote`]. A server that does not answer yet is no error: the
+    /// node waits for it.
+    pub async fn open(config: &Config) -> Result<Self, BootError> {
+        match &config.chain {
+            ChainSource::Builtin { mining } => {
+                let options = Options {
+                    dir: Some(config.dir.chain()),
+                    now: now_s,
+                    sync: true,
+                    policy: Policy::default(),
+                };
+                let chain = BuiltinChain::open(&options)?;
+                let own = Some(chain.clone());
+                Ok(Self { own, mining: *mining, ..Self::shared(Arc::new(chain)) })
+            }
+            ChainSource::Remote { url } => {
+                let failed = |source| BootError::Remote { url: url.clone(), source };
+                let network = config.network.params();
+                let chain = match RemoteChain::connect(url, network).await {
+                    Err(BackendError::Unavailable(why)) => {
+                        tracing::warn!(url, why, "the chain server does not answer yet");
+                        RemoteChain::lazy(url, network).map_err(failed)?
+                    }
+                    reached => reached.map_err(failed)?,
+                };
+                if config.network == Network::Sandbox {
+                    return Ok(Self::shared(Arc::new(chain)));
+                }
+                let access = ChainAccess { backend: Arc::new(chain), sandbox: None };
+                Ok(Self { access, own: None, mining: Mining::Manual })
+            }
+        }
+    }
+
+    /// A chain that others run too: it is steered here, but neither mined by itself nor stopped.
+    #[must_use]
+    pub fn shared<C: Sandbox + 'static>(chain: Arc<C>) -> Self {
+        let sandbox: Arc<dyn Sandbox> = Arc::clone(&chain) as Arc<dyn Sandbox>;
+        let access = ChainAccess { backend: chain, sandbox: Some(sandbox) };
+        Self { access, own: None, mining: Mining::Manual }
+    }
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    node: Node,
+    rpc: SocketAddr,
+    certificate_pem: String,
+    own_chain: Option<BuiltinChain>,
+}
+
+impl Daemon {
+    /// Starts the node, then its API. Needs no more than its directory, seed and chain.
+    ///
+    /// # Errors
+    /// [`BootError`]; nothing runs then.
+    pub async fn start(config: &Config, seed: &Seed, chain: Chain) -> Result<Self, BootError> {
+        private_directory(&config.dir.network())?;
+        let secrets = seed.secrets(config.network.params())?;
+        let root = RootKey::from_bytes(*secrets.tokens.expose());
+        let Chain { access, own, mining } = chain;
+        let sandbox = access.sandbox.clone();
+        let node = Node::start(config, secrets, access).await?;
+        let tasks = node.tasks().clone();
+        let now = || UnixMillis(now_ms());
+        let world = World { network: config.network, now, stop: tasks.token() };
+        // Only now: the store is locked, so port and socket are of nobody who still runs.
+        let bound = Bound::bind(&config.rpc, &config.dir, root, &world).await;
+        let bound = bound.and_then(|bound| Ok((bound.address()?, bound)));
+        let (rpc, bound) = match bound {
+            Ok(bound) => bound,
+            Err(error) => {
+                let _why = node.stop().await;
+                return Err(error.into());
+            }
+        };
+        let certificate_pem = bound.certificate_pem().to_owned();
+        let handle = node.handle();
+        tasks.spawn("rpc", async move {
+            bound.serve(handle, world).await.map_err(|error| {
+                tracing::error!(%error, "the API server failed");
+                Fatal::Ended("rpc")
+            })
+        });
+        if let Some(sandbox) = sandbox {
+            mine(mining, sandbox, node.handle(), &tasks);
+        }
+        Ok(Self { node, rpc, certificate_pem, own_chain: own })
+    }
+
+    /// How to ask the node for things.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.node.handle()
+    }
+
+    /// Where its API listens.
+    #[must_use]
+    pub const fn rpc_address(&self) -> SocketAddr {
+        self.rpc
+    }
+
+    /// The certificate of its API.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// The node inside.
+    #[must_use]
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Begins an orderly stop; [`Self::wait`] then ends.
+    pub fn begin_stop(&self) {
+        self.node.tasks().stop();
+    }
+
+    /// Waits until it stops, of itself or because it was asked to, and says why if it was not.
+    pub async fn wait(self) -> Option<Fatal> {
+        let why = self.node.wait().await;
+        if let Some(chain) = self.own_chain {
+            chain.stop().await;
+        }
+        why
+    }
+
+    /// Stops it in order.
+    pub async fn stop(self) -> Option<Fatal> {
+        self.begin_stop();
+        self.wait().await
+    }
+}
+
+fn now_s() -> u32 {
+    u32::try_from(UnixTime::now().0).unwrap_or(u32::MAX)
+}
+
+/// Makes blocks by the clock or by need, if the settings say so.
+fn mine(mining: Mining, sandbox: Arc<dyn Sandbox>, handle: Handle, tasks: &Tasks) {
+    let period = match mining {
+        Mining::Manual => return,
+        Mining::OnTransaction => LOOK,
+        Mining::Every(seconds) => Duration::from_secs(u64::from(seconds)),
+    };
+    let stop = tasks.token();
+    tasks.spawn("mining", async move {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(period) => {}
+            }
+            let wanted = match mining {
+                Mining::OnTransaction => {
+                    sandbox.mempool().await.is_ok_and(|waiting| !waiting.is_empty())
+                }
+                Mining::Manual | Mining::Every(_) => true,
+            };
+            if wanted
+                && let Err(refusal) = handle.mine(Mine { key: None, blocks: 1, to: None }).await
+            {
+                tracing::warn!(%refusal, "no block was made");
+            }
+        }
+    });
+}
