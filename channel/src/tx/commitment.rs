@@ -159,12 +159,10 @@ impl CommitmentTerms {
 /// Why there is no such commitment. Each is a bug on our side: nothing may be signed.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum BuildError {
-    /// Balances and HTLCs are not what the funding output holds; or they are, and the funder has so little
-    /// that the anchors would have to be paid by nobody.
-    #[error("{spec_msat} msat would be divided, the channel holds {funding_msat} msat")]
+    /// Balances and HTLCs are not what the funding output holds.
+    #[error("balances and HTLCs add up to {spec_msat} msat, the channel holds {funding_msat} msat")]
     NotConserved {
-        /// What the spec, or the outputs that follow from it, divide; `u64::MAX` if it is more than can be
-        /// counted.
+        /// What the spec divides; `u64::MAX` if it is more than can be counted.
         spec_msat: u64,
         /// What there is to divide.
         funding_msat: u64,
@@ -215,6 +213,10 @@ pub struct Commitment {
 
 impl Commitment {
     /// Builds commitment `number` (0 to 2^48 - 1) of the owner that `terms` and `keys` are for.
+    ///
+    /// BOLT 3 lets the output of a funder that cannot pay vanish, and still adds the anchors: a funder
+    /// with less than 660 sat can make a transaction that pays out more than there is. Whether it may come
+    /// to that is up to the limits, and the ledger's audit refuses to have it signed.
     pub fn build(
         terms: &CommitmentTerms,
         keys: &CommitmentKeys,
@@ -254,12 +256,7 @@ impl Commitment {
             tx.output.push(txout);
         }
         let paid = tx.output.iter().fold(0_u64, |sum, out| sum.saturating_add(out.value.to_sat()));
-        let funding = terms.funding.amount.to_sat();
-        let fee = funding.checked_sub(paid).map(Sat::from_sat).ok_or_else(|| {
-            let (spec_msat, funding_msat) =
-                (paid.saturating_mul(1_000), funding.saturating_mul(1_000));
-            BuildError::NotConserved { spec_msat, funding_msat }
-        })?;
+        let fee = Sat::from_sat(terms.funding.amount.to_sat().saturating_sub(paid));
         let txid = tx.compute_txid();
         Ok(Self { terms: terms.clone(), keys: keys.clone(), number, tx, txid, kinds, htlcs, fee })
     }
