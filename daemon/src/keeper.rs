@@ -6,6 +6,7 @@
 //! Not here: the journal's files (`store::journal`), what a subscriber sees of an event (`node`).
 
 mod events;
+pub mod history;
 
 use std::sync::mpsc;
 use std::thread;
@@ -22,9 +23,13 @@ use crate::journal::Group;
 use crate::state::{State, StateError};
 
 pub use events::{EVENTS, EventRow, Subject};
+pub use history::UnderWay;
 
 /// Durable groups that may wait for the index; then the journal thread waits, so memory is bounded.
 pub const GROUPS: usize = 4_096;
+
+/// How often expired invoices are looked for, in milliseconds.
+const EXPIRE_EVERY_MS: u64 = 10_000;
 
 /// Closed journal behind the last snapshot at which a new one is made, in bytes.
 const SNAPSHOT_EVERY_BYTES: u64 = 128 << 20;
@@ -70,6 +75,7 @@ impl Keeper {
 /// If the system gives no thread.
 pub fn start(
     index: Index,
+    under_way: UnderWay,
     history: History<RealDisk>,
 ) -> std::io::Result<(Keeper, Reading, mpsc::SyncSender<Group>)> {
     let (groups, group) = mpsc::sync_channel::<Group>(GROUPS);
@@ -77,7 +83,8 @@ pub fn start(
     let (publish, reached) = watch::channel(index.reached());
     let engine = std::sync::Arc::downgrade(&index.reader());
     let index = thread::Builder::new().name("index".to_owned()).spawn(move || {
-        Filler { index, failed: false, publish, due, bytes: 0 }.run(&group);
+        Filler { index, under_way, failed: false, publish, due, bytes: 0, expired_ms: 0 }
+            .run(&group);
     })?;
     let snapshots = thread::Builder::new().name("snapshots".to_owned()).spawn(move || {
         while wake.recv().is_ok() {
@@ -96,18 +103,28 @@ pub fn start(
 ///
 /// # Errors
 /// If the index fails; it then begins anew at the next start.
-pub fn fill(index: &mut Index, at: Lsn, record: &[u8]) -> Result<(), store::table::TableError> {
+pub fn fill(
+    index: &mut Index,
+    under_way: &mut UnderWay,
+    at: Lsn,
+    record: &[u8],
+) -> Result<(), store::table::TableError> {
     let mut batch = Batch::new();
-    events::index(&mut batch, at, record)?;
+    if let Some(facts) = events::facts_worth_a_row(record) {
+        events::index(&mut batch, at, &facts)?;
+        under_way.index(&mut batch, at, &facts)?;
+    }
     Ok(index.apply(at.0, batch)?)
 }
 
 struct Filler {
     index: Index,
+    under_way: UnderWay,
     failed: bool,
     publish: watch::Sender<u64>,
     due: mpsc::SyncSender<()>,
     bytes: u64,
+    expired_ms: u64,
 }
 
 impl Filler {
@@ -133,10 +150,18 @@ impl Filler {
         let mut batch = Batch::new();
         let mut last = 0;
         for (at, record) in group {
-            events::index(&mut batch, *at, record)?;
+            if let Some(facts) = events::facts_worth_a_row(record) {
+                events::index(&mut batch, *at, &facts)?;
+                self.under_way.index(&mut batch, *at, &facts)?;
+            }
             last = at.0;
             let bytes = u64::try_from(record.len()).unwrap_or(u64::MAX);
             self.bytes = self.bytes.saturating_add(bytes);
+        }
+        let now = now_ms();
+        if now >= self.expired_ms.saturating_add(EXPIRE_EVERY_MS) {
+            self.expired_ms = now;
+            self.under_way.expire(&mut batch, now)?;
         }
         self.index.apply(last, batch)?;
         self.publish.send_replace(last);

@@ -36,7 +36,7 @@ use crate::edge::{back, forward};
 use crate::fact::{ChannelIndex, Fact, record};
 use crate::identity::Identity;
 use crate::journal::{self, Running};
-use crate::keeper::{self, Keeper};
+use crate::keeper::{self, Keeper, UnderWay};
 use crate::layer1::{self, Feerates, Layer1, Tip};
 use crate::payments::{self, Payments};
 use crate::peers::connection::Readers;
@@ -136,6 +136,7 @@ struct Opened {
     recovered: Recovered,
     state: State,
     index: Index,
+    under_way: UnderWay,
 }
 
 impl Node {
@@ -222,11 +223,10 @@ fn open(config: &Config, us: &Identity) -> Result<Opened, StartError> {
         Some(snapshot) => State::decode(&snapshot.payload).map_err(StateError::from)?,
         None => State::default(),
     };
+    let mut under_way = UnderWay { sent: state.sent.clone(), asked: state.asked.clone() };
     while let Some(record) = recovery.next_record()? {
         state.apply(Lsn(record.seq), record.payload)?;
-        if record.seq > reached {
-            keeper::fill(&mut index, Lsn(record.seq), record.payload)?;
-        }
+        keeper::fill(&mut index, &mut under_way, Lsn(record.seq), record.payload)?;
     }
     let (journal, recovered) = recovery.finish()?;
     // The index never sees a record before the disk has it.
@@ -246,7 +246,7 @@ fn open(config: &Config, us: &Identity) -> Result<Opened, StartError> {
     }
     let beside = RealDisk::open(config.dir.network()).map_err(io(place))?;
     marker::check(&beside, &us.node_id().0, recovered.last)?;
-    Ok(Opened { journal, recovered, state, index })
+    Ok(Opened { journal, recovered, state, index, under_way })
 }
 
 fn run(
@@ -258,10 +258,11 @@ fn run(
     listeners: Vec<TcpListener>,
     listening: Vec<SocketAddr>,
 ) -> Result<Node, StartError> {
-    let Opened { journal, recovered, mut state, index } = opened;
+    let Opened { journal, recovered, mut state, index, under_way } = opened;
     let tasks = Tasks::default();
     let history = journal.history();
-    let (keeper, reading, groups) = keeper::start(index, history).map_err(io("a thread"))?;
+    let (keeper, reading, groups) =
+        keeper::start(index, under_way, history).map_err(io("a thread"))?;
     let journal = journal::start(journal, groups, tasks.clone()).map_err(io("a thread"))?;
     let network = config.network.params();
 
@@ -352,6 +353,7 @@ fn run(
         sent: state.sent,
         asked: state.asked,
         alive: alive.payments,
+        reading: reading.clone(),
     });
     let flushed = journal.flushed.clone();
     tasks.spawn(

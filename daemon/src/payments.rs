@@ -34,8 +34,9 @@ use crate::edge::Inbox;
 use crate::fact::{ChannelIndex, Fact, record};
 use crate::identity::Identity;
 use crate::journal::Writer;
+use crate::keeper::Reading;
 use crate::payments::receive::{HeldSet, Part};
-use crate::payments::received::AskedBook;
+use crate::payments::received::{AskedBook, AskedEnd};
 use crate::payments::send::Attempts;
 use crate::payments::sent::SentBook;
 use crate::rpc::model::invoice::Invoice;
@@ -50,6 +51,9 @@ pub const ASKS: usize = 1_024;
 
 /// How many asks are taken before channels are heard again.
 const BATCH: usize = 512;
+
+/// How long what ended is remembered here, in milliseconds: the index has it long before.
+const REMEMBERED_MS: u64 = 120_000;
 
 /// How often held sets are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -97,6 +101,8 @@ pub struct Payments {
     /// Commands gathered for channels, sent together so that they are signed together.
     commands: BTreeMap<ChannelIndex, Vec<Command>>,
     waiting: VecDeque<Sealed<Then>>,
+    reading: Reading,
+    started_ms: u64,
 }
 
 impl std::fmt::Debug for Payments {
@@ -122,13 +128,15 @@ pub struct Start {
     pub asked: AskedBook,
     /// Payments of which a channel still has an HTLC or its outcome.
     pub alive: BTreeSet<PaymentHash>,
+    /// What ended long ago.
+    pub reading: Reading,
 }
 
 impl Payments {
     /// Takes up where the journal ends. A payment that was started and of which no channel knows an
     /// HTLC was never sent: it ends here.
     pub fn new(start: Start) -> Self {
-        let Start { us, directory, height, writer, sent, asked, alive } = start;
+        let Start { us, directory, height, writer, sent, asked, alive, reading } = start;
         let mut payments = Self {
             us,
             directory,
@@ -142,6 +150,8 @@ impl Payments {
             watched_invoices: BTreeMap::new(),
             commands: BTreeMap::new(),
             waiting: VecDeque::new(),
+            reading,
+            started_ms: now_ms(),
         };
         payments.end_what_was_never_sent(&alive);
         payments
@@ -179,12 +189,39 @@ impl Payments {
                     }
                     asked.drain(..).for_each(|ask| self.answer(ask));
                 }
-                _ = tick.tick() => self.give_back_overdue(),
+                _ = tick.tick() => {
+                    self.give_back_overdue();
+                    self.forget();
+                }
             }
             self.send_commands();
             let flushed = *disk.borrow_and_update();
             self.release(flushed);
         }
+    }
+
+    /// What ended a while ago and is in the index need not be remembered here, too. Not in the first
+    /// minutes: channels may still tell of HTLCs that belong to it.
+    fn forget(&mut self) {
+        let now = now_ms();
+        if now < self.started_ms.saturating_add(REMEMBERED_MS) {
+            return;
+        }
+        let reached = *self.reading.reached.borrow();
+        let old = |at_ms: u64| at_ms.saturating_add(REMEMBERED_MS) < now;
+        self.sent.forget(|sent| {
+            let ended = sent.ended.as_ref().is_some_and(|ended| old(ended.at_ms));
+            ended && sent.index < reached
+        });
+        let held = &self.held;
+        self.asked.forget(|asked| {
+            let ended = match &asked.end {
+                Some(AskedEnd::Settled(settled)) => old(settled.at_ms),
+                Some(AskedEnd::Cancelled { at_ms }) => old(*at_ms),
+                None => old(asked.made.expires_ms),
+            };
+            ended && asked.index < reached && !held.contains_key(&asked.made.preimage.hash())
+        });
     }
 
     fn hear(&mut self, told: FromChannel) {
@@ -253,13 +290,7 @@ impl Payments {
 
     /// A payment as users see it now.
     fn show_payment(&self, hash: PaymentHash) -> Option<Payment> {
-        let doors = self.directory.doors();
-        self.sent.get(hash).map(|sent| {
-            sent.show(|index| {
-                let door = doors.get(ChannelIndex(index));
-                (door.map(|door| door.id), door.and_then(|door| door.glance.borrow().short_id))
-            })
-        })
+        self.sent.get(hash).map(|sent| self.directory.doors().show(sent))
     }
 
     /// Tells those who follow a payment, once what happened is durable.

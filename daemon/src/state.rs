@@ -5,6 +5,7 @@
 //!
 //! Not here: what tasks keep beside it (links, timers, who watches what).
 
+pub(crate) mod rows;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::payments::received::{Asked, AskedBook, AskedEnd};
 use crate::payments::sent::SentBook;
 use crate::wallet;
 
+pub use rows::RowError;
 pub use snapshot::SnapshotError;
 
 /// How long an ended payment or invoice is remembered here after nobody can pay it any more, in

@@ -15,6 +15,8 @@ use wire::units::Msat;
 use crate::channels::task::{Ask, ChainNews};
 use crate::edge::{Back, Forward};
 use crate::fact::ChannelIndex;
+use crate::payments::sent::Sent;
+use crate::rpc::model::payment::Payment;
 
 /// A message and the connection it came by.
 #[derive(Debug)]
@@ -88,6 +90,14 @@ impl Doors {
     /// All channels with a peer.
     pub fn of(&self, node: NodeId) -> impl Iterator<Item = &Door> {
         self.by_index.values().filter(move |door| door.node == node)
+    }
+
+    /// A payment as users see it, with the names of channels that still run.
+    pub fn show(&self, sent: &Sent) -> Payment {
+        sent.show(|index| {
+            let door = self.get(ChannelIndex(index));
+            (door.map(|door| door.id), door.and_then(|door| door.glance.borrow().short_id))
+        })
     }
 
     /// All channels, oldest first.

@@ -108,13 +108,14 @@ pub(super) fn number(at: Lsn, place: usize) -> u64 {
     (at.0 << WITHIN) | place
 }
 
-/// Adds what a record means to the batch.
-pub(super) fn index(batch: &mut Batch, at: Lsn, record: &[u8]) -> Result<(), TableError> {
-    if is_only_a_quiet_channel(record) {
-        return Ok(());
-    }
+/// The facts of a record, if it may say more than a step of a channel's dance.
+pub(super) fn facts_worth_a_row(record: &[u8]) -> Option<Vec<Fact>> {
     // A record that does not decode stops the node at its next start, where it can say so.
-    let Ok(facts) = facts(record) else { return Ok(()) };
+    if is_only_a_quiet_channel(record) { None } else { facts(record).ok() }
+}
+
+/// Adds what facts mean to the batch.
+pub(super) fn index(batch: &mut Batch, at: Lsn, facts: &[Fact]) -> Result<(), TableError> {
     let at_ms = now_ms();
     for (place, subject) in facts.iter().filter_map(subject).enumerate() {
         EVENTS.put(batch, &number(at, place), &EventRow { at_ms, subject })?;

@@ -5,7 +5,8 @@ use bitcoin::hashes::Hash as _;
 use bitcoin::{Address, Amount, BlockHash, ScriptBuf, Txid};
 use futures_util::{StreamExt as _, stream};
 use secp256k1::PublicKey;
-use store::engine::Order as Direction;
+use store::engine::{Engine, Order as Direction};
+use store::table::TableError;
 use tokio::sync::watch;
 use wire::feature::{Context, Features};
 use wire::id::{ChannelId, PaymentHash, PaymentSecret, Preimage};
@@ -16,7 +17,7 @@ use crate::channels::task;
 use crate::clock::now_ms;
 use crate::config;
 use crate::fact::PaymentStarted;
-use crate::keeper::{EVENTS, EventRow, Subject};
+use crate::keeper::{EVENTS, EventRow, Subject, history};
 use crate::layer1;
 use crate::node::faucet;
 use crate::node::handle::{FUNDING_MAX, Handle, Turn, fee_limit, not_a_channel};
@@ -34,8 +35,8 @@ use crate::rpc::model::invoice::{
     CreateInvoice, DecodedInvoice, Description, Invoice, InvoiceFilter,
 };
 use crate::rpc::model::node::{Health, HealthPart, NodeInfo, Tip};
-use crate::rpc::model::page::{Listing, Page};
-use crate::rpc::model::payment::{PayOrder, Payment, PaymentFilter};
+use crate::rpc::model::page::{Listing, Order as PageOrder, Page};
+use crate::rpc::model::payment::{PayOrder, Payment, PaymentFilter, PaymentStatus};
 use crate::rpc::model::peer::{ConnectPeer, Connected, DisconnectPeer, Peer};
 use crate::rpc::model::sandbox::{Faucet, Mine, Mined, Poured, Reorg, SandboxStatus};
 use crate::rpc::model::wallet::{
@@ -359,19 +360,27 @@ impl NodeApi for Handle {
     }
 
     async fn watch_payment(&self, hash: PaymentHash) -> Answer<Updates<Payment>> {
-        let view = Self::ask(&self.0.payments, |reply| payments::Ask::WatchPayment { hash, reply })
-            .await??;
-        Ok(follow(view, Payment::is_final))
+        let view = Self::ask(&self.0.payments, |reply| payments::Ask::WatchPayment { hash, reply });
+        match view.await? {
+            Ok(view) => Ok(follow(view, Payment::is_final)),
+            Err(_) => Ok(once(self.find_payment(hash).await?)),
+        }
     }
 
     async fn list_payments(&self, filter: PaymentFilter, page: Page) -> Answer<Listing<Payment>> {
-        let all = Self::ask(&self.0.payments, |reply| payments::Ask::Payments { reply }).await?;
-        let rows = all
-            .into_iter()
-            .filter(|payment| filter.passes(&payment.status))
-            .map(|payment| (payment.index, payment))
-            .collect::<Vec<_>>();
-        Ok(Listing::cut(rows.into_iter(), page))
+        let recent = Self::ask(&self.0.payments, |reply| payments::Ask::Payments { reply }).await?;
+        let doors = self.0.directory.doors();
+        let read = |engine: &dyn Engine, after, order, limit| {
+            let rows = history::payments(engine, after, order, limit)?;
+            Ok(rows.iter().map(|sent| doors.show(sent)).collect())
+        };
+        self.listing(
+            recent,
+            page,
+            read,
+            |payment| payment.index,
+            |payment| filter.passes(&payment.status),
+        )
     }
 
     async fn create_invoice(&self, order: CreateInvoice) -> Answer<Invoice> {
@@ -392,19 +401,27 @@ impl NodeApi for Handle {
     }
 
     async fn watch_invoice(&self, hash: PaymentHash) -> Answer<Updates<Invoice>> {
-        let view = Self::ask(&self.0.payments, |reply| payments::Ask::WatchInvoice { hash, reply })
-            .await??;
-        Ok(follow(view, Invoice::is_final))
+        let view = Self::ask(&self.0.payments, |reply| payments::Ask::WatchInvoice { hash, reply });
+        match view.await? {
+            Ok(view) => Ok(follow(view, Invoice::is_final)),
+            Err(_) => Ok(once(self.find_invoice(hash).await?)),
+        }
     }
 
     async fn list_invoices(&self, filter: InvoiceFilter, page: Page) -> Answer<Listing<Invoice>> {
-        let all = Self::ask(&self.0.payments, |reply| payments::Ask::Invoices { reply }).await?;
-        let rows = all
-            .into_iter()
-            .filter(|invoice| filter.passes(&invoice.state))
-            .map(|invoice| (invoice.index, invoice))
-            .collect::<Vec<_>>();
-        Ok(Listing::cut(rows.into_iter(), page))
+        let recent = Self::ask(&self.0.payments, |reply| payments::Ask::Invoices { reply }).await?;
+        let now = now_ms();
+        let read = |engine: &dyn Engine, after, order, limit| {
+            let rows = history::invoices(engine, after, order, limit)?;
+            Ok(rows.iter().map(|asked| asked.show(now, false)).collect())
+        };
+        self.listing(
+            recent,
+            page,
+            read,
+            |invoice| invoice.index,
+            |invoice| filter.passes(&invoice.state),
+        )
     }
 
     async fn cancel_invoice(&self, hash: PaymentHash) -> Answer<Invoice> {
@@ -512,7 +529,55 @@ impl NodeApi for Handle {
     }
 }
 
+/// Rows read from the index in one go.
+const ROWS_AT_ONCE: usize = 512;
+
+/// A stream of one snapshot that is the last.
+fn once<T: Send + 'static>(shown: T) -> Updates<T> {
+    Box::pin(stream::once(async move { Ok(shown) }))
+}
+
 impl Handle {
+    /// One page of a list of which `recent` is remembered and the rest lies in the index. Where both know
+    /// an entry, the remembered one is newer.
+    fn listing<T>(
+        &self,
+        recent: Vec<T>,
+        page: Page,
+        read: impl Fn(&dyn Engine, Option<u64>, Direction, usize) -> Result<Vec<T>, TableError>,
+        place: impl Fn(&T) -> u64,
+        passes: impl Fn(&T) -> bool,
+    ) -> Answer<Listing<T>> {
+        let direction = match page.order {
+            PageOrder::OldestFirst => Direction::Ascending,
+            PageOrder::NewestFirst => Direction::Descending,
+        };
+        let wanted = usize::try_from(page.size).unwrap_or(usize::MAX).saturating_add(1);
+        let beyond = |at: u64| match (page.order, page.after) {
+            (_, None) => true,
+            (PageOrder::OldestFirst, Some(after)) => at > after,
+            (PageOrder::NewestFirst, Some(after)) => at < after,
+        };
+        let mut rows: std::collections::BTreeMap<u64, T> = std::collections::BTreeMap::new();
+        let engine = self.0.reading.engine().ok_or(Refusal::NoAnswer)?;
+        let mut after = page.after;
+        while rows.len() < wanted {
+            let found =
+                read(&*engine, after, direction, ROWS_AT_ONCE).map_err(|_| Refusal::StoreFailed)?;
+            let Some(last) = found.last() else { break };
+            after = Some(place(last));
+            rows.extend(found.into_iter().filter(&passes).map(|entry| (place(&entry), entry)));
+        }
+        for entry in recent {
+            let at = place(&entry);
+            rows.remove(&at);
+            if beyond(at) && passes(&entry) {
+                rows.insert(at, entry);
+            }
+        }
+        Ok(Listing::cut(rows.into_iter(), page))
+    }
+
     fn spend(
         &self,
         to: ScriptBuf,
@@ -617,14 +682,16 @@ impl Handle {
         };
         let now = now_ms();
         if read.expires_ms <= now {
-            // An invoice that was paid says so, however old it is.
+            // An invoice that was paid, or is being paid, says so, however old it is.
             if let Ok(paid) = self.find_payment(read.hash).await
-                && let Ok(view) = Self::ask(&self.0.payments, |reply| payments::Ask::WatchPayment {
-                    hash: paid.hash,
-                    reply,
-                })
-                .await?
+                && !matches!(paid.status, PaymentStatus::Failed(_))
             {
+                let hash = paid.hash;
+                let asked = Self::ask(&self.0.payments, |reply| payments::Ask::WatchPayment {
+                    hash,
+                    reply,
+                });
+                let view = asked.await?.unwrap_or_else(|_| watch::channel(paid).1);
                 return Ok((false, view));
             }
             let seconds_ago = now.saturating_sub(read.expires_ms) / 1_000;

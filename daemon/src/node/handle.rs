@@ -12,11 +12,12 @@ use wire::id::{NodeId, PaymentHash};
 
 use crate::channels::directory::{Directory, Door};
 use crate::channels::{registry, task};
+use crate::clock::now_ms;
 use crate::config::{self, Config};
 use crate::edge::{EdgeError, Forward};
 use crate::fact::OrderKept;
 use crate::identity::Identity;
-use crate::keeper::{EVENTS, Reading};
+use crate::keeper::{EVENTS, Reading, history};
 use crate::layer1::{self, Feerates, Tip};
 use crate::node::faucet::Pour;
 use crate::node::orders::{self, DeskAsks, Standing};
@@ -184,11 +185,25 @@ impl Handle {
     }
 
     pub(super) async fn find_payment(&self, hash: PaymentHash) -> Result<Payment, Refusal> {
-        Self::ask(&self.0.payments, |reply| payments::Ask::Payment { hash, reply }).await?
+        let asked = Self::ask(&self.0.payments, |reply| payments::Ask::Payment { hash, reply });
+        let found = asked.await?;
+        if found.is_ok() {
+            return found;
+        }
+        let Some(engine) = self.0.reading.engine() else { return found };
+        let row = history::payment(&*engine, hash).map_err(|_| Refusal::StoreFailed)?;
+        row.map_or(found, |sent| Ok(self.0.directory.doors().show(&sent)))
     }
 
     pub(super) async fn find_invoice(&self, hash: PaymentHash) -> Result<Invoice, Refusal> {
-        Self::ask(&self.0.payments, |reply| payments::Ask::Invoice { hash, reply }).await?
+        let asked = Self::ask(&self.0.payments, |reply| payments::Ask::Invoice { hash, reply });
+        let found = asked.await?;
+        if found.is_ok() {
+            return found;
+        }
+        let Some(engine) = self.0.reading.engine() else { return found };
+        let row = history::invoice(&*engine, hash).map_err(|_| Refusal::StoreFailed)?;
+        row.map_or(found, |asked| Ok(asked.show(now_ms(), false)))
     }
 
     /// A script of the wallet's, never handed out before.

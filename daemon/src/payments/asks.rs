@@ -8,6 +8,7 @@ use wire::units::Msat;
 
 use crate::clock::now_ms;
 use crate::fact::{Fact, InvoiceCancelled, InvoiceMade, OrderKept, PaymentStarted};
+use crate::keeper::history;
 use crate::payments::send::{Direct, Plan};
 use crate::payments::sent::Sent;
 use crate::payments::{Payments, Then};
@@ -151,6 +152,18 @@ impl Payments {
                 PaymentStatus::Failed(_) => {}
             }
         }
+        // A payment that arrived long ago is not made again either.
+        match self.arrived_before(hash) {
+            Ok(None) => {}
+            Ok(Some(paid)) => {
+                let _gone = reply.send(Ok((false, watch::channel(paid).1)));
+                return;
+            }
+            Err(refusal) => {
+                let _gone = reply.send(Err(refusal));
+                return;
+            }
+        }
         let direct = Direct::find(&self.directory.doors(), order.started.payee, order.plan.amount);
         if let Err(refusal) = can_be_tried(&order, &direct) {
             let _gone = reply.send(Err(refusal));
@@ -162,6 +175,16 @@ impl Payments {
         let followed = self.follow_payment(hash).map(|watch| (true, watch));
         self.after_all(Box::new(move || drop(reply.send(followed))));
         self.try_next(hash, PaymentFailure::NoRoute);
+    }
+
+    fn arrived_before(&self, hash: PaymentHash) -> Result<Option<Payment>, Refusal> {
+        if self.sent.get(hash).is_some() {
+            return Ok(None);
+        }
+        let Some(engine) = self.reading.engine() else { return Ok(None) };
+        let found = history::payment(&*engine, hash).map_err(|_| Refusal::StoreFailed)?;
+        let found = found.map(|sent| self.directory.doors().show(&sent));
+        Ok(found.filter(|paid| matches!(paid.status, PaymentStatus::Succeeded { .. })))
     }
 
     fn follow_payment(&mut self, hash: PaymentHash) -> Result<watch::Receiver<Payment>, Refusal> {

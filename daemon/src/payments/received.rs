@@ -77,6 +77,11 @@ impl AskedBook {
         self.0.retain(|_, asked| !gone(asked));
     }
 
+    /// Takes an invoice out.
+    pub(crate) fn remove(&mut self, hash: PaymentHash) {
+        self.0.remove(&hash);
+    }
+
     /// Puts an invoice in as a snapshot had it.
     pub(crate) fn put(&mut self, asked: Asked) {
         self.0.insert(asked.made.preimage.hash(), asked);

@@ -81,6 +81,11 @@ impl SentBook {
         self.0.retain(|_, sent| sent.ended.is_none() || !gone(sent));
     }
 
+    /// Takes a payment out.
+    pub(crate) fn remove(&mut self, hash: PaymentHash) {
+        self.0.remove(&hash);
+    }
+
     /// Puts a payment in as a snapshot had it.
     pub(crate) fn put(&mut self, sent: Sent) {
         self.0.insert(sent.started.payment_hash, sent);

@@ -1,0 +1,178 @@
+//! Payments and invoices that ended, for lists and for whoever asks twice: rows of the index.
+//!
+//! A row holds the same facts as the journal. The tasks remember only what is under way and what ended
+//! lately; everything else is read here.
+
+use channel::seal::Lsn;
+use store::engine::{Batch, Engine, Order};
+use store::table::{Table, TableError, Value};
+use wire::id::PaymentHash;
+
+use crate::fact::Fact;
+use crate::payments::received::{Asked, AskedBook};
+use crate::payments::sent::{Sent, SentBook};
+use crate::state::rows;
+
+/// Payments that ended, by their place in the list.
+const PAYMENTS: Table<u64, Sent> = Table::new(2);
+/// Where a payment stands in the list.
+const PAYMENT_PLACES: Table<[u8; 32], Place> = Table::new(3);
+/// Invoices that ended, by their place in the list.
+const INVOICES: Table<u64, Asked> = Table::new(4);
+/// Where an invoice stands in the list.
+const INVOICE_PLACES: Table<[u8; 32], Place> = Table::new(5);
+
+/// A place in a list.
+struct Place(u64);
+
+impl Value for Place {
+    const KIND: u16 = 0x504c;
+    const VERSION: u16 = 1;
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0.to_be_bytes());
+    }
+
+    fn decode(_version: u16, bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(u64::from_be_bytes).map(Self)
+    }
+}
+
+impl Value for Sent {
+    const KIND: u16 = 0x5359;
+    const VERSION: u16 = 1;
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&rows::encode_sent(self));
+    }
+
+    fn decode(_version: u16, bytes: &[u8]) -> Option<Self> {
+        rows::decode_sent(bytes).ok()
+    }
+}
+
+impl Value for Asked {
+    const KIND: u16 = 0x4153;
+    const VERSION: u16 = 1;
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&rows::encode_asked(self));
+    }
+
+    fn decode(_version: u16, bytes: &[u8]) -> Option<Self> {
+        rows::decode_asked(bytes).ok()
+    }
+}
+
+/// What is under way, as far as rows will need it.
+#[derive(Clone, Debug, Default)]
+pub struct UnderWay {
+    /// Payments that did not end.
+    pub sent: SentBook,
+    /// Invoices that did not end.
+    pub asked: AskedBook,
+}
+
+impl UnderWay {
+    /// Takes facts in and adds to the batch what ended by them.
+    pub(super) fn index(
+        &mut self,
+        batch: &mut Batch,
+        at: Lsn,
+        facts: &[Fact],
+    ) -> Result<(), TableError> {
+        for fact in facts {
+            self.sent.apply(at, fact);
+            self.asked.apply(at, fact);
+            #[expect(clippy::wildcard_enum_match_arm, reason = "only what ends becomes a row")]
+            match fact {
+                Fact::PaymentEnded(ended) => {
+                    let hash = ended.payment_hash;
+                    if let Some(sent) = self.sent.get(hash) {
+                        put_payment(batch, sent)?;
+                    }
+                    self.sent.remove(hash);
+                }
+                Fact::InvoiceSettled(settled) => self.ended(batch, settled.payment_hash)?,
+                Fact::InvoiceCancelled(cancelled) => self.ended(batch, cancelled.payment_hash)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, batch: &mut Batch, hash: PaymentHash) -> Result<(), TableError> {
+        if let Some(asked) = self.asked.get(hash) {
+            put_invoice(batch, asked)?;
+        }
+        self.asked.remove(hash);
+        Ok(())
+    }
+
+    /// Invoices that nobody can pay any more become rows as well.
+    pub(super) fn expire(&mut self, batch: &mut Batch, now_ms: u64) -> Result<(), TableError> {
+        let expired: Vec<_> = self
+            .asked
+            .iter()
+            .filter(|asked| asked.made.expires_ms <= now_ms)
+            .map(|asked| asked.made.preimage.hash())
+            .collect();
+        expired.into_iter().try_for_each(|hash| self.ended(batch, hash))
+    }
+}
+
+fn put_payment(batch: &mut Batch, sent: &Sent) -> Result<(), TableError> {
+    PAYMENTS.put(batch, &sent.index, sent)?;
+    PAYMENT_PLACES.put(batch, &sent.started.payment_hash.0, &Place(sent.index))
+}
+
+fn put_invoice(batch: &mut Batch, asked: &Asked) -> Result<(), TableError> {
+    INVOICES.put(batch, &asked.index, asked)?;
+    INVOICE_PLACES.put(batch, &asked.made.preimage.hash().0, &Place(asked.index))
+}
+
+/// A payment that ended.
+///
+/// # Errors
+/// If the index fails: that is never "not there".
+pub fn payment(engine: &dyn Engine, hash: PaymentHash) -> Result<Option<Sent>, TableError> {
+    let Some(Place(place)) = PAYMENT_PLACES.get(engine, &hash.0)? else { return Ok(None) };
+    PAYMENTS.get(engine, &place)
+}
+
+/// An invoice that ended.
+///
+/// # Errors
+/// If the index fails: that is never "not there".
+pub fn invoice(engine: &dyn Engine, hash: PaymentHash) -> Result<Option<Asked>, TableError> {
+    let Some(Place(place)) = INVOICE_PLACES.get(engine, &hash.0)? else { return Ok(None) };
+    INVOICES.get(engine, &place)
+}
+
+/// At most `limit` payments that ended, beyond `after` in the given order.
+///
+/// # Errors
+/// If the index fails.
+pub fn payments(
+    engine: &dyn Engine,
+    after: Option<u64>,
+    order: Order,
+    limit: usize,
+) -> Result<Vec<Sent>, TableError> {
+    let rows = PAYMENTS.page(engine, after.as_ref(), order, limit)?;
+    Ok(rows.into_iter().map(|(_, sent)| sent).collect())
+}
+
+/// At most `limit` invoices that ended, beyond `after` in the given order.
+///
+/// # Errors
+/// If the index fails.
+pub fn invoices(
+    engine: &dyn Engine,
+    after: Option<u64>,
+    order: Order,
+    limit: usize,
+) -> Result<Vec<Asked>, TableError> {
+    let rows = INVOICES.page(engine, after.as_ref(), order, limit)?;
+    Ok(rows.into_iter().map(|(_, asked)| asked).collect())
+}

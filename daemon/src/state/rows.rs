@@ -1,0 +1,90 @@
+//! A payment or an invoice with its whole story, as bytes: in snapshots and in the index. The story is
+//! written as the facts that made it, so it needs no layout of its own.
+
+use wire::codec::{Decode, DecodeError, Encode, Reader};
+
+use crate::fact::{Fact, FactError, InvoiceCancelled, facts};
+use crate::payments::received::{Asked, AskedEnd};
+use crate::payments::sent::Sent;
+
+/// Why bytes are no row.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// The layout is broken.
+    #[error(transparent)]
+    Layout(#[from] DecodeError),
+    /// A fact in it is broken.
+    #[error(transparent)]
+    Fact(#[from] FactError),
+}
+
+/// A payment and all that is known of it.
+pub(crate) fn encode_sent(sent: &Sent) -> Vec<u8> {
+    let mut out = Vec::new();
+    sent.index.encode(&mut out);
+    sent.first_part.encode(&mut out);
+    Fact::PaymentStarted(sent.started.clone()).encode(&mut out);
+    for tried in &sent.tried {
+        Fact::PaymentTried(tried.clone()).encode(&mut out);
+    }
+    if let Some(ended) = &sent.ended {
+        Fact::PaymentEnded(ended.clone()).encode(&mut out);
+    }
+    out
+}
+
+/// Reads [`encode_sent`].
+pub(crate) fn decode_sent(bytes: &[u8]) -> Result<Sent, RowError> {
+    let mut r = Reader::new(bytes);
+    let (index, first_part) = (u64::decode(&mut r)?, u32::decode(&mut r)?);
+    let mut facts = facts(r.rest())?.into_iter();
+    let Some(Fact::PaymentStarted(started)) = facts.next() else {
+        return Err(DecodeError::NotCanonical.into());
+    };
+    let mut sent = Sent { index, first_part, started, tried: Vec::new(), ended: None };
+    for fact in facts {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "only these are written")]
+        match fact {
+            Fact::PaymentTried(tried) => sent.tried.push(tried),
+            Fact::PaymentEnded(ended) => sent.ended = Some(ended),
+            _ => return Err(DecodeError::NotCanonical.into()),
+        }
+    }
+    Ok(sent)
+}
+
+/// An invoice and all that is known of it.
+pub(crate) fn encode_asked(asked: &Asked) -> Vec<u8> {
+    let mut out = Vec::new();
+    asked.index.encode(&mut out);
+    Fact::InvoiceMade(asked.made.clone()).encode(&mut out);
+    match &asked.end {
+        None => {}
+        Some(AskedEnd::Settled(settled)) => Fact::InvoiceSettled(settled.clone()).encode(&mut out),
+        Some(AskedEnd::Cancelled { at_ms }) => {
+            let payment_hash = asked.made.preimage.hash();
+            let cancelled = InvoiceCancelled { payment_hash, at_ms: *at_ms };
+            Fact::InvoiceCancelled(cancelled).encode(&mut out);
+        }
+    }
+    out
+}
+
+/// Reads [`encode_asked`].
+pub(crate) fn decode_asked(bytes: &[u8]) -> Result<Asked, RowError> {
+    let mut r = Reader::new(bytes);
+    let index = u64::decode(&mut r)?;
+    let mut facts = facts(r.rest())?.into_iter();
+    let Some(Fact::InvoiceMade(made)) = facts.next() else {
+        return Err(DecodeError::NotCanonical.into());
+    };
+    let end = match facts.next() {
+        None => None,
+        Some(Fact::InvoiceSettled(settled)) => Some(AskedEnd::Settled(settled)),
+        Some(Fact::InvoiceCancelled(cancelled)) => {
+            Some(AskedEnd::Cancelled { at_ms: cancelled.at_ms })
+        }
+        Some(_) => return Err(DecodeError::NotCanonical.into()),
+    };
+    Ok(Asked { index, made, end })
+}
