@@ -20,7 +20,10 @@ const FLOORS: &[(&str, u8)] = &[
 
 /// The crates that may not see a clock, a socket, a disk or a random number, and all they may import.
 const PURE: &[(&str, &[&str])] = &[
-    ("wire", &["bitcoin", "secp256k1", "chacha20", "chacha20poly1305", "crc32c", "thiserror", "zeroize"]),
+    (
+        "wire",
+        &["bitcoin", "secp256k1", "chacha20", "chacha20poly1305", "crc32c", "thiserror", "zeroize"],
+    ),
     ("channel", &["wire", "bitcoin", "secp256k1", "thiserror", "zeroize"]),
     ("routing", &["wire", "bitcoin", "petgraph", "thiserror"]),
 ];
@@ -161,7 +164,8 @@ fn every_file_says_in_its_first_line_what_lives_there() {
 
 #[test]
 fn nothing_unfinished_is_committed() {
-    let words = ["todo!(", "unimplemented!(", "dbg!(", concat!("FIX", "ME"), concat!("#[", "ignore")];
+    let words =
+        ["todo!(", "unimplemented!(", "dbg!(", concat!("FIX", "ME"), concat!("#[", "ignore")];
     for &(name, _) in FLOORS {
         for path in sources(&root().join(name)) {
             if path.components().any(|part| part.as_os_str() == "target") {
@@ -200,7 +204,8 @@ fn the_engine_of_the_index_is_named_in_one_file() {
                 let code = line.split("//").next().unwrap_or_default();
                 code.contains("sled::")
             });
-            let may = path.ends_with("store/src/sled.rs") || path.to_string_lossy().contains("store/src/sled/");
+            let may = path.ends_with("store/src/sled.rs")
+                || path.to_string_lossy().contains("store/src/sled/");
             assert!(may || !names, "{} names sled", path.display());
         }
     }

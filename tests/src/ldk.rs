@@ -324,7 +324,8 @@ impl LdkNode {
     pub async fn quiet(&self, id: ChannelId) -> ChannelDetails {
         self.wait("a channel without HTLCs", || {
             self.channel(id).filter(|channel| {
-                channel.pending_inbound_htlcs.is_empty() && channel.pending_outbound_htlcs.is_empty()
+                channel.pending_inbound_htlcs.is_empty()
+                    && channel.pending_outbound_htlcs.is_empty()
             })
         })
         .await
@@ -368,7 +369,8 @@ impl LdkNode {
             .min_final_cltv_expiry_delta(u64::from(FINAL_CLTV))
             .expiry_time(Duration::from_secs(3_600))
             .build_signed(|digest| {
-                Secp256k1::new().sign_ecdsa_recoverable(digest, &self.parts.keys.get_node_secret_key())
+                Secp256k1::new()
+                    .sign_ecdsa_recoverable(digest, &self.parts.keys.get_node_secret_key())
             })
             .expect("a complete invoice")
     }
@@ -405,7 +407,13 @@ impl LdkNode {
     ///
     /// # Panics
     /// When LDK does not even begin.
-    pub fn send(&self, channel: &ChannelDetails, hash: PaymentHash, secret: PaymentSecret, msat: u64) {
+    pub fn send(
+        &self,
+        channel: &ChannelDetails,
+        hash: PaymentHash,
+        secret: PaymentSecret,
+        msat: u64,
+    ) {
         let hop = RouteHop {
             pubkey: channel.counterparty.node_id,
             node_features: NodeFeatures::empty(),
@@ -418,7 +426,8 @@ impl LdkNode {
         let path = RoutePath { hops: vec![hop], blinded_tail: None };
         let route = Route { paths: vec![path], route_params: None };
         let onion = RecipientOnionFields::secret_only(secret);
-        let begun = self.parts.channels.send_payment_with_route(route, hash, onion, PaymentId(hash.0));
+        let begun =
+            self.parts.channels.send_payment_with_route(route, hash, onion, PaymentId(hash.0));
         begun.expect("LDK begins to send");
     }
 
@@ -494,7 +503,10 @@ impl LdkNode {
     pub fn awaited_sat(&self) -> u64 {
         let open = self.channels();
         let balances = self.parts.monitors.get_claimable_balances(&open.iter().collect::<Vec<_>>());
-        balances.iter().map(lightning::chain::channelmonitor::Balance::claimable_amount_satoshis).sum()
+        balances
+            .iter()
+            .map(lightning::chain::channelmonitor::Balance::claimable_amount_satoshis)
+            .sum()
     }
 
     /// A number that changes whenever something was remembered; for those who wait for many payments.

@@ -19,4 +19,5 @@
 pub mod bench;
 pub mod layer1;
 pub mod ldk;
+pub mod ours;
 pub mod until;

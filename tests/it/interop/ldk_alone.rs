@@ -44,8 +44,7 @@ impl Pair {
 
     /// `count` payments at once from one to the other, all of which arrive.
     async fn pay(from: &LdkNode, to: &LdkNode, count: usize, msat: u64) {
-        let invoices: Vec<_> =
-            (0..count).map(|_| to.create_invoice(Some(msat), 3_600)).collect();
+        let invoices: Vec<_> = (0..count).map(|_| to.create_invoice(Some(msat), 3_600)).collect();
         let hashes: Vec<_> = invoices.iter().map(|invoice| from.pay(invoice)).collect();
         for hash in hashes {
             assert!(matches!(from.outcome(hash).await, Outcome::Sent(_)));
@@ -58,7 +57,11 @@ impl Pair {
         let fees = self.layer1.totals().await.fees_sat;
         let expected = 2 * COIN - fees - elsewhere_sat;
         let account = || {
-            format!("fees {fees}, elsewhere {elsewhere_sat}\n{}{}", self.alice.log_tail(), self.bob.log_tail())
+            format!(
+                "fees {fees}, elsewhere {elsewhere_sat}\n{}{}",
+                self.alice.log_tail(),
+                self.bob.log_tail()
+            )
         };
         viaduct_tests::until::until("every satoshi in a wallet", account, || {
             let sum = self.alice.wallet_balance() + self.bob.wallet_balance();

@@ -1,3 +1,24 @@
-//! Placeholder until the crate around it stands.
+//! All benchmarks of the project in one binary: `bench <what> [--json]`.
 
-fn main() {}
+use clap::{Parser, Subcommand};
+use viaduct_tests::bench::payments;
+
+/// Measures Viaduct, and LDK beside it in the same run.
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Payments a second over one channel between two nodes with durable stores.
+    Payments(payments::Arguments),
+}
+
+fn main() {
+    match Arguments::parse().what {
+        What::Payments(arguments) => payments::run(&arguments),
+    }
+}

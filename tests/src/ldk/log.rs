@@ -57,7 +57,10 @@ impl Log {
 impl Logger for Log {
     fn log(&self, record: Record<'_>) {
         if record.level >= self.least {
-            self.note(format!("{:<5} {}:{} {}", record.level, record.module_path, record.line, record.args));
+            self.note(format!(
+                "{:<5} {}:{} {}",
+                record.level, record.module_path, record.line, record.args
+            ));
         }
     }
 }

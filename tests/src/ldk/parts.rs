@@ -1,13 +1,13 @@
 //! The parts of an LDK node and how they are put together, fresh or from what the store holds.
 
+use super::Limits;
 use super::broadcast::{Broadcaster, FixedFees};
 use super::follow::{Alone, Follower, catch_up};
 use super::log::Log;
 use super::store::Store;
 use super::wallet::Wallet;
-use super::Limits;
-use bitcoin::secp256k1::rand::{RngCore, thread_rng};
 use bitcoin::Network;
+use bitcoin::secp256k1::rand::{RngCore, thread_rng};
 use chain_backend::{BlockRef, ChainBackend};
 use lightning::chain::chainmonitor::ChainMonitor;
 use lightning::chain::{BestBlock, Filter, Listen};
@@ -275,6 +275,7 @@ fn config(limits: Limits) -> UserConfig {
     handshake.our_max_accepted_htlcs = limits.htlcs_max;
     handshake.max_inbound_htlc_value_in_flight_percent_of_channel = limits.in_flight_percent;
     config.channel_handshake_limits.force_announced_channel_preference = false;
+    config.channel_handshake_limits.max_funding_satoshis = u64::MAX;
     config.channel_config.max_dust_htlc_exposure =
         MaxDustHTLCExposure::FixedLimitMsat(limits.dust_exposure_msat);
     config

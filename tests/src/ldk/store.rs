@@ -59,9 +59,16 @@ impl Store {
     pub(super) fn open(kind: StoreKind, dir: &Path) -> Self {
         let inner = match kind {
             StoreKind::Files => Inner::Files(FilesystemStore::new(dir.join("files"))),
-            StoreKind::Log => Inner::Log(LogStore::open(&dir.join("log")).expect("a usable directory")),
+            StoreKind::Log => {
+                Inner::Log(LogStore::open(&dir.join("log")).expect("a usable directory"))
+            }
         };
-        Self { inner, writes: AtomicU64::new(0), syncs: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+        Self {
+            inner,
+            writes: AtomicU64::new(0),
+            syncs: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
     }
 
     /// What it did since it was opened.

@@ -99,7 +99,8 @@ impl Wallet {
     pub(super) fn disconnect(&self, height: u32) {
         let mut coins = self.coins.lock().unwrap();
         coins.height = height;
-        let (gone, kept) = std::mem::take(&mut coins.spent).into_iter().partition(|(at, _, _)| *at > height);
+        let (gone, kept) =
+            std::mem::take(&mut coins.spent).into_iter().partition(|(at, _, _)| *at > height);
         coins.spent = kept;
         let gone: Vec<(u32, OutPoint, Coin)> = gone;
         coins.owned.extend(gone.into_iter().map(|(_, outpoint, coin)| (outpoint, coin)));
@@ -154,7 +155,8 @@ impl Wallet {
             let digest = SighashCache::new(&*tx)
                 .p2wpkh_signature_hash(index, &self.script, coin.value, EcdsaSighashType::All)
                 .expect("an input with this index");
-            let signature = self.secp.sign_ecdsa(&Message::from_digest(digest.to_byte_array()), &self.key);
+            let signature =
+                self.secp.sign_ecdsa(&Message::from_digest(digest.to_byte_array()), &self.key);
             let signature = bitcoin::ecdsa::Signature::sighash_all(signature);
             tx.input[index].witness = Witness::p2wpkh(&signature, &public);
         }
@@ -164,9 +166,10 @@ impl Wallet {
 impl Coins {
     fn spendable(&self) -> Vec<(OutPoint, Coin)> {
         let mature = |coin: &Coin| !coin.coinbase || self.height + 1 >= coin.height + MATURITY;
-        let free = self.owned.iter().filter(|(outpoint, coin)| {
-            mature(coin) && !self.promised.contains(*outpoint)
-        });
+        let free = self
+            .owned
+            .iter()
+            .filter(|(outpoint, coin)| mature(coin) && !self.promised.contains(*outpoint));
         free.map(|(outpoint, coin)| (*outpoint, coin.clone())).collect()
     }
 }
@@ -186,7 +189,9 @@ impl WalletSourceSync for Wallet {
         let hash = bitcoin::CompressedPublicKey(PublicKey::from_secret_key(&self.secp, &self.key));
         let hash = hash.wpubkey_hash();
         let list = coins.spendable().into_iter();
-        Ok(list.map(|(outpoint, coin)| Utxo::new_v0_p2wpkh(outpoint, coin.output.value, &hash)).collect())
+        Ok(list
+            .map(|(outpoint, coin)| Utxo::new_v0_p2wpkh(outpoint, coin.output.value, &hash))
+            .collect())
     }
 
     fn get_change_script(&self) -> Result<ScriptBuf, ()> {

@@ -1,0 +1,9 @@
+//! Whole Viaduct nodes in one process, on the built-in chain: crashes, refusals, closes, reorganisations.
+
+mod closes;
+mod crash;
+mod funding;
+mod pair;
+mod refusals;
+mod startup;
+mod twice;

@@ -1,0 +1,107 @@
+//! Two Viaduct nodes over loopback TCP, each with its journal and index on disk, on one runtime.
+//!
+//! A payment is ordered as a user orders it: the node's own `pay` with a BOLT 11 invoice, which the node
+//! reads and checks, and whose first fact is durable before anything goes out.
+
+use super::cost::cpu_time;
+use super::rig::{PaymentRig, Sample};
+use crate::layer1::Layer1;
+use crate::ours::{OurNode, Place};
+use async_trait::async_trait;
+use daemon::rpc::model::payment::{PaymentFailure, PaymentStatus};
+use futures_util::StreamExt;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use store::journal::Stats;
+
+/// Satoshi in the channel, all of them the payer's.
+const CAPACITY: u64 = 4_000_000_000;
+/// Until an HTLC's place that is still taken is free.
+const PLACE_PAUSE: Duration = Duration::from_millis(1);
+
+/// The nodes.
+#[derive(Debug)]
+pub struct OurRig {
+    payer: OurNode,
+    payee: OurNode,
+    _layer1: Layer1,
+}
+
+impl OurRig {
+    /// Starts both nodes in directories below `dir` and opens the channel.
+    ///
+    /// # Panics
+    /// When anything fails.
+    pub async fn start(dir: &Path) -> Self {
+        let layer1 = Layer1::start();
+        let payer = OurNode::start(Place::new("payer", dir, &layer1).on_this_runtime()).await;
+        let payee = OurNode::start(Place::new("payee", dir, &layer1).on_this_runtime()).await;
+        layer1.give(&[payer.wallet_script().await]).await;
+        payer.at_height(layer1.height().await).await;
+        let channel = payer.open_channel(payee.id(), payee.address(), CAPACITY).await;
+        layer1.mempool_of(1).await;
+        layer1.mine(6).await;
+        payer.usable(channel).await;
+        payee.usable(channel).await;
+        Self { payer, payee, _layer1: layer1 }
+    }
+
+    fn written(&self) -> (u64, u64) {
+        let all = |stats: Stats| (stats.syncs, stats.written_bytes);
+        let (payer, payee) = (all(self.payer.journal_stats()), all(self.payee.journal_stats()));
+        (payer.0 + payee.0, payer.1 + payee.1)
+    }
+}
+
+#[async_trait(?Send)]
+impl PaymentRig for OurRig {
+    async fn pay_batch(&mut self, count: usize, window: usize, msat: u64) -> Sample {
+        let mut invoices = VecDeque::new();
+        let making = futures_util::stream::iter(0..count)
+            .map(|_| self.payee.create_invoice(Some(msat), 3_600))
+            .buffer_unordered(64);
+        let mut making = std::pin::pin!(making);
+        while let Some((invoice, _)) = making.next().await {
+            invoices.push_back(invoice);
+        }
+        let (before, cpu, start) = (self.written(), cpu_time(), Instant::now());
+        let payments = futures_util::stream::iter(invoices)
+            .map(|invoice| tokio::spawn(pay(self.payer.handle().clone(), invoice)))
+            .buffer_unordered(window);
+        let mut payments = std::pin::pin!(payments);
+        while let Some(paid) = payments.next().await {
+            paid.expect("paying does not panic");
+        }
+        let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_time() - cpu);
+        let after = self.written();
+        Sample {
+            payments: count,
+            seconds,
+            cpu_ms: cpu.as_secs_f64() * 1_000.0,
+            syncs: after.0 - before.0,
+            bytes: after.1 - before.1,
+        }
+    }
+
+    async fn stop(self: Box<Self>) {
+        self.payer.stop().await;
+        self.payee.stop().await;
+    }
+}
+
+/// Pays an invoice; when the channel has no place because the last HTLC is not quite gone, again.
+async fn pay(node: daemon::node::Handle, invoice: String) {
+    loop {
+        let status = crate::ours::pay_to_the_end(&node, &invoice).await;
+        match status {
+            PaymentStatus::Succeeded { .. } => return,
+            PaymentStatus::Failed(PaymentFailure::ShortOfCapacity) => {
+                tokio::time::sleep(PLACE_PAUSE).await;
+            }
+            PaymentStatus::InFlight | PaymentStatus::Failed(_) => {
+                panic!("a payment ended {status:?}")
+            }
+        }
+    }
+}

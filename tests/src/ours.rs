@@ -1,0 +1,391 @@
+//! A Viaduct node as tests use it: on a runtime of its own, so that it can be stopped in order or dropped
+//! in the middle of everything, and started again from its directory.
+
+use crate::layer1::Layer1;
+use crate::until::{PATIENCE, until_async};
+use bitcoin::ScriptBuf;
+use chain_backend::Sandbox;
+use daemon::config::{Config, Sources};
+use daemon::node::{ChainAccess, Handle, Node, StartError};
+use daemon::rpc::model::channel::{
+    Channel, ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow, OpenChannel,
+};
+use daemon::rpc::model::invoice::{CreateInvoice, Description, InvoiceState};
+use daemon::rpc::model::payment::{PayOrder, Payment, PaymentStatus};
+use daemon::rpc::model::peer::ConnectPeer;
+use daemon::rpc::model::wallet::{AddressKind, Coins, WalletBalance};
+use daemon::rpc::node_api::NodeApi as _;
+use daemon::rpc::refusal::Refusal;
+use daemon::seed::Seed;
+use futures_util::StreamExt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use store::journal::{JournalError, Stats};
+use tokio::runtime::Runtime;
+use wire::id::{ChannelId, NodeId, PaymentHash};
+use wire::units::Msat;
+
+/// How long a payment may take before the node gives up, milliseconds.
+const PAY_TIMEOUT_MS: u32 = 60_000;
+
+/// Where and how a node runs.
+#[derive(Clone, Debug)]
+pub struct Place {
+    name: String,
+    config: Config,
+    layer1: Layer1,
+    own_runtime: bool,
+}
+
+impl Place {
+    /// The sandbox's settings, a directory below `dir`, any free port, a runtime of its own.
+    ///
+    /// # Panics
+    /// When the directory cannot be made.
+    pub fn new(name: &str, dir: &Path, layer1: &Layer1) -> Self {
+        let flags = [("network", "sandbox"), ("p2p.listen", "127.0.0.1:0")];
+        let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let sources = Sources { flags, ..Sources::default() };
+        let config = Config::read(dir.join(name), &sources).expect("good settings");
+        std::fs::create_dir_all(config.dir.network()).expect("a directory for the node");
+        Self { name: name.to_owned(), config, layer1: layer1.clone(), own_runtime: true }
+    }
+
+    /// The node shares the runtime it is started from; it cannot be dropped in the middle then.
+    #[must_use]
+    pub fn on_this_runtime(self) -> Self {
+        Self { own_runtime: false, ..self }
+    }
+}
+
+/// A running Viaduct node.
+#[derive(Debug)]
+pub struct OurNode {
+    place: Place,
+    seed: Seed,
+    /// Dropping it is what a crash is.
+    runtime: Option<Runtime>,
+    node: Option<Node>,
+    handle: Handle,
+    address: SocketAddr,
+}
+
+impl OurNode {
+    /// Starts a fresh node.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(place: Place) -> Self {
+        let seed = Seed::generate().expect("random numbers");
+        Self::run(place, seed).await
+    }
+
+    async fn run(place: Place, seed: Seed) -> Self {
+        let runtime = place.own_runtime.then(|| {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(2).enable_all().build().expect("a runtime")
+        });
+        let on = runtime
+            .as_ref()
+            .map_or_else(tokio::runtime::Handle::current, |own| own.handle().clone());
+        // What was dropped in the middle keeps its locks until its last thread is gone.
+        let node = until_async(
+            "the directory to be free",
+            || place.name.clone(),
+            || {
+                let (config, layer1) = (place.config.clone(), place.layer1.clone());
+                let secrets = seed.secrets(config.network.params()).expect("keys");
+                let starting = on.spawn(async move {
+                    let sandbox: Arc<dyn Sandbox> = Arc::new(layer1.chain().clone());
+                    let access = ChainAccess { backend: layer1.backend(), sandbox: Some(sandbox) };
+                    Node::start(&config, secrets, access).await
+                });
+                async move {
+                    match starting.await.expect("starting does not panic") {
+                        Ok(node) => Some(node),
+                        Err(
+                            StartError::Journal(JournalError::Locked { .. }) | StartError::Index(_),
+                        ) => None,
+                        Err(error) => panic!("the node does not start: {error}"),
+                    }
+                }
+            },
+        )
+        .await;
+        let (handle, address) = (node.handle(), node.listening()[0]);
+        Self { place, seed, runtime, node: Some(node), handle, address }
+    }
+
+    /// Drops the node in the middle of whatever it does, without a word to anybody, and starts it again
+    /// from its directory, on the same address. Only for a node with a runtime of its own.
+    ///
+    /// # Panics
+    /// When it does not start again.
+    pub async fn crash_and_restart(mut self) -> Self {
+        self.runtime.take().expect("a runtime of its own").shutdown_background();
+        self.again().await
+    }
+
+    /// Stops the node in order and starts it again from its directory, on the same address.
+    ///
+    /// # Panics
+    /// When it does not stop or does not start again.
+    pub async fn restart(mut self) -> Self {
+        self.halt().await;
+        self.again().await
+    }
+
+    async fn again(self) -> Self {
+        let Self { mut place, seed, node, handle, address, .. } = self;
+        // Both hold ends of the old node's queues.
+        drop((node, handle));
+        place.config.p2p.listen = vec![address];
+        Self::run(place, seed).await
+    }
+
+    /// Stops the node in order.
+    ///
+    /// # Panics
+    /// When it does not stop.
+    pub async fn stop(mut self) {
+        self.halt().await;
+    }
+
+    async fn halt(&mut self) {
+        let node = self.node.take().expect("running");
+        let fatal = tokio::time::timeout(PATIENCE, node.stop()).await.expect("it stops");
+        assert!(fatal.is_none(), "{fatal:?}");
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// How to ask it for anything else.
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Its public key.
+    pub fn id(&self) -> NodeId {
+        self.handle.node_id()
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What its journal did since it was started last.
+    ///
+    /// # Panics
+    /// Never while it runs.
+    pub fn journal_stats(&self) -> Stats {
+        self.node.as_ref().expect("running").journal_stats()
+    }
+
+    /// A fresh script of its wallet.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub async fn wallet_script(&self) -> ScriptBuf {
+        let address = self.handle.new_address(AddressKind::Taproot, None).await;
+        address.expect("an address").script_pubkey()
+    }
+
+    /// What its wallet holds.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub async fn balance(&self) -> WalletBalance {
+        self.handle.wallet_balance().await.expect("a balance")
+    }
+
+    /// Waits until its wallet has seen the block at `height`.
+    ///
+    /// # Panics
+    /// When it falls behind.
+    pub async fn at_height(&self, height: u32) {
+        let what = format!("{} at block {height}", self.place.name);
+        until_async(&what, String::new, || async {
+            (self.handle.tip().borrow().height.0 >= height).then_some(())
+        })
+        .await;
+    }
+
+    /// Connects to a peer and keeps the connection up from now on.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub async fn connect(&self, node: NodeId, address: SocketAddr) {
+        let order = ConnectPeer { node, address: Some(address.to_string()), timeout_ms: 10_000 };
+        self.handle.connect_peer(order).await.expect("a connection");
+    }
+
+    /// Opens a channel and waits until its funding waits for blocks.
+    ///
+    /// # Panics
+    /// When the channel does not come about.
+    pub async fn open_channel(&self, node: NodeId, address: SocketAddr, sat: u64) -> ChannelId {
+        let order = OpenChannel {
+            key: None,
+            node,
+            address: Some(address.to_string()),
+            coins: Coins::Exactly(bitcoin::Amount::from_sat(sat)),
+            push: Msat::ZERO,
+            feerate: None,
+            to_self_delay: None,
+            announce: false,
+        };
+        let mut updates = self.handle.open_channel(order).await.expect("an open begun").updates;
+        let waiting = async {
+            while let Some(channel) = updates.next().await {
+                let channel = channel.expect("the open goes on");
+                match channel.phase {
+                    ChannelPhase::Negotiating | ChannelPhase::Negotiated => {}
+                    ChannelPhase::AwaitingDepth
+                    | ChannelPhase::AwaitingPeer
+                    | ChannelPhase::Open => {
+                        return channel.id;
+                    }
+                    ChannelPhase::ShuttingDown
+                    | ChannelPhase::Closing
+                    | ChannelPhase::Closed
+                    | ChannelPhase::Failed => panic!("the open failed: {:?}", channel.why),
+                }
+            }
+            panic!("the open ended without a word");
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("a funded channel")
+    }
+
+    /// All its channels, ended ones as well.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub async fn channels(&self) -> Vec<Channel> {
+        let filter = ChannelFilter { ended: true, ..ChannelFilter::default() };
+        self.handle.list_channels(filter).await.expect("a list")
+    }
+
+    /// Waits until a channel is as `right` wants it.
+    ///
+    /// # Panics
+    /// When it never is.
+    pub async fn channel_where(
+        &self,
+        id: ChannelId,
+        what: &str,
+        right: impl Fn(&Channel) -> bool,
+    ) -> Channel {
+        let what = format!("{}: a channel {what}", self.place.name);
+        let account = || "see the log for the channel's last state".to_owned();
+        until_async(&what, account, || async {
+            self.channels().await.into_iter().find(|channel| channel.id == id && right(channel))
+        })
+        .await
+    }
+
+    /// Waits until a channel can carry payments.
+    ///
+    /// # Panics
+    /// When it never can.
+    pub async fn usable(&self, id: ChannelId) -> Channel {
+        self.channel_where(id, "that is usable", |channel| {
+            channel.phase == ChannelPhase::Open
+                && channel.link == daemon::rpc::model::channel::Link::Up
+        })
+        .await
+    }
+
+    /// Makes an invoice; answers its text and hash.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub async fn create_invoice(&self, msat: Option<u64>, expiry_s: u32) -> (String, PaymentHash) {
+        let order = CreateInvoice {
+            key: None,
+            amount: msat.and_then(Msat::new),
+            description: Description::Text("a test".to_owned()),
+            expiry_s: Some(expiry_s),
+            min_final_cltv_delta: None,
+        };
+        let invoice = self.handle.create_invoice(order).await.expect("an invoice");
+        (invoice.bolt11, invoice.hash)
+    }
+
+    /// Whether the invoice of this hash was paid, and how much, millisatoshi.
+    ///
+    /// # Panics
+    /// When it knows no such invoice.
+    pub async fn settled(&self, hash: PaymentHash) -> Option<u64> {
+        match self.handle.invoice(hash).await.expect("a known invoice").state {
+            InvoiceState::Settled { received, .. } => Some(received.to_u64()),
+            InvoiceState::Open
+            | InvoiceState::Accepted
+            | InvoiceState::Expired
+            | InvoiceState::Cancelled => None,
+        }
+    }
+
+    /// Begins to pay an invoice and returns at once; how it ends is told by [`Self::outcome`].
+    ///
+    /// # Errors
+    /// What the node refuses.
+    pub async fn begin_pay(&self, invoice: &str) -> Result<(), Refusal> {
+        let order = PayOrder {
+            key: None,
+            invoice: invoice.to_owned(),
+            amount: None,
+            max_fee: None,
+            timeout_ms: PAY_TIMEOUT_MS,
+        };
+        self.handle.pay(order).await.map(drop)
+    }
+
+    /// Waits for the end of a payment.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn outcome(&self, hash: PaymentHash) -> PaymentStatus {
+        let what = format!("{}: the end of a payment", self.place.name);
+        until_async(&what, String::new, || async {
+            let payment = self.handle.payment(hash).await.ok().filter(Payment::is_final);
+            payment.map(|payment| payment.status)
+        })
+        .await
+    }
+
+    /// Begins to close a channel.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub async fn close(&self, id: ChannelId, force: bool) {
+        let how =
+            if force { CloseHow::Force } else { CloseHow::Cooperative { to: None, feerate: None } };
+        let order = CloseChannel { key: None, channel: ChannelRef::Id(id), how };
+        self.handle.close_channel(order).await.expect("a close begun");
+    }
+}
+
+/// Pays an invoice and waits for the end.
+///
+/// # Panics
+/// When the node refuses, or the updates end before the payment does.
+pub async fn pay_to_the_end(node: &Handle, invoice: &str) -> PaymentStatus {
+    let order = PayOrder {
+        key: None,
+        invoice: invoice.to_owned(),
+        amount: None,
+        max_fee: None,
+        timeout_ms: PAY_TIMEOUT_MS,
+    };
+    let mut updates = node.pay(order).await.expect("the node begins to pay").updates;
+    while let Some(payment) = updates.next().await {
+        let payment = payment.expect("the payment goes on");
+        if payment.is_final() {
+            return payment.status;
+        }
+    }
+    panic!("the updates of a payment ended before the payment");
+}
