@@ -1,4 +1,12 @@
 //! The `viaduct-chain` program as its clients and its operator see it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking"
+)]
 
 use bitcoin::absolute::LockTime;
 use bitcoin::opcodes::OP_TRUE;
@@ -75,10 +83,8 @@ async fn next_block(stream: &mut ChainStream) -> ChainEvent {
 }
 
 fn height(event: &ChainEvent) -> u32 {
-    match event {
-        ChainEvent::Connected { block, .. } => block.height,
-        other => panic!("expected a block, got {other:?}"),
-    }
+    let ChainEvent::Connected { block, .. } = event else { panic!("no block: {event:?}") };
+    block.height
 }
 
 /// Spends the first coinbase, which anybody can.

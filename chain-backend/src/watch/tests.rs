@@ -74,7 +74,7 @@ fn depth(state: &State) -> (u32, bool) {
 fn a_transaction_goes_from_mempool_to_depth_and_back_by_a_reorganisation() {
     let wanted = tx(&[coin(1)], 1);
     let subject = Subject::Tx(wanted.compute_txid());
-    let mut watch = watching(subject.clone(), &[]);
+    let mut watch = watching(subject, &[]);
     let arc = Arc::new(wanted.clone());
     let added = ChainEvent::Mempool(MempoolDelta::Added { tx: arc.clone(), fee: Amount::ZERO });
     assert_eq!(apply(&mut watch, &added), [State::Mempool { tx: arc }]);
@@ -94,10 +94,10 @@ fn a_rival_in_a_block_makes_a_conflict_that_a_reorganisation_undoes() {
     let wanted = tx(&[coin(1), coin(2)], 1);
     let rival = tx(&[coin(2)], 2);
     let subject = Subject::Tx(wanted.compute_txid());
-    let mut watch = watching(subject.clone(), &[coin(1), coin(2)]);
+    let mut watch = watching(subject, &[coin(1), coin(2)]);
     let first = block(1, 0, &[]);
     apply(&mut watch, &first);
-    let states = apply(&mut watch, &block(2, 0, &[rival.clone()]));
+    let states = apply(&mut watch, &block(2, 0, std::slice::from_ref(&rival)));
     assert_eq!(states, [State::Conflicted { by: rival.compute_txid(), depth: 1 }]);
     apply(&mut watch, &back_to(&first));
     assert_eq!(depth(&apply(&mut watch, &block(2, 1, &[wanted]))[0]), (1, true));
@@ -115,7 +115,7 @@ fn a_spend_in_the_same_block_as_its_coin_is_seen() {
         Subject::Spend(spent) if *spent == coin(1) => {
             vec![Registration { subject: Subject::Spend(output), birth_height: 1, inputs: vec![] }]
         }
-        _ => vec![],
+        Subject::Tx(_) | Subject::Spend(_) | Subject::Script(_) => vec![],
     });
     assert_eq!(changes.len(), 2);
     let State::Confirmed { tx, .. } = watch.state(&Subject::Spend(output)) else { panic!() };
@@ -146,4 +146,28 @@ fn a_watch_survives_its_bytes_and_odd_bytes_are_refused() {
     for cut in 0..bytes.len() {
         assert!(Watch::decode(&bytes[..cut]).is_err(), "{cut}");
     }
+}
+
+#[tokio::test]
+async fn what_is_older_than_its_registration_is_looked_up() {
+    use crate::{BuiltinChain, ChainBackend, Sandbox};
+    let chain = BuiltinChain::in_memory(|| 1_700_000_000).unwrap();
+    let script = ScriptBuf::from_bytes(vec![0x51]);
+    chain.mine(5, script.clone()).await.unwrap();
+    let block = chain.header_at(1).await.unwrap();
+    let coinbase = chain.block(block.hash).await.unwrap().txdata[0].clone();
+    let mut watch = Watch::new(Locator::at(chain.tip().await.unwrap().id()));
+    for subject in [Subject::Tx(coinbase.compute_txid()), Subject::Script(script)] {
+        let registration =
+            Registration { subject: subject.clone(), birth_height: 1, inputs: vec![] };
+        watch.register(registration);
+        let change = backfill(&mut watch, &chain, &subject).await.unwrap().unwrap();
+        assert_eq!(depth(&change.state), (5, true));
+        assert_eq!(backfill(&mut watch, &chain, &subject).await.unwrap(), None);
+        watch.forget(&subject);
+        assert_eq!(watch.state(&subject), State::Unseen);
+    }
+    let unspent = Subject::Spend(OutPoint::new(coinbase.compute_txid(), 0));
+    watch.register(Registration { subject: unspent.clone(), birth_height: 1, inputs: vec![] });
+    assert_eq!(backfill(&mut watch, &chain, &unspent).await.unwrap(), None);
 }

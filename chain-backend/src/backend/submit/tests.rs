@@ -28,7 +28,7 @@ fn a_package_is_a_child_behind_its_parents() {
     let parent = spending(&[coin(1)], 5);
     let child = spending(&[OutPoint::new(parent.compute_txid(), 0)], 4);
     assert!(Package::new(vec![parent.clone(), child.clone()]).is_ok());
-    assert_eq!(Package::new(vec![child.clone(), parent.clone()]), Err(PackageError::NotSorted));
+    assert_eq!(Package::new(vec![child, parent.clone()]), Err(PackageError::NotSorted));
     assert_eq!(Package::new(vec![parent.clone(), parent.clone()]), Err(PackageError::Duplicates));
     assert_eq!(Package::new(vec![]), Err(PackageError::TooMany));
     let stranger = spending(&[coin(2)], 5);

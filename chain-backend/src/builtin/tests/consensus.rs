@@ -50,7 +50,7 @@ fn sealed(mut block: Block) -> Block {
 }
 
 fn rooted(mut block: Block) -> Block {
-    block.header.merkle_root = block.compute_merkle_root().unwrap_or(TxMerkleNode::all_zeros());
+    block.header.merkle_root = block.compute_merkle_root().unwrap_or_else(TxMerkleNode::all_zeros);
     work(block)
 }
 
@@ -168,7 +168,9 @@ fn transactions_in_blocks() {
     let young = bench.chain.header_at(tip - 90).unwrap().hash;
     let young = bench.chain.block(young).unwrap().txdata[0].clone();
     let none = OutPoint::new(Txid::from_byte_array([9; 32]), 0);
-    let pay = |value: u64| sign(spend(&[coin.0], vec![out(value, miner())]), &[coin.1.clone()]);
+    let pay = |value: u64| {
+        sign(spend(&[coin.0], vec![out(value, miner())]), std::slice::from_ref(&coin.1))
+    };
     let mut late = spend(&[coin.0], vec![out(COIN, miner())]);
     late.lock_time = LockTime::from_consensus(tip + 1);
     late.input[0].sequence = Sequence::ZERO;
@@ -187,8 +189,8 @@ fn transactions_in_blocks() {
         (block(&[child(&good, &[0], 0), good.clone()]), Reject::InputsMissingOrSpent),
         (block(&[child(&young, &[0], 0)]), Reject::PrematureCoinbaseSpend),
         (block(&[pay(51 * COIN)]), Reject::InBelowOut),
-        (block(&[sign(late, &[coin.1.clone()])]), Reject::BlockNonFinal),
-        (block(&[sign(timed, &[coin.1.clone()])]), Reject::BlockNonFinal),
+        (block(&[sign(late, std::slice::from_ref(&coin.1))]), Reject::BlockNonFinal),
+        (block(&[sign(timed, std::slice::from_ref(&coin.1))]), Reject::BlockNonFinal),
         (block(&[good.clone(), soon]), Reject::BlockNonFinal),
         (block(&[forged]), fault),
     ];

@@ -98,6 +98,7 @@ impl Bench {
         self.chain.submit(&Package::single(tx.clone()), None)
     }
 
+    #[expect(clippy::unwrap_in_result, reason = "a case hands in whole packages")]
     pub(crate) fn submit_all(&mut self, txs: &[&Transaction]) -> Result<(), Reject> {
         let package = Package::new(txs.iter().map(|tx| (*tx).clone()).collect()).unwrap();
         self.chain.submit(&package, None)

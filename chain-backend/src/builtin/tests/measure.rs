@@ -6,7 +6,7 @@ use bitcoin::Transaction;
 use std::time::Instant;
 
 #[test]
-#[allow(clippy::disallowed_methods, clippy::print_stdout)]
+#[allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it measures and tells")]
 fn blocks_and_transactions_per_second() {
     if std::env::var_os("VIADUCT_MEASURE").is_none() {
         return;
