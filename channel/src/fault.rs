@@ -192,3 +192,6 @@ impl PeerFault {
         Warning { channel_id, data: self.to_string().into_bytes() }.into()
     }
 }
+
+#[cfg(test)]
+mod tests;

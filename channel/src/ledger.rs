@@ -191,6 +191,13 @@ impl Ledger {
         }
     }
 
+    /// The `id` of the next HTLC that `side` offers, if all it did not sign is forgotten.
+    pub fn next_signed(&self, side: Side) -> u64 {
+        let said = self.htlcs.range((side, 0)..=(side, u64::MAX)).rev();
+        (said.take_while(|(_, htlc)| htlc.clock.is_proposed()).last())
+            .map_or_else(|| self.next_id(side), |((_, id), _)| *id)
+    }
+
     /// What is settled for good as `side`'s, with what it offers still in it.
     pub const fn settled(&self, side: Side) -> Msat {
         match side {

@@ -480,3 +480,33 @@ pub(crate) fn onion(payment: u64) -> OnionPacket {
     bytes[..8].copy_from_slice(&payment.to_be_bytes());
     OnionPacket::from(bytes)
 }
+
+/// The other signature that is as good to secp256k1, and that nobody relays: `s` becomes `n - s`.
+pub(crate) fn high_s(signature: wire::id::Signature) -> wire::id::Signature {
+    let order: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xfe, 0xba, 0xae, 0xdc, 0xe6, 0xaf, 0x48, 0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c, 0xd0, 0x36,
+        0x41, 0x41,
+    ];
+    let mut bytes = signature.0;
+    let mut borrow = 0_i16;
+    for at in (0..32).rev() {
+        let digit = i16::from(order[at]) - i16::from(bytes[32 + at]) - borrow;
+        borrow = i16::from(digit < 0);
+        bytes[32 + at] = (digit + 256 * borrow) as u8;
+    }
+    wire::id::Signature(bytes)
+}
+
+/// Whether Bitcoin lets the transaction spend the output with its first input.
+pub(crate) fn is_valid(tx: &Transaction, spent: &TxOut) -> bool {
+    bitcoinconsensus::verify_with_flags(
+        spent.script_pubkey.as_bytes(),
+        spent.value.to_sat(),
+        &bitcoin::consensus::serialize(tx),
+        None,
+        0,
+        bitcoinconsensus::VERIFY_ALL_PRE_TAPROOT,
+    )
+    .is_ok()
+}

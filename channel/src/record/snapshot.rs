@@ -187,9 +187,9 @@ impl Encode for Ledger {
         self.funder.encode(out);
         self.feerate.encode(out);
         self.fees.encode(out);
-        self.next_us.encode(out);
-        self.next_them.encode(out);
         // What was only said is not written: a restart forgets it as a lost connection does.
+        self.next_signed(Side::Us).encode(out);
+        self.next_signed(Side::Them).encode(out);
         let signed = || self.htlcs.iter().filter(|(_, htlc)| !htlc.clock.is_proposed());
         BigSize::of_len(signed().count()).encode(out);
         for ((by, _), htlc) in signed() {
