@@ -3,9 +3,13 @@
 //! Not here: what the tasks do (their own modules), how users reach them (`handle`).
 
 mod answers;
+mod events;
 mod faucet;
 mod handle;
+mod lists;
+mod open;
 mod orders;
+mod pay;
 mod updates;
 
 use std::collections::BTreeSet;
@@ -431,13 +435,13 @@ impl Alive {
     }
 }
 
-/// Outputs of a channel that a transaction of ours already spends.
-fn swept(state: &State, channel: ChannelIndex) -> BTreeSet<bitcoin::OutPoint> {
+/// Transactions of ours that already take outputs of a channel.
+fn swept(state: &State, channel: ChannelIndex) -> Vec<bitcoin::Transaction> {
     state
         .intents
         .values()
         .filter(|made| made.channel == Some(channel.0) && made.label.0 == "sweep")
-        .flat_map(|made| made.inputs().collect::<Vec<_>>())
+        .map(|made| made.tx.clone())
         .collect()
 }
 

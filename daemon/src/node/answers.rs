@@ -4,51 +4,47 @@ use async_trait::async_trait;
 use bitcoin::hashes::Hash as _;
 use bitcoin::{Address, Amount, BlockHash, ScriptBuf, Txid};
 use futures_util::{StreamExt as _, stream};
-use secp256k1::PublicKey;
-use store::engine::{Engine, Order as Direction};
-use store::table::TableError;
+use store::engine::Engine;
 use tokio::sync::watch;
-use wire::feature::{Context, Features};
-use wire::id::{ChannelId, PaymentHash, PaymentSecret, Preimage};
-use wire::units::{BlockHeight, FeeratePerKw, Msat};
+use wire::feature::Features;
+use wire::id::PaymentHash;
+use wire::units::BlockHeight;
 
-use crate::channels::registry::{self, Opening};
 use crate::channels::task;
 use crate::clock::now_ms;
 use crate::config;
-use crate::fact::PaymentStarted;
-use crate::keeper::{EVENTS, EventRow, Subject, history};
+use crate::keeper::history;
 use crate::layer1;
+use crate::node::events::EventReader;
 use crate::node::faucet;
-use crate::node::handle::{FUNDING_MAX, Handle, Turn, fee_limit, not_a_channel};
+use crate::node::handle::{Handle, Turn, not_a_channel};
+use crate::node::lists::once;
+use crate::node::open::{is_opened, is_over};
+use crate::node::pay::features_of;
 use crate::node::updates::follow;
 use crate::payments;
-use crate::payments::invoice::{self, EXPIRY_S, Terms};
-use crate::payments::send::Plan;
+use crate::payments::invoice::{self};
 use crate::peers;
 use crate::rpc::model::channel::{
     Channel, ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow, CloseKind,
     CloseStage, Closing, OpenChannel, OpenPlan,
 };
-use crate::rpc::model::event::{Event, EventKind, Happened, Subscribe};
+use crate::rpc::model::event::{Event, Subscribe};
 use crate::rpc::model::invoice::{
-    CreateInvoice, DecodedInvoice, Description, Invoice, InvoiceFilter,
+    CreateInvoice, DecodedInvoice, Invoice, InvoiceFilter,
 };
 use crate::rpc::model::node::{Health, HealthPart, NodeInfo, Tip};
-use crate::rpc::model::page::{Listing, Order as PageOrder, Page};
-use crate::rpc::model::payment::{PayOrder, Payment, PaymentFilter, PaymentStatus};
+use crate::rpc::model::page::{Listing, Page};
+use crate::rpc::model::payment::{PayOrder, Payment, PaymentFilter};
 use crate::rpc::model::peer::{ConnectPeer, Connected, DisconnectPeer, Peer};
 use crate::rpc::model::sandbox::{Faucet, Mine, Mined, Poured, Reorg, SandboxStatus};
 use crate::rpc::model::wallet::{
-    AddressKind, Coins, SendCoins, SentCoins, Utxo, WalletBalance, WalletTransaction,
+    AddressKind, SendCoins, SentCoins, Utxo, WalletBalance, WalletTransaction,
 };
 use crate::rpc::model::{OrderKey, Started, UnixMillis, Updates};
 use crate::rpc::node_api::{Answer, NodeApi};
 use crate::rpc::refusal::{Refusal, Unreachable};
-use crate::wallet::{PromiseId, Spend};
-
-/// Events read from the index in one go.
-const EVENTS_AT_ONCE: usize = 256;
+use crate::wallet::PromiseId;
 
 #[async_trait]
 impl NodeApi for Handle {
@@ -529,352 +525,7 @@ impl NodeApi for Handle {
     }
 }
 
-/// Rows read from the index in one go.
-const ROWS_AT_ONCE: usize = 512;
-
-/// A stream of one snapshot that is the last.
-fn once<T: Send + 'static>(shown: T) -> Updates<T> {
-    Box::pin(stream::once(async move { Ok(shown) }))
-}
-
-impl Handle {
-    /// One page of a list of which `recent` is remembered and the rest lies in the index. Where both know
-    /// an entry, the remembered one is newer.
-    fn listing<T>(
-        &self,
-        recent: Vec<T>,
-        page: Page,
-        read: impl Fn(&dyn Engine, Option<u64>, Direction, usize) -> Result<Vec<T>, TableError>,
-        place: impl Fn(&T) -> u64,
-        passes: impl Fn(&T) -> bool,
-    ) -> Answer<Listing<T>> {
-        let direction = match page.order {
-            PageOrder::OldestFirst => Direction::Ascending,
-            PageOrder::NewestFirst => Direction::Descending,
-        };
-        let wanted = usize::try_from(page.size).unwrap_or(usize::MAX).saturating_add(1);
-        let beyond = |at: u64| match (page.order, page.after) {
-            (_, None) => true,
-            (PageOrder::OldestFirst, Some(after)) => at > after,
-            (PageOrder::NewestFirst, Some(after)) => at < after,
-        };
-        let mut rows: std::collections::BTreeMap<u64, T> = std::collections::BTreeMap::new();
-        let engine = self.0.reading.engine().ok_or(Refusal::NoAnswer)?;
-        let mut after = page.after;
-        while rows.len() < wanted {
-            let found =
-                read(&*engine, after, direction, ROWS_AT_ONCE).map_err(|_| Refusal::StoreFailed)?;
-            let Some(last) = found.last() else { break };
-            after = Some(place(last));
-            rows.extend(found.into_iter().filter(&passes).map(|entry| (place(&entry), entry)));
-        }
-        for entry in recent {
-            let at = place(&entry);
-            rows.remove(&at);
-            if beyond(at) && passes(&entry) {
-                rows.insert(at, entry);
-            }
-        }
-        Ok(Listing::cut(rows.into_iter(), page))
-    }
-
-    fn spend(
-        &self,
-        to: ScriptBuf,
-        coins: Coins,
-        feerate: Option<FeeratePerKw>,
-        more_channels: u32,
-    ) -> Spend {
-        let open = self.0.directory.doors().iter().count();
-        let open = u32::try_from(open).unwrap_or(u32::MAX);
-        Spend {
-            to,
-            coins,
-            feerate: feerate.unwrap_or(self.0.feerates.borrow().normal),
-            anchor_channels: open.saturating_add(more_channels),
-        }
-    }
-
-    /// A send that was carried out before, from what the wallet knows of it.
-    async fn sent_before(&self, made: &str) -> Answer<SentCoins> {
-        let txid: Txid = made.parse().map_err(|_| Refusal::NoAnswer)?;
-        let found =
-            Self::ask(&self.0.wallet, |reply| layer1::Ask::Transaction { txid, reply }).await?;
-        let found = found.ok_or(Refusal::NoAnswer)?;
-        let fee = found.fee.unwrap_or(Amount::ZERO);
-        let net = found.sent.checked_sub(found.received).unwrap_or(Amount::ZERO);
-        Ok(SentCoins {
-            txid: Some(txid),
-            amount: net.checked_sub(fee).unwrap_or(Amount::ZERO),
-            fee,
-            feerate: FeeratePerKw::FLOOR,
-        })
-    }
-
-    /// An open that was carried out before.
-    async fn opened_before(&self, made: &str) -> Answer<Started<Channel>> {
-        let id: ChannelId = made.parse().map_err(|_| Refusal::NoAnswer)?;
-        let all = self.list_channels(ChannelFilter { node: None, ended: true }).await?;
-        let found = all.into_iter().find(|channel| channel.temporary_id == id || channel.id == id);
-        let found = found.ok_or_else(|| not_a_channel(ChannelRef::Id(id)))?;
-        let updates = self.watch_channel(ChannelRef::Id(found.id)).await?;
-        let updates = updates.take_while(|_| async { true });
-        Ok(Started { fresh: false, updates: Box::pin(updates) })
-    }
-
-    /// Checks everything that can be checked before the peer is asked, so that a refusal carries numbers.
-    async fn open(&self, order: OpenChannel) -> Answer<watch::Receiver<Channel>> {
-        let node = order.node;
-        if node == self.node_id() {
-            return Err(Refusal::Ourselves { what: "the peer" });
-        }
-        let plan = self.plan_open(order.clone()).await?;
-        let min = self.0.config.channel.policy.funding_min;
-        if plan.capacity < min {
-            return Err(Refusal::FundingTooSmall { amount: plan.capacity, min });
-        }
-        if plan.capacity > FUNDING_MAX {
-            return Err(Refusal::FundingTooLarge { amount: plan.capacity, max: FUNDING_MAX });
-        }
-        let capacity = Msat::from_sat(plan.capacity).unwrap_or(Msat::MAX);
-        if order.push > capacity {
-            return Err(Refusal::PushTooLarge { push: order.push, max: capacity });
-        }
-        let connected = self.list_peers().await?;
-        if !connected.iter().any(|peer| peer.node == node && peer.connected) {
-            let connect = ConnectPeer { node, address: order.address.clone(), timeout_ms: 15_000 };
-            self.connect_peer(connect).await?;
-        }
-        let shutdown = self.destination().await?;
-        let opening = Opening {
-            node,
-            capacity: plan.capacity,
-            push: order.push,
-            funding_feerate: order.feerate.unwrap_or(self.0.feerates.borrow().normal),
-            to_self_delay: order.to_self_delay,
-            announce: order.announce,
-            shutdown,
-        };
-        let opening = Box::new(opening);
-        Self::ask(&self.0.registry, |reply| registry::Order::Open { opening, reply }).await?
-    }
-
-    async fn pay_invoice(&self, order: PayOrder) -> Answer<(bool, watch::Receiver<Payment>)> {
-        let read = invoice::read(&order.invoice)?;
-        let network = self.network();
-        if !invoice::is_for(&read.invoice, network) {
-            let name = invoice::network_name(&read.invoice);
-            return Err(Refusal::InvoiceWrongNetwork { invoice: name, ours: network });
-        }
-        if read.payee == self.node_id() {
-            return Err(Refusal::Ourselves { what: "the payee" });
-        }
-        let features = features_of(&read);
-        if let Some(bit) = features.demands_beyond(&Features::invoice()) {
-            return Err(Refusal::InvoiceFeature { bit: u16::try_from(bit).unwrap_or(u16::MAX) });
-        }
-        let amount = match (read.amount, order.amount) {
-            (None, None) => return Err(Refusal::AmountMissing),
-            (Some(invoice), Some(given)) if invoice != given => {
-                return Err(Refusal::AmountMismatch { invoice, given });
-            }
-            (Some(amount), _) | (None, Some(amount)) => amount,
-        };
-        let now = now_ms();
-        if read.expires_ms <= now {
-            // An invoice that was paid, or is being paid, says so, however old it is.
-            if let Ok(paid) = self.find_payment(read.hash).await
-                && !matches!(paid.status, PaymentStatus::Failed(_))
-            {
-                let hash = paid.hash;
-                let asked = Self::ask(&self.0.payments, |reply| payments::Ask::WatchPayment {
-                    hash,
-                    reply,
-                });
-                let view = asked.await?.unwrap_or_else(|_| watch::channel(paid).1);
-                return Ok((false, view));
-            }
-            let seconds_ago = now.saturating_sub(read.expires_ms) / 1_000;
-            return Err(Refusal::InvoiceExpired { seconds_ago });
-        }
-        let payee = PublicKey::from_slice(&read.payee.0)
-            .map_err(|_| Refusal::BadInvoice { why: "its payee is no public key" })?;
-        let description = match &read.description {
-            Description::Text(text) => Some(text.as_str().into()),
-            Description::Hash(_) => None,
-        };
-        let started = PaymentStarted {
-            payment_hash: read.hash,
-            payee: read.payee,
-            amount,
-            fee_limit: order.max_fee.unwrap_or_else(|| fee_limit(amount)),
-            invoice: order.invoice.trim().into(),
-            description,
-            expires_ms: read.expires_ms,
-            created_ms: now,
-        };
-        let plan = Plan {
-            payee,
-            hash: read.hash,
-            secret: read.payment_secret,
-            metadata: read.invoice.payment_metadata().cloned(),
-            amount,
-            min_final_cltv_delta: read.min_final_cltv_delta,
-        };
-        let order = Box::new(payments::Order { plan, started });
-        Self::try_ask(&self.0.payments, "payments", payments::ASKS, |reply| payments::Ask::Pay {
-            order,
-            reply,
-        })
-        .await?
-    }
-
-    async fn make_invoice(
-        &self,
-        order: CreateInvoice,
-        kept: Option<crate::fact::OrderKept>,
-    ) -> Answer<Invoice> {
-        let (mut preimage, mut secret) = ([0; 32], [0; 32]);
-        getrandom::fill(&mut preimage).map_err(|_| Refusal::NoAnswer)?;
-        getrandom::fill(&mut secret).map_err(|_| Refusal::NoAnswer)?;
-        let terms = Terms {
-            preimage: Preimage(preimage),
-            payment_secret: PaymentSecret(secret),
-            amount: order.amount,
-            description: order.description,
-            created_ms: now_ms(),
-            expiry_s: order.expiry_s.unwrap_or(EXPIRY_S),
-            min_final_cltv_delta: order
-                .min_final_cltv_delta
-                .unwrap_or(self.0.config.channel.min_final_cltv),
-        };
-        let made = Box::new(invoice::make(&terms, self.network(), &self.0.us)?);
-        let kept = kept.map(|mut kept| {
-            kept.made = made.preimage.hash().to_string().as_str().into();
-            kept
-        });
-        Self::ask(&self.0.payments, |reply| payments::Ask::Make { made, kept, reply }).await?
-    }
-}
-
-/// The features an invoice demands and offers. BOLT 11, field `9`.
-fn features_of(read: &invoice::Read) -> Features {
-    let flags = read.invoice.features().map(|features| features.le_flags().to_vec());
-    let mut bytes = flags.unwrap_or_default();
-    bytes.reverse();
-    let features = Features::from_wire(bytes);
-    debug_assert!(
-        features.misplaced(Context::Invoice).is_none() || !features.as_bytes().is_empty()
-    );
-    features
-}
-
-const fn is_opened(phase: &ChannelPhase) -> bool {
-    matches!(phase, ChannelPhase::Open) || is_over(phase)
-}
-
-const fn is_over(phase: &ChannelPhase) -> bool {
-    matches!(phase, ChannelPhase::Closed | ChannelPhase::Failed)
-}
-
 fn parse_address(text: &str) -> Answer<Address> {
     let parsed = text.parse::<Address<bitcoin::address::NetworkUnchecked>>();
     parsed.map(Address::assume_checked).map_err(|_| Refusal::NoAnswer)
-}
-
-/// A place in the log of events.
-struct EventReader {
-    handle: Handle,
-    order: Subscribe,
-    after: u64,
-    rows: std::vec::IntoIter<(u64, EventRow)>,
-    reached: watch::Receiver<u64>,
-}
-
-impl EventReader {
-    /// The next event that is wanted; waits for it.
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            for (seq, row) in self.rows.by_ref() {
-                self.after = seq;
-                if self.order.wants(kind(&row.subject))
-                    && let Some(what) = look_up(&self.handle, &row.subject).await
-                {
-                    return Some(Event { seq, at: UnixMillis(row.at_ms), what });
-                }
-            }
-            // Seen before reading, so that nothing that comes meanwhile is waited for.
-            self.reached.borrow_and_update();
-            let engine = self.handle.0.reading.engine()?;
-            let rows =
-                EVENTS.page(&*engine, Some(&self.after), Direction::Ascending, EVENTS_AT_ONCE);
-            drop(engine);
-            let rows = match rows {
-                Ok(rows) => rows,
-                Err(error) => {
-                    tracing::error!(%error, "events cannot be read");
-                    return None;
-                }
-            };
-            if rows.is_empty() {
-                self.reached.changed().await.ok()?;
-            }
-            self.rows = rows.into_iter();
-        }
-    }
-}
-
-const fn kind(subject: &Subject) -> EventKind {
-    match subject {
-        Subject::Peer(_) => EventKind::Peer,
-        Subject::Channel(_) => EventKind::Channel,
-        Subject::Payment(_) => EventKind::Payment,
-        Subject::Invoice(_) => EventKind::Invoice,
-        Subject::Wallet(_) => EventKind::Wallet,
-        Subject::Block { .. } => EventKind::Block,
-    }
-}
-
-/// What an event is about, as it is now; `None` if nothing is known of it any more.
-async fn look_up(handle: &Handle, subject: &Subject) -> Option<Happened> {
-    match subject {
-        Subject::Peer(node) => {
-            let peers = handle.list_peers().await.ok()?;
-            let peer = peers.into_iter().find(|peer| peer.node == *node)?;
-            Some(Happened::Peer(Box::new(peer)))
-        }
-        Subject::Channel(index) => {
-            let filter = ChannelFilter { node: None, ended: true };
-            let all = handle.list_channels(filter).await.ok()?;
-            let channel = all.into_iter().find(|channel| channel.index == *index)?;
-            Some(Happened::Channel(Box::new(channel)))
-        }
-        Subject::Payment(hash) => handle
-            .find_payment(*hash)
-            .await
-            .ok()
-            .map(|payment| Happened::Payment(Box::new(payment))),
-        Subject::Invoice(hash) => handle
-            .find_invoice(*hash)
-            .await
-            .ok()
-            .map(|invoice| Happened::Invoice(Box::new(invoice))),
-        Subject::Wallet(txid) => {
-            let txid = Txid::from_byte_array(*txid);
-            let wallet = &handle.0.wallet;
-            let found = Handle::ask(wallet, |reply| layer1::Ask::Transaction { txid, reply })
-                .await
-                .ok()??;
-            Some(Happened::Wallet {
-                txid,
-                received: found.received,
-                sent: found.sent,
-                height: found.height,
-            })
-        }
-        Subject::Block { height, hash } => Some(Happened::BlockConnected {
-            height: BlockHeight(*height),
-            hash: BlockHash::from_byte_array(*hash),
-        }),
-    }
 }

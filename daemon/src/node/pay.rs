@@ -1,0 +1,131 @@
+//! Paying an invoice and making one: what is read and drawn before the payments task is asked.
+
+use secp256k1::PublicKey;
+use tokio::sync::watch;
+use wire::feature::{Context, Features};
+use wire::id::{PaymentSecret, Preimage};
+
+use crate::clock::now_ms;
+use crate::fact::{OrderKept, PaymentStarted};
+use crate::node::handle::{Handle, fee_limit};
+use crate::payments;
+use crate::payments::invoice::{self, EXPIRY_S, Terms};
+use crate::payments::send::Plan;
+use crate::rpc::model::invoice::{CreateInvoice, Description, Invoice};
+use crate::rpc::model::payment::{PayOrder, Payment, PaymentStatus};
+use crate::rpc::node_api::Answer;
+use crate::rpc::refusal::Refusal;
+
+impl Handle {
+    pub(super) async fn pay_invoice(
+        &self,
+        order: PayOrder,
+    ) -> Answer<(bool, watch::Receiver<Payment>)> {
+        let read = invoice::read(&order.invoice)?;
+        let network = self.network();
+        if !invoice::is_for(&read.invoice, network) {
+            let name = invoice::network_name(&read.invoice);
+            return Err(Refusal::InvoiceWrongNetwork { invoice: name, ours: network });
+        }
+        if read.payee == self.node_id() {
+            return Err(Refusal::Ourselves { what: "the payee" });
+        }
+        let features = features_of(&read);
+        if let Some(bit) = features.demands_beyond(&Features::invoice()) {
+            return Err(Refusal::InvoiceFeature { bit: u16::try_from(bit).unwrap_or(u16::MAX) });
+        }
+        let amount = match (read.amount, order.amount) {
+            (None, None) => return Err(Refusal::AmountMissing),
+            (Some(invoice), Some(given)) if invoice != given => {
+                return Err(Refusal::AmountMismatch { invoice, given });
+            }
+            (Some(amount), _) | (None, Some(amount)) => amount,
+        };
+        let now = now_ms();
+        if read.expires_ms <= now {
+            // An invoice that was paid, or is being paid, says so, however old it is.
+            if let Ok(paid) = self.find_payment(read.hash).await
+                && !matches!(paid.status, PaymentStatus::Failed(_))
+            {
+                let hash = paid.hash;
+                let asked = Self::ask(&self.0.payments, |reply| payments::Ask::WatchPayment {
+                    hash,
+                    reply,
+                });
+                let view = asked.await?.unwrap_or_else(|_| watch::channel(paid).1);
+                return Ok((false, view));
+            }
+            let seconds_ago = now.saturating_sub(read.expires_ms) / 1_000;
+            return Err(Refusal::InvoiceExpired { seconds_ago });
+        }
+        let payee = PublicKey::from_slice(&read.payee.0)
+            .map_err(|_| Refusal::BadInvoice { why: "its payee is no public key" })?;
+        let description = match &read.description {
+            Description::Text(text) => Some(text.as_str().into()),
+            Description::Hash(_) => None,
+        };
+        let started = PaymentStarted {
+            payment_hash: read.hash,
+            payee: read.payee,
+            amount,
+            fee_limit: order.max_fee.unwrap_or_else(|| fee_limit(amount)),
+            invoice: order.invoice.trim().into(),
+            description,
+            expires_ms: read.expires_ms,
+            created_ms: now,
+        };
+        let plan = Plan {
+            payee,
+            hash: read.hash,
+            secret: read.payment_secret,
+            metadata: read.invoice.payment_metadata().cloned(),
+            amount,
+            min_final_cltv_delta: read.min_final_cltv_delta,
+        };
+        let order = Box::new(payments::Order { plan, started });
+        Self::try_ask(&self.0.payments, "payments", payments::ASKS, |reply| payments::Ask::Pay {
+            order,
+            reply,
+        })
+        .await?
+    }
+
+    pub(super) async fn make_invoice(
+        &self,
+        order: CreateInvoice,
+        kept: Option<OrderKept>,
+    ) -> Answer<Invoice> {
+        let (mut preimage, mut secret) = ([0; 32], [0; 32]);
+        getrandom::fill(&mut preimage).map_err(|_| Refusal::NoAnswer)?;
+        getrandom::fill(&mut secret).map_err(|_| Refusal::NoAnswer)?;
+        let terms = Terms {
+            preimage: Preimage(preimage),
+            payment_secret: PaymentSecret(secret),
+            amount: order.amount,
+            description: order.description,
+            created_ms: now_ms(),
+            expiry_s: order.expiry_s.unwrap_or(EXPIRY_S),
+            min_final_cltv_delta: order
+                .min_final_cltv_delta
+                .unwrap_or(self.0.config.channel.min_final_cltv),
+        };
+        let made = Box::new(invoice::make(&terms, self.network(), &self.0.us)?);
+        let kept = kept.map(|mut kept| {
+            kept.made = made.preimage.hash().to_string().as_str().into();
+            kept
+        });
+        Self::ask(&self.0.payments, |reply| payments::Ask::Make { made, kept, reply }).await?
+    }
+}
+
+/// The features an invoice demands and offers. BOLT 11, field `9`.
+pub(super) fn features_of(read: &invoice::Read) -> Features {
+    let flags = read.invoice.features().map(|features| features.le_flags().to_vec());
+    let mut bytes = flags.unwrap_or_default();
+    bytes.reverse();
+    let features = Features::from_wire(bytes);
+    debug_assert!(
+        features.misplaced(Context::Invoice).is_none() || !features.as_bytes().is_empty()
+    );
+    features
+}
