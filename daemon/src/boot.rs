@@ -165,7 +165,7 @@ impl Chain {
     /// A chain that others run too: it is steered here, but neither mined by itself nor stopped.
     #[must_use]
     pub fn shared<C: Sandbox + 'static>(chain: Arc<C>) -> Self {
-        let sandbox: Arc<dyn Sandbox> = Arc::clone(&chain) as Arc<dyn Sandbox>;
+        let sandbox: Arc<dyn Sandbox> = chain.clone();
         let access = ChainAccess { backend: chain, sandbox: Some(sandbox) };
         Self { access, own: None, mining: Mining::Manual }
     }
@@ -297,3 +297,6 @@ fn mine(mining: Mining, sandbox: Arc<dyn Sandbox>, handle: Handle, tasks: &Tasks
         }
     });
 }
+
+#[cfg(test)]
+mod tests;

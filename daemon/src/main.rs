@@ -278,3 +278,41 @@ fn notify(word: &str) {
         tracing::warn!(%error, "the service manager cannot be told");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::Flags;
+
+    fn settings(flags: &[&str]) -> Result<Vec<(String, String)>, String> {
+        let words = std::iter::once("viaductd").chain(flags.iter().copied());
+        let flags = Flags::try_parse_from(words).map_err(|error| error.to_string())?;
+        flags.settings().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_settings_by_another_name() {
+        let given = settings(&["--chain", "http://h:1", "--set", "channel.reserve_ppm = 5"]);
+        let expected = [("channel.reserve_ppm ", " 5"), ("chain.backend", "http://h:1")];
+        let trimmed = expected.map(|(name, value)| (name.trim().to_owned(), value.to_owned()));
+        assert_eq!(given.unwrap(), trimmed);
+        assert!(settings(&["--set", "alias"]).unwrap_err().contains("SETTING=VALUE"));
+    }
+
+    #[test]
+    fn the_password_comes_from_one_place_and_never_from_the_command_line() {
+        let of = |flags: &[&str]| settings(flags).unwrap().pop();
+        let password = |value: &str| Some(("password".to_owned(), value.to_owned()));
+        assert_eq!(of(&["--password-file", "/run/pw"]), password("file:/run/pw"));
+        assert_eq!(of(&["--password-fd", "3"]), password("fd:3"));
+        assert_eq!(of(&["--no-password"]), password("none"));
+        assert!(settings(&["--no-password", "--password-fd", "3"]).is_err());
+        assert!(settings(&["--password", "hunter2"]).is_err());
+    }
+}

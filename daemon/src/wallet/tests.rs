@@ -332,7 +332,7 @@ fn change_of_a_promise_is_spendable_once_broadcast_and_no_address_serves_twice()
     let balance = bench.wallet.balance(0);
     let change = 100_000 - 30_000 - first.fee.to_sat();
     assert_eq!((balance.unconfirmed.to_sat(), balance.spendable.to_sat()), (change, change));
-    assert_eq!(bench.wallet.pending(), [first.tx.clone()]);
+    assert_eq!(bench.wallet.pending().as_slice(), std::slice::from_ref(&first.tx));
 
     let second = bench.promise(2, &spend(20_000)).unwrap();
     verify(&second.tx, &[coin, first.tx.clone()]);
@@ -359,7 +359,7 @@ fn our_own_transaction_is_never_forgotten_when_the_mempool_drops_it() {
         because: RemovedBecause::Evicted,
     }));
     bench.apply(&ChainEvent::Mempool(MempoolDelta::Snapshot(Vec::new())));
-    assert_eq!(bench.wallet.pending(), [funded.tx.clone()]);
+    assert_eq!(bench.wallet.pending().as_slice(), std::slice::from_ref(&funded.tx));
     // Its coin is not spent again: only its change is there.
     let next = bench.promise(2, &spend(30_000)).unwrap();
     assert_eq!(next.tx.input[0].previous_output.txid, txid);

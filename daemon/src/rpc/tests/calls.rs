@@ -5,6 +5,7 @@ use tonic::{Code, Status};
 
 use super::paper::{Asked, PREIMAGE, peer_id};
 use super::*;
+use crate::rpc::model::invoice::Description;
 use crate::rpc::model::wallet::Coins;
 
 const ADDRESS: &str = "bcrt1qcr8te4kr609gcawutmrza0j4xv80jy8zeqchgx";
@@ -198,6 +199,35 @@ async fn all_and_a_feerate_come_through_in_the_units_of_the_protocol() {
         let Some(Asked::Send(order)) = strings.asked.recv().await else { panic!("send") };
         assert_eq!((order.coins, order.feerate.unwrap().0), (Coins::All, expected));
     }
+}
+
+#[tokio::test]
+async fn orders_come_through_as_they_were_given() {
+    let (node, mut strings) = PaperNode::new();
+    let served = Served::start(node).await;
+    let client = served.admin().await;
+    let connect = v1::ConnectPeerRequest {
+        node_id: peer_id(2).to_string(),
+        address: Some("[::1]:9735".into()),
+        ..Default::default()
+    };
+    soon(client.node().connect_peer(connect)).await.unwrap();
+    let Some(Asked::Connect(order)) = strings.asked.recv().await else { panic!("connect") };
+    assert_eq!((order.node, order.timeout_ms), (peer_id(2), 15_000));
+    assert_eq!(order.address.as_deref(), Some("[::1]:9735"));
+
+    let create = v1::CreateInvoiceRequest {
+        amount_msat: Some(25_000_000),
+        about: Some(v1::create_invoice_request::About::DescriptionHash("ab".repeat(32))),
+        expiry_s: Some(60),
+        min_final_cltv_expiry_blocks: Some(80),
+        ..Default::default()
+    };
+    soon(client.invoices().create(create)).await.unwrap();
+    let Some(Asked::Create(order)) = strings.asked.recv().await else { panic!("create") };
+    assert_eq!(order.amount.map(|amount| amount.to_u64()), Some(25_000_000));
+    assert_eq!(order.description, Description::Hash([0xab; 32]));
+    assert_eq!((order.expiry_s, order.min_final_cltv_delta), (Some(60), Some(80)));
 }
 
 #[tokio::test]
