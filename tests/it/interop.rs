@@ -9,4 +9,8 @@
     reason = "helpers of tests"
 )]
 
+mod closes;
 mod ldk_alone;
+mod pays;
+mod stops;
+mod table;
