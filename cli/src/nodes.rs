@@ -1,43 +1,221 @@
-//! Nodes in this process, out of the daemon as a library.
+//! A chain and nodes in this process, with the daemon as a library.
+//!
+//! Each node has a runtime of its own. To kill one, its runtime is dropped: every task of it is gone where
+//! it stood, and nothing is written, said or waited for. Not here: what is done with the nodes.
 
-use std::future::pending;
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
-use cli::sandbox::network::{Launch, LaunchError, Network, Plan};
+use api::auth::{Role, RootKey};
+use chain_backend::{BuiltinChain, Options, Policy};
+use cli::sandbox::network::{Launch, LaunchError, Network, NodePlan, Plan};
 use cli::sandbox::state::NodeState;
+use daemon::clock::{UnixTime, now_ms};
+use daemon::config::{Config, Sources};
+use daemon::node::{ChainAccess, Node};
+use daemon::rpc::World;
+use daemon::rpc::model::UnixMillis;
+use daemon::rpc::server::Bound;
+use daemon::seed::file::{self, Effort};
+use daemon::seed::password::Password;
+use daemon::seed::{Secrets, Seed};
+use daemon::tasks::Fatal;
+use tokio::runtime::{Builder, Runtime};
+
+/// How long a killed node's threads may hold on to its files.
+const LET_GO: Duration = Duration::from_secs(5);
+/// How long to wait between two looks at them.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Starts them.
 pub(crate) struct Nodes;
 
-/// The daemon is not linked into this build.
-#[derive(Debug, thiserror::Error)]
-#[error("this build has no daemon in it")]
-struct NoDaemon;
+/// They run.
+pub(crate) struct Running {
+    chain: BuiltinChain,
+    nodes: Vec<One>,
+}
 
-/// There is none.
-pub(crate) enum Never {}
+/// One node.
+struct One {
+    plan: NodePlan,
+    state: NodeState,
+    /// Nothing while it is dead.
+    alive: Option<Alive>,
+}
 
-impl Launch for Nodes {
-    type Network = Never;
+/// What a living node is made of.
+struct Alive {
+    node: Node,
+    runtime: Own,
+}
 
-    async fn launch(&self, _plan: Plan) -> Result<Never, LaunchError> {
-        Err(LaunchError { part: "nodes".to_owned(), cause: Box::new(NoDaemon) })
+/// A runtime that can be dropped anywhere: its tasks then are gone where they stood.
+struct Own(Option<Runtime>);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
-impl Network for Never {
+type Cause = Box<dyn Error + Send + Sync>;
+
+impl Launch for Nodes {
+    type Network = Running;
+
+    async fn launch(&self, plan: Plan) -> Result<Running, LaunchError> {
+        let options = Options {
+            dir: Some(plan.chain_dir),
+            now: || u32::try_from(UnixTime::now().0).unwrap_or(u32::MAX),
+            sync: true,
+            policy: Policy::default(),
+        };
+        let chain = BuiltinChain::open(&options).map_err(|error| failed("chain", error))?;
+        let mut running = Running { chain, nodes: Vec::new() };
+        for plan in plan.nodes {
+            match start(&running.chain, &plan).await {
+                Ok((state, alive)) => {
+                    running.nodes.push(One { plan, state, alive: Some(alive) });
+                }
+                Err(cause) => {
+                    let part = plan.name.clone();
+                    running.stop().await?;
+                    return Err(LaunchError { part, cause });
+                }
+            }
+        }
+        Ok(running)
+    }
+}
+
+impl Network for Running {
     fn nodes(&self) -> Vec<NodeState> {
-        match *self {}
+        self.nodes.iter().map(|one| one.state.clone()).collect()
     }
 
-    async fn kill(&mut self, _name: &str) -> Result<(), LaunchError> {
-        pending().await
+    async fn kill(&mut self, name: &str) -> Result<(), LaunchError> {
+        if let Some(Alive { node, runtime }) = self.find(name)?.alive.take() {
+            drop(runtime);
+            drop(node);
+        }
+        Ok(())
     }
 
-    async fn restart(&mut self, _name: &str) -> Result<(), LaunchError> {
-        pending().await
+    async fn restart(&mut self, name: &str) -> Result<(), LaunchError> {
+        let chain = self.chain.clone();
+        let one = self.find(name)?;
+        let mut waited = Duration::ZERO;
+        loop {
+            match start(&chain, &one.plan).await {
+                Ok((state, alive)) => {
+                    one.state = state;
+                    one.alive = Some(alive);
+                    return Ok(());
+                }
+                Err(_) if waited < LET_GO => {
+                    tokio::time::sleep(LOOK).await;
+                    waited = waited.saturating_add(LOOK);
+                }
+                Err(cause) => return Err(LaunchError { part: name.to_owned(), cause }),
+            }
+        }
     }
 
     async fn stop(self) -> Result<(), LaunchError> {
-        match self {}
+        let mut outcome = Ok(());
+        for one in self.nodes {
+            let Some(Alive { node, runtime }) = one.alive else { continue };
+            if let Some(fatal) = node.stop().await {
+                outcome = Err(failed(&one.plan.name, fatal));
+            }
+            drop(runtime);
+        }
+        self.chain.stop().await;
+        outcome
     }
+}
+
+impl Running {
+    fn find(&mut self, name: &str) -> Result<&mut One, LaunchError> {
+        let found = self.nodes.iter_mut().find(|one| one.plan.name == name);
+        found.ok_or_else(|| failed(name, io::Error::from(io::ErrorKind::NotFound)))
+    }
+}
+
+fn failed(part: &str, cause: impl Into<Cause>) -> LaunchError {
+    LaunchError { part: part.to_owned(), cause: cause.into() }
+}
+
+/// Starts a node on a runtime of its own, and waits until it listens.
+async fn start(chain: &BuiltinChain, plan: &NodePlan) -> Result<(NodeState, Alive), Cause> {
+    let config = config(plan)?;
+    let chain = chain.clone();
+    let (sender, started) = tokio::sync::oneshot::channel();
+    let work = async move {
+        // Whoever asked has gone: then nobody wants the node either.
+        let _ = sender.send(on_runtime(&config, chain).await);
+    };
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    drop(runtime.spawn(work));
+    let runtime = Own(Some(runtime));
+    let (node, rpc, node_id, (certificate, macaroon)) = started.await??;
+    let (name, p2p) = (plan.name.clone(), plan.p2p.to_string());
+    let state = NodeState { name, node_id, rpc, p2p, certificate, macaroon };
+    Ok((state, Alive { node, runtime }))
+}
+
+type Files = (std::path::PathBuf, std::path::PathBuf);
+
+async fn on_runtime(
+    config: &Config,
+    chain: BuiltinChain,
+) -> Result<(Node, String, String, Files), Cause> {
+    file::private_directory(config.dir.root())?;
+    file::private_directory(&config.dir.network())?;
+    let secrets = secrets(config)?;
+    let root = RootKey::from_bytes(*secrets.tokens.expose());
+    let sandbox = Arc::new(chain);
+    let access = ChainAccess { backend: Arc::clone(&sandbox) as _, sandbox: Some(sandbox) };
+    let node = Node::start(config, secrets, access).await?;
+    let world =
+        World { network: config.network, now: || UnixMillis(now_ms()), stop: node.tasks().token() };
+    let bound = Bound::bind(&config.rpc, &config.dir, root, &world).await?;
+    let rpc = bound.address()?.to_string();
+    let handle = node.handle();
+    let node_id = handle.node_id().to_string();
+    node.tasks().spawn("rpc", async move {
+        let served = bound.serve(handle, world).await;
+        served.map_err(|_| Fatal::Ended("rpc"))
+    });
+    let files = (config.dir.certificate(), config.dir.token(Role::Admin));
+    Ok((node, rpc, node_id, files))
+}
+
+fn config(plan: &NodePlan) -> Result<Config, Cause> {
+    let NodePlan { name, dir, rpc, p2p } = plan;
+    let text = format!(
+        "network = \"sandbox\"\nalias = \"{name}\"\n\
+         [p2p]\nlisten = [\"{p2p}\"]\naddresses = [\"{p2p}\"]\n[rpc]\nlisten = \"{rpc}\"\n"
+    );
+    let sources = Sources { file: Some((dir.join("viaduct.toml"), text)), ..Sources::default() };
+    Ok(Config::read(dir.clone(), &sources)?)
+}
+
+/// The node's secrets, out of a seed that is made the first time. On the sandbox nothing is worth a
+/// password.
+fn secrets(config: &Config) -> Result<Secrets, Cause> {
+    let (path, password) = (config.dir.seed(), Password::none());
+    let seed = if path.exists() {
+        file::open(&path, &password)?
+    } else {
+        let seed = Seed::generate()?;
+        file::create(&path, &seed, &password, Effort::default())?;
+        seed
+    };
+    Ok(seed.secrets(config.network.params())?)
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use api::client::Client;
-use api::reason::Report;
+use api::reason::{Reason, Report};
 use api::v1;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::{Instant, sleep, timeout};
@@ -89,6 +89,21 @@ async fn one(seats: &[Seat], order: Order) -> Result<bool, DemoError> {
     patiently(|| pay(&payer.client, &invoice)).await.during("paying")
 }
 
+/// Whether a refusal or failure will pass once both nodes are up and connected again.
+const fn passes(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::NodeStarting
+            | Reason::NodeStopping
+            | Reason::Overloaded
+            | Reason::PeerOffline
+            | Reason::ChannelNotOpen
+            | Reason::BalanceInsufficient
+            | Reason::NoRoute
+            | Reason::RouteFailed
+    )
+}
+
 /// Pays once and watches to the end; an error when the outcome is not known yet.
 async fn pay(client: &Client, invoice: &str) -> Result<bool, Status> {
     let ask = v1::PayRequest { invoice: invoice.to_owned(), ..Default::default() };
@@ -96,14 +111,21 @@ async fn pay(client: &Client, invoice: &str) -> Result<bool, Status> {
     while let Some(payment) = snapshots.message().await? {
         match payment.status() {
             v1::PaymentStatus::Succeeded => return Ok(true),
-            v1::PaymentStatus::Failed => return Ok(false),
+            v1::PaymentStatus::Failed => {
+                let failure = payment.failure.unwrap_or_default();
+                return match failure.reason.parse::<Reason>() {
+                    // Final, and nothing is in flight: the same invoice can be tried again.
+                    Ok(reason) if passes(reason) => Err(reason.into()),
+                    _ => Ok(false),
+                };
+            }
             v1::PaymentStatus::InFlight | v1::PaymentStatus::Unspecified => {}
         }
     }
     Err(Status::unavailable("the stream ended before the outcome was known"))
 }
 
-/// Makes a repeatable call until the node answers; a refusal with a reason is an answer.
+/// Makes a repeatable call until there is an answer; a refusal that does not pass by itself is one.
 pub(super) async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, Status>
 where
     F: Future<Output = Result<T, Status>>,
@@ -117,8 +139,8 @@ where
             Err(_) => return Err(Status::deadline_exceeded("no answer in time")),
         };
         let report = Report::read(&status);
-        let broken = report.reason.is_none() || report.code == tonic::Code::Unavailable;
-        if !broken || begin.elapsed() >= PATIENCE {
+        let passes = report.reason.is_none_or(passes) || report.code == tonic::Code::Unavailable;
+        if !passes || begin.elapsed() >= PATIENCE {
             return Err(status);
         }
         sleep(PAUSE).await;
@@ -128,8 +150,6 @@ where
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-
-    use api::reason::Reason;
 
     use super::*;
 
@@ -141,7 +161,7 @@ mod tests {
             if calls.get() < 3 { Err(Status::unknown("connection reset")) } else { Ok(7) }
         });
         assert_eq!(answer.await.unwrap(), 7);
-        let refused = || async { Err::<(), _>(Status::from(Reason::BalanceInsufficient)) };
+        let refused = || async { Err::<(), _>(Status::from(Reason::InvoiceExpired)) };
         assert_eq!(patiently(refused).await.unwrap_err().code(), tonic::Code::FailedPrecondition);
     }
 
