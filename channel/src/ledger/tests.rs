@@ -176,6 +176,28 @@ fn what_an_htlc_spends_may_be_what_another_one_brought() {
 }
 
 #[test]
+fn whoever_offers_is_the_one_who_offers_on_both_commitments() {
+    let mut ledger = ledger();
+    ledger.propose(ours(0, 1_000));
+    walk(&mut ledger, &WALK);
+    let direction = |owner| ledger.spec(owner, None).unwrap().htlcs[0].direction;
+    assert_eq!(direction(Side::Us), Direction::Offered);
+    assert_eq!(direction(Side::Them), Direction::Received);
+}
+
+#[test]
+fn the_first_word_on_how_an_htlc_ends_stands() {
+    let mut ledger = ledger();
+    ledger.propose(ours(0, 1_000));
+    walk(&mut ledger, &WALK);
+    let failed = TheirRemoval::Failed { reason: vec![7], attribution: None };
+    ledger.propose_removal(Side::Them, 0, How::Theirs(TheirRemoval::Fulfilled));
+    ledger.propose_removal(Side::Them, 0, How::Theirs(failed));
+    let going = ledger.htlc(Side::Us, 0).unwrap().removal.as_ref().unwrap();
+    assert!(going.how.fulfils());
+}
+
+#[test]
 fn nobody_can_own_less_than_nothing() {
     let mut ledger = ledger();
     ledger.propose(ours(0, 60_001));
@@ -259,6 +281,12 @@ fn the_last_commitment_of_the_peer_is_the_one_before_our_signature() {
     ledger.tick(Turn::Signed(Side::Them));
     ledger.tick(Turn::Revoked(Side::Us));
     assert_eq!(ledger.spec_of_their_last(), before);
+    // Nor does an HTLC of the peer's that our signature took in.
+    ledger.tick(Turn::Revoked(Side::Them));
+    let before = ledger.spec(Side::Them, None);
+    ledger.tick(Turn::Signed(Side::Us));
+    assert_ne!(ledger.spec(Side::Them, None), before);
+    assert_eq!(ledger.spec_of_their_last(), before);
 }
 
 mod audit {
@@ -335,6 +363,35 @@ mod audit {
             change(&mut other);
             assert!(audit(&other, &commitment).is_err(), "change {number}");
         }
+    }
+
+    fn dust(amounts: &[u64], to_owner: u64, to_other: u64) -> CommitmentSpec {
+        let htlcs = (0..).zip(amounts).map(|(id, amount)| SpecHtlc {
+            direction: Direction::Offered,
+            id,
+            amount: msat(*amount),
+            payment_hash: PaymentHash([1; 32]),
+            cltv_expiry: BlockHeight(700),
+        });
+        CommitmentSpec {
+            feerate: FeeratePerKw(1_000),
+            to_owner: msat(to_owner),
+            to_other: msat(to_other),
+            htlcs: htlcs.collect(),
+        }
+    }
+
+    #[test]
+    fn an_output_that_is_missing_is_missed() {
+        // A balance of a thousand satoshi above the cost, all of it gone to dust.
+        let made = dust(&[300_000, 300_000, 300_000], 1_884_000, 97_216_000);
+        let meant = dust(&[], 2_784_000, 97_216_000);
+        assert_eq!(audit(&made, &built(&made)), Ok(()));
+        assert!(audit(&meant, &built(&made)).is_err());
+        // An HTLC that should have an output, cut into two that have none.
+        let made = dust(&[200_000, 200_000], 500_000, 99_100_000);
+        let meant = dust(&[400_000], 500_000, 99_100_000);
+        assert!(audit(&meant, &built(&made)).is_err());
     }
 
     #[test]

@@ -168,6 +168,27 @@ fn feerates_are_the_funders_and_inside_the_policy() {
     assert_eq!(check_their_fee(&totals, &policy, feerate), Err(PeerFault::CannotAffordFee));
 }
 
+#[test]
+fn what_is_being_removed_counts_on_the_commitment_that_still_shows_it() {
+    let mut world = World::open(&Setup::default());
+    world.nodes[ALICE].offer(20_000_000, 1);
+    world.nodes[ALICE].offer(100_000, 2);
+    world.settle();
+    let shown = |world: &World| {
+        let totals = world.nodes[ALICE].channel().totals().unwrap();
+        [totals.on_ours, totals.on_theirs].map(|shown| (shown.untrimmed, shown.dust_msat))
+    };
+    assert_eq!(shown(&world), [(1, 100_000); 2]);
+    for htlc in 0..2 {
+        let bob = &mut world.nodes[BOB];
+        let command = bob.command_id();
+        let fail = crate::Command::FailHtlc { command, htlc, reason: vec![], attribution: None };
+        bob.step(crate::Event::Command(fail));
+    }
+    world.settle_wire();
+    assert_eq!(shown(&world), [(0, 0), (1, 100_000)], "Bob's commitment needs our signature");
+}
+
 proptest! {
     /// Catalogue of real bugs, 19: what is quoted is accepted, and nothing above it is.
     #[test]

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use bitcoin::Transaction;
+use wire::message::Error as ErrorMessage;
 use wire::units::BlockHeight;
 
 use crate::clock::Side;
@@ -94,6 +95,10 @@ impl Live {
                 htlc: htlc.add.id,
                 cltv_expiry: htlc.add.cltv_expiry,
             };
+            if self.is_up() {
+                let data = b"an HTLC came too near to its expiry".to_vec();
+                out.send(ErrorMessage { channel_id: self.id, data });
+            }
             self.fail(reason, env, out);
         }
     }

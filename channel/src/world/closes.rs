@@ -134,8 +134,7 @@ fn a_crash_after_the_close_broadcasts_again() {
 
 #[test]
 fn a_close_whose_smaller_side_is_dust_has_one_output() {
-    let mut setup = Setup::default();
-    setup.push = msat(300_000);
+    let setup = Setup { push: msat(300_000), ..Setup::default() };
     let mut world = World::open(&setup);
     shut_down(&mut world, ALICE);
     world.settle();
