@@ -16,4 +16,6 @@
 
 mod interop;
 mod nodes;
+mod processes;
+mod rubbish;
 mod tidy;

@@ -3,7 +3,7 @@
 mod closes;
 mod crash;
 mod funding;
-mod pair;
+pub(crate) mod pair;
 mod refusals;
 mod startup;
 mod twice;

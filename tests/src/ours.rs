@@ -44,8 +44,22 @@ impl Place {
     /// # Panics
     /// When the directory cannot be made.
     pub fn new(name: &str, dir: &Path, layer1: &Layer1) -> Self {
-        let flags = [("network", "sandbox"), ("p2p.listen", "127.0.0.1:0")];
-        let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Self::with_settings(name, dir, layer1, &[])
+    }
+
+    /// [`Self::new`] with more settings, each by its path as in `channel.depth_min_blocks`.
+    ///
+    /// # Panics
+    /// When a setting makes no sense or the directory cannot be made.
+    pub fn with_settings(
+        name: &str,
+        dir: &Path,
+        layer1: &Layer1,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let usual = [("network", "sandbox"), ("p2p.listen", "127.0.0.1:0")];
+        let flags = usual.iter().chain(settings);
+        let flags = flags.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let sources = Sources { flags, ..Sources::default() };
         let config = Config::read(dir.join(name), &sources).expect("good settings");
         std::fs::create_dir_all(config.dir.network()).expect("a directory for the node");
@@ -59,13 +73,25 @@ impl Place {
     }
 }
 
+/// A runtime that may be dropped where others wait: its tasks end at their next pause.
+#[derive(Debug)]
+struct Own(Option<Runtime>);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// A running Viaduct node.
 #[derive(Debug)]
 pub struct OurNode {
     place: Place,
     seed: Seed,
     /// Dropping it is what a crash is.
-    runtime: Option<Runtime>,
+    runtime: Option<Own>,
     node: Option<Node>,
     handle: Handle,
     address: SocketAddr,
@@ -84,10 +110,12 @@ impl OurNode {
     async fn run(place: Place, seed: Seed) -> Self {
         let runtime = place.own_runtime.then(|| {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
-            builder.worker_threads(2).enable_all().build().expect("a runtime")
+            let runtime = builder.worker_threads(2).enable_all().build();
+            Own(Some(runtime.expect("a runtime")))
         });
         let on = runtime
             .as_ref()
+            .and_then(|own| own.0.as_ref())
             .map_or_else(tokio::runtime::Handle::current, |own| own.handle().clone());
         // What was dropped in the middle keeps its locks until its last thread is gone.
         let node = until_async(
@@ -123,7 +151,7 @@ impl OurNode {
     /// # Panics
     /// When it does not start again.
     pub async fn crash_and_restart(mut self) -> Self {
-        self.runtime.take().expect("a runtime of its own").shutdown_background();
+        drop(self.runtime.take().expect("a runtime of its own"));
         self.again().await
     }
 
@@ -156,9 +184,7 @@ impl OurNode {
         let node = self.node.take().expect("running");
         let fatal = tokio::time::timeout(PATIENCE, node.stop()).await.expect("it stops");
         assert!(fatal.is_none(), "{fatal:?}");
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.runtime = None;
     }
 
     /// How to ask it for anything else.
@@ -370,9 +396,12 @@ impl OurNode {
 
 /// Pays an invoice and waits for the end.
 ///
+/// # Errors
+/// What the node refuses.
+///
 /// # Panics
-/// When the node refuses, or the updates end before the payment does.
-pub async fn pay_to_the_end(node: &Handle, invoice: &str) -> PaymentStatus {
+/// When the updates end before the payment does.
+pub async fn pay_to_the_end(node: &Handle, invoice: &str) -> Result<PaymentStatus, Refusal> {
     let order = PayOrder {
         key: None,
         invoice: invoice.to_owned(),
@@ -380,11 +409,11 @@ pub async fn pay_to_the_end(node: &Handle, invoice: &str) -> PaymentStatus {
         max_fee: None,
         timeout_ms: PAY_TIMEOUT_MS,
     };
-    let mut updates = node.pay(order).await.expect("the node begins to pay").updates;
+    let mut updates = node.pay(order).await?.updates;
     while let Some(payment) = updates.next().await {
-        let payment = payment.expect("the payment goes on");
+        let payment = payment?;
         if payment.is_final() {
-            return payment.status;
+            return Ok(payment.status);
         }
     }
     panic!("the updates of a payment ended before the payment");

@@ -42,7 +42,7 @@ async fn a_funding_that_a_reorganisation_takes_out_before_it_is_deep_counts_anew
 async fn a_channel_in_use_survives_a_reorganisation_that_moves_its_funding() {
     in_time(async {
         let (mut pair, id) = Pair::with_channel().await;
-        pay_some(&pair.alice, &pair.bob, 5_000_000).await;
+        pay_some(&pair.alice, &pair.bob, 50_000_000).await;
         let before = find(&pair.alice, id).await.short_id;
         let funding = find(&pair.alice, id).await.funding.expect("funded").txid;
         let out = BTreeSet::from([funding]);

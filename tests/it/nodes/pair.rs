@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bitcoin::Amount;
 use daemon::rpc::model::channel::{Channel, ChannelPhase};
-use daemon::rpc::model::payment::{PaymentStatus, PayOrder};
+use daemon::rpc::model::payment::{PayOrder, PaymentStatus};
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::rpc::refusal::Refusal;
 use futures_util::StreamExt as _;
 use viaduct_tests::layer1::Layer1;
-use viaduct_tests::ours::OurNode;
+use viaduct_tests::ours::{OurNode, Place};
 use viaduct_tests::until::until_async;
 use wire::id::{ChannelId, PaymentHash};
 
@@ -48,8 +48,9 @@ impl Pair {
     pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let layer1 = Layer1::start();
-        let alice = OurNode::start("alice", dir.path(), &layer1, settings).await;
-        let bob = OurNode::start("bob", dir.path(), &layer1, settings).await;
+        let place = |name| Place::with_settings(name, dir.path(), &layer1, settings);
+        let alice = OurNode::start(place("alice")).await;
+        let bob = OurNode::start(place("bob")).await;
         let mut pair = Self { layer1, alice, bob, dir, given: 0 };
         let scripts = [pair.alice.wallet_script().await, pair.bob.wallet_script().await];
         pair.layer1.give(&scripts).await;

@@ -1,5 +1,7 @@
 //! What users ask in vain: each refusal says why, with numbers, and moves no money.
 
+use std::time::Duration;
+
 use bitcoin::Amount;
 use bitcoin::hashes::{Hash as _, sha256};
 use daemon::rpc::model::channel::OpenChannel;
@@ -11,6 +13,7 @@ use daemon::rpc::node_api::NodeApi as _;
 use daemon::rpc::refusal::{Refusal, Unreachable};
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use secp256k1::{PublicKey, SECP256K1, SecretKey};
+use viaduct_tests::layer1::unix_now;
 use viaduct_tests::until::until_async;
 use wire::id::NodeId;
 use wire::units::Msat;
@@ -25,7 +28,7 @@ fn foreign_invoice(currency: Currency) -> String {
         .payment_hash(sha256::Hash::hash(&[1]))
         .payment_secret(PaymentSecret([2; 32]))
         .amount_milli_satoshis(1_000_000)
-        .current_timestamp()
+        .duration_since_epoch(Duration::from_secs(u64::from(unix_now())))
         .min_final_cltv_expiry_delta(42)
         .build_signed(|digest| SECP256K1.sign_ecdsa_recoverable(digest, &key));
     invoice.unwrap().to_string()
@@ -66,10 +69,7 @@ async fn invoices_that_cannot_be_paid_are_refused_with_the_reason_and_nothing_mo
         // With an amount it is paid, and what arrived is what was given.
         let mut order = pay_order(&open_amount);
         order.amount = Msat::new(7_000_001);
-        assert!(matches!(
-            pay(alice, order).await,
-            Ok((true, PaymentStatus::Succeeded { .. }))
-        ));
+        assert!(matches!(pay(alice, order).await, Ok((true, PaymentStatus::Succeeded { .. }))));
         assert_eq!(pair.bob.settled(hash).await, Some(7_000_001));
 
         let (invoice, _) = pair.bob.create_invoice(Some(50_000), 3_600).await;
@@ -172,10 +172,11 @@ async fn a_peer_that_is_away_is_named_and_nothing_is_sent() {
         let Pair { layer1: _layer1, alice, bob, dir: _dir, .. } = pair;
         let (bob_id, bob_address) = (bob.id(), bob.address());
         bob.stop().await;
-        alice.channel_where(id, "without link", |channel| {
-            channel.link == daemon::rpc::model::channel::Link::Down
-        })
-        .await;
+        alice
+            .channel_where(id, "without link", |channel| {
+                channel.link == daemon::rpc::model::channel::Link::Down
+            })
+            .await;
         let refusal = pay(alice.handle(), pay_order(&invoice)).await.expect_err("refused");
         assert_eq!(refusal, Refusal::PeerNotConnected { node: bob_id });
         assert!(alice.handle().payment(hash).await.is_err(), "nothing was begun");
@@ -189,7 +190,11 @@ async fn a_peer_that_is_away_is_named_and_nothing_is_sent() {
 
         // Nobody listens there any more; elsewhere somebody with another key does.
         let connect = |node: NodeId, address: String| {
-            alice.handle().connect_peer(ConnectPeer { node, address: Some(address), timeout_ms: 5_000 })
+            alice.handle().connect_peer(ConnectPeer {
+                node,
+                address: Some(address),
+                timeout_ms: 5_000,
+            })
         };
         let stranger = SecretKey::from_slice(&[9; 32]).unwrap();
         let stranger = NodeId(PublicKey::from_secret_key(SECP256K1, &stranger).serialize());
@@ -230,7 +235,10 @@ async fn opens_that_cannot_be_are_refused_with_numbers_and_promise_no_coin() {
         let mut order = open_order(&pair, 100_000);
         order.push = Msat::new(100_000_000).unwrap();
         let refusal = open(order).await;
-        assert!(matches!(refusal, Refusal::OpenFailed { .. } | Refusal::PushTooLarge { .. }), "{refusal}");
+        assert!(
+            matches!(refusal, Refusal::OpenFailed { .. } | Refusal::PushTooLarge { .. }),
+            "{refusal}"
+        );
         let mut order = open_order(&pair, 100_000);
         order.node = pair.alice.id();
         assert!(matches!(open(order).await, Refusal::Ourselves { .. }));

@@ -94,7 +94,9 @@ impl Place {
 fn listing(dir: &Path) -> Vec<(String, u64)> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
     entries
-        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.metadata().unwrap().len()))
+        .map(|entry| {
+            (entry.file_name().to_string_lossy().into_owned(), entry.metadata().unwrap().len())
+        })
         .collect()
 }
 
@@ -177,7 +179,8 @@ async fn a_node_that_had_channels_does_not_start_without_its_journal_or_on_anoth
 
         fs::remove_dir_all(place.journal()).unwrap();
         fs::rename(&kept, place.journal()).unwrap();
-        let node = place.start().await.expect("with its journal it starts, and makes its index anew");
+        let node =
+            place.start().await.expect("with its journal it starts, and makes its index anew");
         let info = daemon::rpc::node_api::NodeApi::info(&node.handle()).await.unwrap();
         assert_eq!(info.channels_open + info.channels_opening, 1);
         assert!(node.stop().await.is_none());
@@ -218,10 +221,8 @@ async fn a_write_that_the_crash_tore_is_left_out_and_reported() {
         // A node that was dropped, so that its last segment is not closed.
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let secrets = place.seed.secrets(place.config.network.params()).unwrap();
-        let (config, access) = (
-            place.config.clone(),
-            ChainAccess { backend: place.layer1.backend(), sandbox: None },
-        );
+        let (config, access) =
+            (place.config.clone(), ChainAccess { backend: place.layer1.backend(), sandbox: None });
         let node = runtime.spawn(async move { Node::start(&config, secrets, access).await });
         let node = node.await.unwrap().unwrap();
         let before = node.recovered().last;

@@ -1,0 +1,7 @@
+//! Real processes from the built programs: `viaduct-chain`, `viaductd` and `viaduct`, killed and started.
+
+mod flood;
+mod money;
+mod network;
+mod programs;
+mod refusals;

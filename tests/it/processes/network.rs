@@ -1,0 +1,123 @@
+//! A chain server and two daemons, each a process, as a user would start them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::programs::{Process, Said, program, run};
+
+/// A daemon and how it was started, so that it can be started again the same way.
+pub(crate) struct Daemon {
+    pub(crate) process: Process,
+    pub(crate) dir: PathBuf,
+    pub(crate) node_id: String,
+    pub(crate) p2p: String,
+    rpc: String,
+    chain: String,
+}
+
+/// The line that starts a daemon.
+pub(crate) fn viaductd(dir: &Path, chain: &str, p2p: &str, rpc: &str) -> Command {
+    let mut command = Command::new(program("viaductd"));
+    command.env_clear().arg("--dir").arg(dir).args(["--chain", chain]);
+    command.args(["--listen", p2p, "--rpc-listen", rpc]);
+    command
+}
+
+impl Daemon {
+    pub(crate) fn start(dir: &Path, chain: &str) -> Self {
+        let mut command = viaductd(dir, chain, "127.0.0.1:0", "127.0.0.1:0");
+        let process = Process::start(&mut command, &dir.with_extension("log"));
+        let (node_id, p2p) = (process.said("node_id"), process.said("p2p"));
+        let rpc = process.said("rpc");
+        Self { process, dir: dir.to_owned(), node_id, p2p, rpc, chain: chain.to_owned() }
+    }
+
+    /// Starts it again where it was, after it ended somehow.
+    pub(crate) fn again(&mut self) {
+        let mut command = viaductd(&self.dir, &self.chain, &self.p2p, &self.rpc);
+        self.process = Process::start(&mut command, &self.dir.with_extension("log"));
+        assert_eq!(self.process.said("node_id"), self.node_id);
+    }
+
+    pub(crate) fn kill_and_start(&mut self) {
+        self.process.kill();
+        self.again();
+    }
+
+    /// The command line that speaks to it.
+    pub(crate) fn viaduct(&self) -> Command {
+        let mut command = viaduct();
+        command.arg("--dir").arg(&self.dir);
+        command
+    }
+
+    /// Asks for JSON.
+    pub(crate) fn ask(&self, words: &[&str]) -> Said {
+        run(self.viaduct().args(["--json", "--yes"]).args(words))
+    }
+
+    /// Asks for JSON, and gets it.
+    pub(crate) fn get(&self, words: &[&str]) -> Value {
+        self.ask(words).done().json()
+    }
+
+    /// Asks for ids alone.
+    pub(crate) fn id_of(&self, words: &[&str]) -> String {
+        run(self.viaduct().args(["--quiet", "--yes"]).args(words)).done().out.trim().to_owned()
+    }
+
+    /// A number in an answer.
+    pub(crate) fn number(&self, words: &[&str], pointer: &str) -> u64 {
+        let answer = self.get(words);
+        answer.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("{answer:#}"))
+    }
+}
+
+/// The command line, without the user's own files.
+pub(crate) fn viaduct() -> Command {
+    let mut command = Command::new(program("viaduct"));
+    command.env_clear().env("HOME", "/nonexistent").env("XDG_CONFIG_HOME", "/nonexistent");
+    command
+}
+
+/// The three of them.
+pub(crate) struct Network {
+    pub(crate) chain: Process,
+    pub(crate) alice: Daemon,
+    pub(crate) bob: Daemon,
+    pub(crate) dir: tempfile::TempDir,
+    listen: String,
+}
+
+impl Network {
+    pub(crate) fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let chain = chain_server(dir.path(), "127.0.0.1:0");
+        let listen = chain.said("listen");
+        let url = format!("http://{listen}");
+        let alice = Daemon::start(&dir.path().join("alice"), &url);
+        let bob = Daemon::start(&dir.path().join("bob"), &url);
+        Self { chain, alice, bob, dir, listen }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    pub(crate) fn kill_chain(&mut self) {
+        self.chain.kill();
+    }
+
+    pub(crate) fn chain_again(&mut self) {
+        self.chain = chain_server(self.dir.path(), &self.listen);
+    }
+}
+
+fn chain_server(dir: &Path, listen: &str) -> Process {
+    let mut command = Command::new(program("viaduct-chain"));
+    command.env_clear().arg("--dir").arg(dir.join("chain"));
+    command.args(["--listen", listen, "--mine", "interval=200ms"]);
+    Process::start(&mut command, &dir.join("chain.log"))
+}

@@ -1,0 +1,7 @@
+//! Peers that break every rule: a node drops them, tells why, and goes on with everybody else.
+
+mod held;
+mod rogue;
+pub(crate) mod stranger;
+mod strangers;
+mod thieves;
