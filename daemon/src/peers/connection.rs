@@ -28,6 +28,10 @@ const WRITE_BYTES: usize = 256 << 10;
 /// A peer that does not take what is written for so long is gone.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How much more than what a peer says costs what it makes us say: that waits in our memory until the
+/// peer reads it.
+const ANSWER_WEIGHT: usize = 16;
+
 /// Where what is read goes.
 #[derive(Clone, Debug)]
 pub struct Readers {
@@ -54,8 +58,9 @@ pub async fn read(
                 continue;
             };
             tracing::debug!(node = %link.node, message = message.kind(), "heard");
+            let answered = answer_len(&message);
             if !pass_on(message, &link, &to).await? {
-                budget.spend(spent, millis())?;
+                budget.spend(spent.max(answered.saturating_mul(ANSWER_WEIGHT)), millis())?;
             }
         }
     };
@@ -68,6 +73,12 @@ pub async fn read(
         Ok(never) => match never {},
         Err(fault) => fault,
     }
+}
+
+/// How long the answer is that a message asks for, as far as the sender chooses it. BOLT 1 § The `ping`
+/// and `pong` Messages.
+fn answer_len(message: &Message) -> usize {
+    if let Message::Ping(ping) = message { usize::from(ping.num_pong_bytes) } else { 0 }
 }
 
 /// The next frame; asks a quiet peer whether it lives.
