@@ -2,12 +2,12 @@
 
 pub mod directory;
 pub mod registry;
+pub mod sweep;
 pub mod task;
 pub mod view;
 
 mod inbound;
 mod perform;
 mod pool;
-mod sweep;
 
 pub use pool::Pool;

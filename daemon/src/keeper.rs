@@ -99,6 +99,24 @@ pub fn start(
     Ok((Keeper { index, snapshots }, Reading { engine, reached }, groups))
 }
 
+/// Puts what had ended by the last snapshot into the index, if that was lost or left behind, and keeps
+/// only what is under way in mind.
+///
+/// # Errors
+/// If the index fails; it then begins anew at the next start.
+pub fn begin(
+    index: &mut Index,
+    under_way: &mut UnderWay,
+    snapshot: Option<u64>,
+) -> Result<(), store::table::TableError> {
+    let mut batch = Batch::new();
+    under_way.let_go(&mut batch)?;
+    match snapshot {
+        Some(seq) => Ok(index.apply(seq, batch)?),
+        None => Ok(()),
+    }
+}
+
 /// Puts a record of the journal into the index, while nothing follows the journal yet.
 ///
 /// # Errors

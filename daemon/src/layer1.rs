@@ -9,13 +9,14 @@
 
 mod asks;
 mod intents;
+mod sweeps;
 mod watches;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcoin::{FeeRate, OutPoint, ScriptBuf, Transaction};
+use bitcoin::{Amount, FeeRate, OutPoint, Transaction};
 use chain_backend::backend::{BackendError, ChainBackend, ChainEvent, FeeTable, Interest, Locator};
 use channel::seal::{Flushed, Sealed, Step};
 use futures_util::StreamExt as _;
@@ -23,6 +24,7 @@ use tokio::sync::{oneshot, watch};
 use wire::units::{BlockHeight, FeeratePerKw};
 
 pub use asks::{Ask, Fund};
+pub use sweeps::Sweep;
 
 use crate::channels::directory::Directory;
 use crate::channels::task::ChainNews;
@@ -33,6 +35,7 @@ use crate::journal::Writer;
 use crate::layer1::intents::Intents;
 use crate::layer1::watches::Watches;
 use crate::rpc::model::UnixMillis;
+use crate::rpc::model::wallet::SetAside;
 use crate::tasks::{Fatal, Tasks};
 use crate::wallet::{PromiseId, Wallet, WalletFact};
 
@@ -106,8 +109,6 @@ pub enum FromChannel {
         channel: ChannelIndex,
         /// The output.
         outpoint: OutPoint,
-        /// What should lie there.
-        script_pubkey: ScriptBuf,
         /// Where the channel knows it to be confirmed.
         confirmed: Option<BlockHeight>,
         /// Where the channel knows it to be spent.
@@ -138,6 +139,24 @@ pub enum FromChannel {
         /// Which.
         channel: ChannelIndex,
     },
+    /// A sweep cannot pay for itself: answered with [`crate::channels::sweep::Word::Coins`].
+    WantCoins {
+        /// For whom.
+        channel: ChannelIndex,
+        /// The sweep's name, under which the coins are held.
+        name: PromiseId,
+        /// What must be left when the coins' inputs are paid for.
+        at_least: Amount,
+        /// What those inputs cost.
+        feerate: FeeratePerKw,
+    },
+    /// A sweep needs no coins any more; what is promised to a transaction stays so.
+    FreeCoins {
+        /// Its name.
+        name: PromiseId,
+    },
+    /// Bring a sweep to the miners.
+    Sweep(Box<Sweep>),
     /// The channel is over: watch nothing for it any more.
     Forget {
         /// Which.
@@ -192,9 +211,19 @@ pub struct Start {
     pub tasks: Tasks,
 }
 
+/// What the names of promises to channels begin with; the channel's index follows.
+const FUNDING_OF: &[u8; 24] = b"viaduct channel funding ";
+
+fn is_funding(promise: PromiseId) -> bool {
+    promise.0.starts_with(FUNDING_OF)
+}
+
 /// The name under which the coins of a channel are promised.
 pub fn promise_of(channel: ChannelIndex) -> PromiseId {
-    let mut name = *b"viaduct channel funding \0\0\0\0\0\0\0\0";
+    let mut name = [0; 32];
+    if let Some(start) = name.first_chunk_mut::<24>() {
+        *start = *FUNDING_OF;
+    }
     if let Some(end) = name.last_chunk_mut::<8>() {
         *end = channel.0.to_be_bytes();
     }
@@ -233,6 +262,14 @@ impl Layer1 {
         mut disk: watch::Receiver<Flushed>,
     ) -> Result<(), Fatal> {
         let tasks = self.tasks.clone();
+        self.free_orphans();
+        // Every channel has said by now what to watch: that is heard before the first block.
+        self.tell_channels(watches::News::default()).await;
+        while let Ok(told) = from_channels.try_recv() {
+            self.hear(told).await?;
+        }
+        let news = self.watches.rewind(BlockHeight(self.cursor.tip().height));
+        self.tell_channels(news).await;
         loop {
             let stream = self.backend.events(self.cursor.clone(), Interest::Everything).await;
             let mut stream = match stream {
@@ -272,6 +309,27 @@ impl Layer1 {
         }
     }
 
+    /// Coins that were promised to what a crash took with it: a channel that never got a name, a payment
+    /// that was never handed in.
+    fn free_orphans(&mut self) {
+        let doors = self.directory.doors();
+        let alive: BTreeSet<_> = doors.iter().map(|door| promise_of(door.index)).collect();
+        let orphans: Vec<_> = self
+            .wallet
+            .promises()
+            .filter(|promise| match promise.purpose {
+                SetAside::Channel(_) => is_funding(promise.id) && !alive.contains(&promise.id),
+                SetAside::Send => true,
+            })
+            .map(|promise| promise.id)
+            .collect();
+        for orphan in orphans {
+            tracing::info!(?orphan, "promised coins are free again");
+            let fact = self.wallet.release(orphan, UnixMillis(now_ms()));
+            self.keep(fact, Vec::new());
+        }
+    }
+
     async fn follow(&mut self, event: ChainEvent) -> Result<(), Fatal> {
         tracing::debug!(tip = self.cursor.tip().height, "chain event");
         if matches!(event, ChainEvent::Mempool(_)) {
@@ -300,6 +358,7 @@ impl Layer1 {
         self.tell_channels(news).await;
         let wallet = self.apply_to_wallet(&event)?;
         let mut facts = vec![Fact::ChainAt(self.cursor.encode())];
+        facts.extend(self.settle_sweeps());
         facts.extend(self.intents.take_done().into_iter().map(Fact::IntentDone));
         self.keep(wallet, facts);
         if self.tip.borrow().synced || self.was_synced() {
@@ -390,8 +449,8 @@ impl Layer1 {
     async fn hear(&mut self, told: FromChannel) -> Result<(), Fatal> {
         tracing::debug!(?told, "heard");
         match told {
-            FromChannel::Watch { channel, outpoint, script_pubkey, confirmed, spent } => {
-                self.watches.add_funding(channel, outpoint, &script_pubkey, confirmed, spent);
+            FromChannel::Watch { channel, outpoint, confirmed, spent } => {
+                self.watches.add_funding(channel, outpoint, confirmed, spent);
                 self.look_back_at_funding(channel, outpoint).await;
             }
             FromChannel::WatchOutputs { channel, outpoints, since } => {
@@ -408,6 +467,11 @@ impl Layer1 {
                 let fact = self.wallet.release(promise_of(channel), UnixMillis(now_ms()));
                 self.keep(fact, Vec::new());
             }
+            FromChannel::WantCoins { channel, name, at_least, feerate } => {
+                self.want_coins(channel, name, at_least, feerate);
+            }
+            FromChannel::FreeCoins { name } => self.wallet.unhold(name),
+            FromChannel::Sweep(sweep) => self.sweep(*sweep).await,
             FromChannel::Forget { channel } => self.watches.forget(channel),
         }
         Ok(())

@@ -218,16 +218,21 @@ fn open(config: &Config, us: &Identity) -> Result<Opened, StartError> {
     let db = config.dir.store();
     let place = db.display().to_string();
     let disk = RealDisk::open(db.join("journal")).map_err(io(place.clone()))?;
-    let (mut index, reached) = Index::open(&db.join("index"))?;
     let mut salt = [0; 8];
     getrandom::fill(&mut salt)
         .map_err(|_| Fatal::Invariant("the system gives no random numbers"))?;
+    // The journal first: its lock says who runs here already.
     let mut recovery = Recovery::start(disk, Options::new(u64::from_le_bytes(salt)))?;
-    let mut state = match recovery.take_snapshot() {
-        Some(snapshot) => State::decode(&snapshot.payload).map_err(StateError::from)?,
-        None => State::default(),
+    let (mut index, reached) = Index::open(&db.join("index"))?;
+    let (mut state, snapshot) = match recovery.take_snapshot() {
+        Some(snapshot) => {
+            let state = State::decode(&snapshot.payload).map_err(StateError::from)?;
+            (state, Some(snapshot.seq))
+        }
+        None => (State::default(), None),
     };
     let mut under_way = UnderWay { sent: state.sent.clone(), asked: state.asked.clone() };
+    keeper::begin(&mut index, &mut under_way, snapshot)?;
     while let Some(record) = recovery.next_record()? {
         state.apply(Lsn(record.seq), record.payload)?;
         keeper::fill(&mut index, &mut under_way, Lsn(record.seq), record.payload)?;
@@ -352,7 +357,7 @@ fn run(
     let payments = Payments::new(payments::Start {
         us: Arc::clone(&us),
         directory: directory.clone(),
-        height: height_seen,
+        tip: tip_seen.clone(),
         writer: journal.writer.clone(),
         sent: state.sent,
         asked: state.asked,
@@ -409,7 +414,7 @@ fn run(
 
 /// What a restart finds under way.
 struct Alive {
-    payments: BTreeSet<PaymentHash>,
+    payments: BTreeSet<(PaymentHash, u32)>,
     circuits: BTreeSet<(ChannelId, u64)>,
 }
 
@@ -422,8 +427,8 @@ impl Alive {
             let ended = channel.resolved().map(|resolved| resolved.origin);
             for origin in live.chain(ended) {
                 match origin {
-                    Origin::Payment { payment_id, .. } => {
-                        alive.payments.insert(PaymentHash(payment_id));
+                    Origin::Payment { payment_id, part } => {
+                        alive.payments.insert((PaymentHash(payment_id), part));
                     }
                     Origin::Forward { channel, htlc } => {
                         alive.circuits.insert((channel, htlc));

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use channel::seal::{Flushed, Sealed, Step};
+use channel::seal::{Flushed, Lsn, Sealed, Step};
 use channel::{Command, CommandId, Refusal as ChannelRefusal, Resolved};
 use tokio::sync::watch;
 use wire::id::PaymentHash;
@@ -30,11 +30,12 @@ pub use asks::{Ask, Order, Reply};
 
 use crate::channels::directory::Directory;
 use crate::clock::now_ms;
-use crate::edge::Inbox;
+use crate::edge::{EdgeError, Inbox};
 use crate::fact::{ChannelIndex, Fact, record};
 use crate::identity::Identity;
 use crate::journal::Writer;
 use crate::keeper::Reading;
+use crate::layer1::Tip;
 use crate::payments::receive::{HeldSet, Part};
 use crate::payments::received::{AskedBook, AskedEnd};
 use crate::payments::send::Attempts;
@@ -48,6 +49,9 @@ pub const FROM_CHANNELS: usize = 65_536;
 
 /// What users asked may wait.
 pub const ASKS: usize = 1_024;
+
+/// How long after its invoice expired a payment that failed is remembered, in milliseconds.
+const FAILED_REMEMBERED_MS: u64 = 3_600_000;
 
 /// How many asks are taken before channels are heard again.
 const BATCH: usize = 512;
@@ -90,7 +94,9 @@ type Then = Box<dyn FnOnce() + Send>;
 pub struct Payments {
     us: Arc<Identity>,
     directory: Directory,
-    height: watch::Receiver<BlockHeight>,
+    tip: watch::Receiver<Tip>,
+    /// Whether the chain was followed to its tip since the start.
+    synced: bool,
     writer: Writer,
     sent: SentBook,
     asked: AskedBook,
@@ -102,6 +108,9 @@ pub struct Payments {
     commands: BTreeMap<ChannelIndex, Vec<Command>>,
     waiting: VecDeque<Sealed<Then>>,
     reading: Reading,
+    /// Where in the journal what ended since the start did: from there on the index must have it before
+    /// it is forgotten here.
+    ended_at: BTreeMap<PaymentHash, Lsn>,
     started_ms: u64,
 }
 
@@ -118,16 +127,16 @@ pub struct Start {
     pub us: Arc<Identity>,
     /// Who runs which channel.
     pub directory: Directory,
-    /// The best chain's height.
-    pub height: watch::Receiver<BlockHeight>,
+    /// The best chain's tip.
+    pub tip: watch::Receiver<Tip>,
     /// The way into the journal.
     pub writer: Writer,
     /// Payments as the journal has them.
     pub sent: SentBook,
     /// Invoices as the journal has them.
     pub asked: AskedBook,
-    /// Payments of which a channel still has an HTLC or its outcome.
-    pub alive: BTreeSet<PaymentHash>,
+    /// Parts of payments of which a channel still has an HTLC or its outcome.
+    pub alive: BTreeSet<(PaymentHash, u32)>,
     /// What ended long ago.
     pub reading: Reading,
 }
@@ -136,11 +145,12 @@ impl Payments {
     /// Takes up where the journal ends. A payment that was started and of which no channel knows an
     /// HTLC was never sent: it ends here.
     pub fn new(start: Start) -> Self {
-        let Start { us, directory, height, writer, sent, asked, alive, reading } = start;
+        let Start { us, directory, tip, writer, sent, asked, alive, reading } = start;
         let mut payments = Self {
             us,
             directory,
-            height,
+            tip,
+            synced: false,
             writer,
             attempts: Attempts::default(),
             sent,
@@ -151,6 +161,7 @@ impl Payments {
             commands: BTreeMap::new(),
             waiting: VecDeque::new(),
             reading,
+            ended_at: BTreeMap::new(),
             started_ms: now_ms(),
         };
         payments.end_what_was_never_sent(&alive);
@@ -177,7 +188,9 @@ impl Payments {
                 biased;
                 () = tasks.stopping() => return Ok(()),
                 Ok(()) = disk.changed(), if !self.waiting.is_empty() => {}
-                count = from_channels.recv_many(&mut told, BATCH) => {
+                Ok(()) = self.tip.changed(), if !self.synced => {}
+                // At a height of before we would show preimages of HTLCs that have expired since.
+                count = from_channels.recv_many(&mut told, BATCH), if self.synced => {
                     if count == 0 {
                         return Ok(());
                     }
@@ -194,14 +207,16 @@ impl Payments {
                     self.forget();
                 }
             }
-            self.send_commands();
+            self.synced |= self.tip.borrow_and_update().synced;
+            self.send_commands()?;
             let flushed = *disk.borrow_and_update();
             self.release(flushed);
         }
     }
 
     /// What ended a while ago and is in the index need not be remembered here, too. Not in the first
-    /// minutes: channels may still tell of HTLCs that belong to it.
+    /// minutes: channels may still tell of HTLCs that belong to it. A payment that failed is remembered
+    /// until its invoice cannot be paid any more: its parts' numbers must not be used again.
     fn forget(&mut self) {
         let now = now_ms();
         if now < self.started_ms.saturating_add(REMEMBERED_MS) {
@@ -209,9 +224,14 @@ impl Payments {
         }
         let reached = *self.reading.reached.borrow();
         let old = |at_ms: u64| at_ms.saturating_add(REMEMBERED_MS) < now;
-        self.sent.forget(|sent| {
-            let ended = sent.ended.as_ref().is_some_and(|ended| old(ended.at_ms));
-            ended && sent.index < reached
+        let ended_at = &self.ended_at;
+        let is_row = |hash: &PaymentHash| ended_at.get(hash).is_none_or(|at| at.0 <= reached);
+        self.sent.forget(|sent| match &sent.ended {
+            Some(ended) if ended.preimage.is_some() => {
+                old(ended.at_ms) && is_row(&ended.payment_hash)
+            }
+            Some(_) => sent.started.expires_ms.saturating_add(FAILED_REMEMBERED_MS) < now,
+            None => false,
         });
         let held = &self.held;
         self.asked.forget(|asked| {
@@ -220,8 +240,11 @@ impl Payments {
                 Some(AskedEnd::Cancelled { at_ms }) => old(*at_ms),
                 None => old(asked.made.expires_ms),
             };
-            ended && asked.index < reached && !held.contains_key(&asked.made.preimage.hash())
+            let hash = asked.made.preimage.hash();
+            ended && asked.index < reached && is_row(&hash) && !held.contains_key(&hash)
         });
+        let (sent, asked) = (&self.sent, &self.asked);
+        self.ended_at.retain(|hash, _| sent.get(*hash).is_some() || asked.get(*hash).is_some());
     }
 
     fn hear(&mut self, told: FromChannel) {
@@ -246,6 +269,9 @@ impl Payments {
         for fact in facts {
             self.sent.apply(sealed.due(), fact);
             self.asked.apply(sealed.due(), fact);
+            if let Some(hash) = ended_by(fact) {
+                self.ended_at.insert(hash, sealed.due());
+            }
         }
         self.waiting.push_back(sealed);
     }
@@ -260,19 +286,21 @@ impl Payments {
         self.commands.entry(channel).or_default().push(command);
     }
 
-    fn send_commands(&mut self) {
+    fn send_commands(&mut self) -> Result<(), Fatal> {
         if self.commands.is_empty() {
-            return;
+            return Ok(());
         }
         let doors = self.directory.doors();
         for (channel, commands) in std::mem::take(&mut self.commands) {
-            // A channel that is gone resolves its HTLCs on Layer 1 and says so itself.
+            // A channel that is gone resolves its HTLCs on Layer 1 and says so itself. A preimage that
+            // is not delivered to a living one would be lost until the restart: better restart now.
             if let Some(door) = doors.get(channel)
-                && let Err(error) = door.commands.send(commands)
+                && door.commands.send(commands) == Err(EdgeError::Full)
             {
-                tracing::warn!(%error, channel = channel.0, "commands not delivered");
+                return Err(Fatal::Overflow("payments to channel"));
             }
         }
+        Ok(())
     }
 
     fn release(&mut self, disk: Flushed) {
@@ -285,7 +313,7 @@ impl Payments {
     }
 
     fn height(&self) -> BlockHeight {
-        *self.height.borrow()
+        self.tip.borrow().height
     }
 
     /// A payment as users see it now.
@@ -321,5 +349,16 @@ impl Payments {
         Some(Box::new(move || {
             sender.send_replace(shown);
         }))
+    }
+}
+
+/// Which payment or invoice a fact ends.
+const fn ended_by(fact: &Fact) -> Option<PaymentHash> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "three kinds of facts end something")]
+    match fact {
+        Fact::PaymentEnded(ended) => Some(ended.payment_hash),
+        Fact::InvoiceSettled(settled) => Some(settled.payment_hash),
+        Fact::InvoiceCancelled(cancelled) => Some(cancelled.payment_hash),
+        _ => None,
     }
 }

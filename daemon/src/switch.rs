@@ -21,7 +21,7 @@ use wire::units::{BlockHeight, Msat};
 
 use crate::channels::directory::{Directory, Door, Doors};
 use crate::channels::task::Asker;
-use crate::edge::Inbox;
+use crate::edge::{EdgeError, Inbox};
 use crate::fact::ChannelIndex;
 use crate::tasks::{Fatal, Tasks};
 
@@ -206,9 +206,9 @@ impl Switch {
             }
             for (channel, commands) in std::mem::take(&mut self.commands) {
                 if let Some(door) = doors.get(channel)
-                    && let Err(error) = door.commands.send(commands)
+                    && door.commands.send(commands) == Err(EdgeError::Full)
                 {
-                    tracing::warn!(%error, channel = channel.0, "commands not delivered");
+                    return Err(Fatal::Overflow("switch to channel"));
                 }
             }
         }

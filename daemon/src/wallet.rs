@@ -7,6 +7,7 @@
 //! Not here: when to broadcast, whom to tell (`crate::chain`, `crate::channels`).
 
 mod book;
+mod coins;
 mod follow;
 mod keys;
 mod record;
@@ -31,6 +32,7 @@ use book::{Book, BookChange};
 use record::Fact;
 
 pub use book::{Label, Promise, PromiseId};
+pub use coins::Picked;
 pub use keys::{NoWalletKey, WalletKeys};
 pub use record::RecordError;
 pub use spend::{FundedTx, Spend, WalletRefusal};

@@ -143,6 +143,27 @@ impl Directory {
         });
     }
 
+    /// Lets a channel hear what is said under the id it is about to get, and says whether it may: no two
+    /// channels have the same funding output, whoever the peers are.
+    pub fn claim(&self, index: ChannelIndex, id: ChannelId) -> bool {
+        let mut free = false;
+        self.0.send_if_modified(|doors| {
+            let other = |((_, taken), named): (&(NodeId, ChannelId), &ChannelIndex)| {
+                *taken == id && *named != index
+            };
+            free = !doors.by_id.iter().any(other);
+            if !free {
+                return false;
+            }
+            let doors = Arc::make_mut(doors);
+            if let Some(node) = doors.by_index.get(&index).map(|door| door.node) {
+                doors.by_id.insert((node, id), index);
+            }
+            true
+        });
+        free
+    }
+
     /// Takes a channel out.
     pub fn remove(&self, index: ChannelIndex) {
         self.0.send_modify(|doors| {

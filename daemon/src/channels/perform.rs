@@ -13,6 +13,7 @@ use crate::clock::now_ms;
 use crate::edge::EdgeError;
 use crate::layer1;
 use crate::payments;
+use crate::peers::link::Link;
 use crate::rpc::refusal::Refusal;
 use crate::switch;
 use crate::tasks::Fatal;
@@ -30,14 +31,25 @@ pub(super) struct Told {
 }
 
 impl ChannelTask {
-    pub(super) fn perform(&mut self, effects: Vec<Effect>, told: &mut Told) -> Result<(), Fatal> {
+    /// `generation` is the connection that was up when the effects were decided: what was to be said
+    /// there is not said on a later one, whose first word must be `channel_reestablish`.
+    pub(super) fn perform(
+        &mut self,
+        effects: Vec<Effect>,
+        generation: Option<u64>,
+        told: &mut Told,
+    ) -> Result<(), Fatal> {
         for effect in effects {
             match effect {
-                Effect::Send(message) => self.say(&message),
+                Effect::Send(message) => self.say(&message, generation),
                 Effect::Broadcast { tx, why } => {
                     let label = match why {
                         Why::Funding => FUNDING,
-                        Why::MutualClose | Why::ForceClose => "close",
+                        Why::MutualClose => "close",
+                        Why::ForceClose => {
+                            self.sweeper.closing(tx.clone(), *self.common.height.borrow());
+                            "close"
+                        }
                     };
                     let channel = self.index;
                     self.layer1(layer1::FromChannel::Broadcast { channel, tx, label })?;
@@ -56,19 +68,18 @@ impl ChannelTask {
                     };
                     self.layer1(layer1::FromChannel::Fund(fund))?;
                 }
-                Effect::WatchFunding { outpoint, script_pubkey } => {
+                Effect::WatchFunding { outpoint, .. } => {
                     let (confirmed, spent) = self.known_of_funding();
                     self.layer1(layer1::FromChannel::Watch {
                         channel: self.index,
                         outpoint,
-                        script_pubkey,
                         confirmed,
                         spent,
                     })?;
                 }
                 Effect::WatchOutputs(outpoints) => self.watch_outputs(&outpoints)?,
                 Effect::Claims(claims) => {
-                    self.claims = claims;
+                    self.sweeper.claims = claims;
                     self.sweep()?;
                 }
                 Effect::Incoming(htlc) => told.incoming.push(htlc),
@@ -76,7 +87,7 @@ impl ChannelTask {
                 Effect::Answer(command, answer) => self.route(command, answer, told),
                 Effect::Notice(notice) => self.note(notice)?,
                 Effect::Disconnect => {
-                    if let Some(link) = &self.link {
+                    if let Some(link) = self.link_of(generation) {
                         link.close();
                     }
                 }
@@ -86,13 +97,17 @@ impl ChannelTask {
         Ok(())
     }
 
-    fn say(&self, message: &Message) {
+    fn link_of(&self, generation: Option<u64>) -> Option<&Link> {
+        self.link.as_ref().filter(|link| Some(link.generation) == generation)
+    }
+
+    fn say(&self, message: &Message, generation: Option<u64>) {
         if let Message::FundingCreated(created) = message {
             // The answer comes under the lasting name already.
             let id = ChannelId::v1(&created.funding_txid, created.funding_output_index);
             self.common.directory.rename(self.index, id);
         }
-        if let Some(link) = &self.link {
+        if let Some(link) = self.link_of(generation) {
             link.say(message);
         }
     }

@@ -3,14 +3,14 @@
 //!
 //! Not here: what a channel does (`task`), who is connected (`peers`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bitcoin::{Amount, Network, OutPoint};
-use channel::seal::Step;
+use bitcoin::{Amount, Network, Transaction};
+use channel::seal::{Journal as _, Step};
 use channel::signer::{InMemorySigner, Memory};
-use channel::{AcceptTerms, Channel, Effect, Env, OpenTerms, Params, PeerFault};
+use channel::{AcceptTerms, Channel, Effect, Env, OpenTerms, Params, PeerFault, Stage};
 use store::disk::RealDisk;
 use store::marker;
 use tokio::sync::{oneshot, watch};
@@ -25,7 +25,7 @@ use crate::channels::view::{Meta, view};
 use crate::clock::now_ms;
 use crate::config::channel::Asks;
 use crate::edge::{Forward, Inbox, back, forward};
-use crate::fact::{ChannelBorn, ChannelIndex};
+use crate::fact::{ChannelBorn, ChannelIndex, Fact, record};
 use crate::journal::Writer;
 use crate::payments::Reply;
 use crate::peers::link::Link;
@@ -124,8 +124,8 @@ pub struct Registry {
     writer: Writer,
     links: BTreeMap<NodeId, Link>,
     wires: BTreeMap<ChannelIndex, (NodeId, watch::Sender<Option<Link>>)>,
-    /// Channels that are not funded yet.
-    unfunded: BTreeMap<ChannelIndex, NodeId>,
+    /// Channels that are not funded yet: with whom, and the address that was made for a peer's.
+    unfunded: BTreeMap<ChannelIndex, (NodeId, Option<bitcoin::ScriptBuf>)>,
     over: BTreeMap<ChannelIndex, View>,
     next: u64,
     /// An address that was made for a channel that did not come about.
@@ -163,7 +163,7 @@ struct Making {
     meta: Meta,
     born: Option<ChannelBorn>,
     signer: InMemorySigner,
-    swept: BTreeSet<OutPoint>,
+    swept: Vec<Transaction>,
 }
 
 impl Registry {
@@ -187,8 +187,8 @@ impl Registry {
         }
     }
 
-    /// Runs a channel that the journal knows. `swept` are outputs that a transaction of ours already
-    /// spends.
+    /// Runs a channel that the journal knows. `swept` are transactions of ours that already take
+    /// outputs of it.
     ///
     /// # Errors
     /// [`Fatal::Invariant`] if its keys cannot be made.
@@ -196,7 +196,7 @@ impl Registry {
         &mut self,
         born: &ChannelBorn,
         channel: Channel,
-        swept: BTreeSet<OutPoint>,
+        swept: Vec<Transaction>,
     ) -> Result<(), Fatal> {
         let index = ChannelIndex(born.index);
         let mut meta = Meta::of(born);
@@ -209,6 +209,9 @@ impl Registry {
         }
         let signer = self.signer(index, channel.signer_memory())?;
         let id = channel.id();
+        if channel.short_channel_id().is_none() {
+            self.unfunded.insert(index, (meta.node, None));
+        }
         let begin = |env: &Env<'_>| Ok::<_, std::convert::Infallible>(channel.resume(env));
         match self.run(Making { index, id, meta, born: None, signer, swept }, begin) {
             Ok(()) => Ok(()),
@@ -342,6 +345,12 @@ impl Registry {
         let Ended { index, meta, channel } = ended;
         self.common.directory.remove(index);
         self.wires.remove(&index);
+        // An address that was told to nobody's funded channel is good for the next.
+        if channel.state().is_none()
+            && let Some((_, Some(script))) = self.unfunded.remove(&index)
+        {
+            self.spare.get_or_insert(script);
+        }
         self.unfunded.remove(&index);
         let forget = crate::layer1::FromChannel::Forget { channel: index };
         if self.common.layer1.send(forget).is_err() {
@@ -349,8 +358,11 @@ impl Registry {
         }
         let height = *self.common.height.borrow();
         let shown = view(&channel, &meta, false, height, &self.common.policy);
-        // What never was is remembered by whoever asked for it, not by us.
-        if channel.state().is_some() {
+        // What never was is remembered by whoever asked for it, not by us: strangers could fill the disk.
+        let never_was = matches!(channel.stage(), Stage::Abandoned(_)) && meta.funder == Side::Them;
+        if never_was {
+            let _gone = self.writer.append(record(&[Fact::ChannelGone(index)]));
+        } else if channel.state().is_some() {
             self.over.insert(index, shown);
         }
     }
@@ -389,7 +401,7 @@ impl Registry {
         let node = link.node;
         let id = asked.temporary_channel_id;
         let all = self.count_unfunded();
-        let of_peer = self.unfunded.values().filter(|with| **with == node).count();
+        let of_peer = self.unfunded.values().filter(|(with, _)| *with == node).count();
         if all >= UNFUNDED || of_peer >= UNFUNDED_PER_PEER {
             link.say_error(id, "too many channels are waiting for their funding");
             return Ok(());
@@ -401,6 +413,7 @@ impl Registry {
         let Some(shutdown_script) = self.spare_script().await else { return Ok(()) };
         self.mark()?;
         let capacity = asked.funding_satoshis;
+        let spare = shutdown_script.clone();
         let terms = AcceptTerms {
             chain_hash: chain_hash(self.network),
             params: params(&self.asks, capacity),
@@ -423,11 +436,11 @@ impl Registry {
         meta.capacity = capacity;
         let signer = self.signer(index, Memory::default())?;
         let begin = |env: &Env<'_>| Channel::accept(asked, terms, env);
-        let making = Making { index, id, meta, born: Some(born), signer, swept: BTreeSet::new() };
+        let making = Making { index, id, meta, born: Some(born), signer, swept: Vec::new() };
         match self.run(making, begin) {
             Ok(()) => {
                 self.spare = None;
-                self.unfunded.insert(index, node);
+                self.unfunded.insert(index, (node, Some(spare)));
             }
             Err(fault) => {
                 let fault: PeerFault = fault;
@@ -494,10 +507,10 @@ impl Registry {
         };
         let signer = self.signer(index, Memory::default())?;
         let begin = |env: &Env<'_>| Channel::open(terms, env);
-        let making = Making { index, id, meta, born: Some(born), signer, swept: BTreeSet::new() };
+        let making = Making { index, id, meta, born: Some(born), signer, swept: Vec::new() };
         match self.run(making, begin) {
             Ok(()) => {
-                self.unfunded.insert(index, node);
+                self.unfunded.insert(index, (node, None));
                 self.follow(index, reply);
             }
             Err(refusal) => {

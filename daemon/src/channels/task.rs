@@ -6,21 +6,23 @@
 //!
 //! Not here: what an event means (`channel`), what each effect does (`perform`).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bitcoin::{OutPoint, ScriptBuf};
-use channel::onchain::Claim;
+use bitcoin::{ScriptBuf, Transaction};
 use channel::seal::{Flushed, Journal as Records, Lsn, Sealed};
 use channel::signer::InMemorySigner;
 use channel::{ChainFact, Channel, Command, CommandId, Effect, Env, Event, Policy};
 use tokio::sync::{oneshot, watch};
+use wire::id::ChannelId;
+use wire::message::Message;
 use wire::units::{BlockHeight, FeeratePerKw};
 
 use crate::channels::Pool;
 use crate::channels::directory::{Directory, Glance, Heard};
 use crate::channels::perform::Told;
 use crate::channels::registry::Ended;
+use crate::channels::sweep::{Sweeper, Word};
 use crate::channels::view::{Meta, view};
 use crate::clock::UnixTime;
 use crate::edge::{Back, Inbox};
@@ -127,6 +129,8 @@ pub enum Ask {
         /// Answered when it is durable.
         reply: Reply<()>,
     },
+    /// No user: Layer 1 answers about a sweep.
+    Sweep(Word),
 }
 
 /// What every channel of a node has in common.
@@ -199,7 +203,8 @@ pub struct ChannelTask {
     machine: Option<Channel>,
     signer: InMemorySigner,
     records: ChannelWriter,
-    waiting: VecDeque<Sealed<Effect>>,
+    /// Effects whose cause the disk does not have yet, and the connection they are for.
+    waiting: VecDeque<(Option<u64>, Sealed<Effect>)>,
     pub(super) link: Option<Link>,
     links: watch::Receiver<Option<Link>>,
     pub(super) answers: BTreeMap<CommandId, Reply<()>>,
@@ -209,10 +214,8 @@ pub struct ChannelTask {
     pub(super) back: Back<Vec<Command>>,
     pub(super) glance: watch::Sender<Glance>,
     shown: Option<watch::Sender<View>>,
-    /// What is ours to take on Layer 1.
-    pub(super) claims: Vec<Claim>,
-    /// Outputs that a transaction of ours already spends.
-    pub(super) swept: BTreeSet<OutPoint>,
+    /// What is ours to take on Layer 1, and how far that is.
+    pub(super) sweeper: Sweeper,
     pub(super) over: bool,
 }
 
@@ -241,8 +244,8 @@ pub struct Parts {
     pub back: Back<Vec<Command>>,
     /// Where it tells how it stands.
     pub glance: watch::Sender<Glance>,
-    /// Outputs that a transaction of ours already spends.
-    pub swept: BTreeSet<OutPoint>,
+    /// Transactions of ours that already take outputs of the channel.
+    pub swept: Vec<Transaction>,
 }
 
 impl ChannelTask {
@@ -257,6 +260,7 @@ impl ChannelTask {
     ) -> Result<Self, E> {
         let Parts { index, meta, born, signer, writer, links, back, glance, swept } = parts;
         let link = links.borrow().clone();
+        let sweeper = Sweeper::restore(&swept, *common.height.borrow());
         let mut task = Self {
             index,
             common,
@@ -273,18 +277,17 @@ impl ChannelTask {
             back,
             glance,
             shown: None,
-            claims: Vec::new(),
-            swept,
+            sweeper,
             over: false,
         };
         let step = begin(&task.env())?;
         let (machine, sealed) = step.stage(&mut task.records);
         task.machine = Some(machine);
-        task.waiting.push_back(sealed);
+        task.waiting.push_back((task.generation(), sealed));
         Ok(task)
     }
 
-    fn env(&self) -> Env<'_> {
+    pub(super) fn env(&self) -> Env<'_> {
         Env {
             height: *self.common.height.borrow(),
             now: UnixTime::now().0,
@@ -309,7 +312,7 @@ impl ChannelTask {
         let step = machine.step(event, &self.env());
         let (machine, sealed) = step.stage(&mut self.records);
         self.machine = Some(machine);
-        self.waiting.push_back(sealed);
+        self.waiting.push_back((self.generation(), sealed));
     }
 
     /// Runs until the channel is over or the node stops.
@@ -324,6 +327,10 @@ impl ChannelTask {
         }
         self.tell_everybody();
         self.say_again()?;
+        // What a restart has to say again waits for no record of its own, and Layer 1 must know what to
+        // watch before it follows the next block.
+        let flushed = *disk.borrow_and_update();
+        self.release(flushed)?;
         let (mut messages, mut commands) = (Vec::new(), Vec::new());
         loop {
             let open = self.waiting.len() < WINDOW;
@@ -342,6 +349,8 @@ impl ChannelTask {
                         self.step(Event::Command(command));
                     }
                 }
+                // A flood of the peer must not keep a user from closing.
+                Some(ask) = inboxes.asks.recv() => self.take_ask(ask)?,
                 count = inboxes.messages.recv_many(&mut messages, BATCH), if open => {
                     if count == 0 {
                         return Ok(());
@@ -350,7 +359,6 @@ impl ChannelTask {
                         self.hear(heard);
                     }
                 }
-                Some(ask) = inboxes.asks.recv() => self.take_ask(ask),
             }
             self.commit();
             let flushed = *disk.borrow_and_update();
@@ -390,9 +398,26 @@ impl ChannelTask {
 
     fn hear(&mut self, heard: Heard) {
         // What an older connection said was forgotten with it.
-        if self.link.as_ref().is_some_and(|link| link.generation == heard.generation) {
-            self.step(Event::Peer(heard.message));
+        let Some(link) = self.link.as_ref().filter(|link| link.generation == heard.generation)
+        else {
+            return;
+        };
+        if let Message::FundingCreated(created) = &heard.message
+            && self.channel().is_some_and(|channel| channel.state().is_none())
+        {
+            let id = ChannelId::v1(&created.funding_txid, created.funding_output_index);
+            if !self.common.directory.claim(self.index, id) {
+                // The connection's end is the end of a channel that is not funded yet.
+                link.say_error(self.meta.temporary_id, "another channel has this funding output");
+                return link.close();
+            }
         }
+        self.step(Event::Peer(heard.message));
+    }
+
+    /// Which connection is the present one.
+    pub(super) fn generation(&self) -> Option<u64> {
+        self.link.as_ref().map(|link| link.generation)
     }
 
     fn relink(&mut self) {
@@ -419,14 +444,18 @@ impl ChannelTask {
         for fact in news.facts {
             self.step(Event::Chain(fact));
         }
-        self.sweep()?;
+        // What is to take after the funding output is spent, the channel says itself.
+        if self.channel().and_then(Channel::state).is_some_and(|state| state.chain.spent.is_none())
+        {
+            self.sweep()?;
+        }
         if let Some(ack) = news.ack {
             let _gone = ack.send(());
         }
         Ok(())
     }
 
-    fn take_ask(&mut self, ask: Ask) {
+    fn take_ask(&mut self, ask: Ask) -> Result<(), Fatal> {
         match ask {
             Ask::Show { reply } => {
                 if let Some(view) = self.view() {
@@ -434,7 +463,7 @@ impl ChannelTask {
                 }
             }
             Ask::Watch { reply } => {
-                let Some(view) = self.view() else { return };
+                let Some(view) = self.view() else { return Ok(()) };
                 let sender = self.shown.get_or_insert_with(|| watch::Sender::new(view));
                 let _gone = reply.send(sender.subscribe());
             }
@@ -446,7 +475,9 @@ impl ChannelTask {
                 let command = self.user(reply);
                 self.step(Event::Command(Command::ForceClose { command }));
             }
+            Ask::Sweep(word) => self.take_word(word)?,
         }
+        Ok(())
     }
 
     /// The id under which a user's answer comes back.
@@ -459,11 +490,11 @@ impl ChannelTask {
 
     fn release(&mut self, disk: Flushed) -> Result<(), Fatal> {
         let mut told = Told::default();
-        while let Some(sealed) = self.waiting.pop_front() {
+        while let Some((generation, sealed)) = self.waiting.pop_front() {
             match sealed.open(disk) {
-                Ok(effects) => self.perform(effects, &mut told)?,
+                Ok(effects) => self.perform(effects, generation, &mut told)?,
                 Err(early) => {
-                    self.waiting.push_front(early);
+                    self.waiting.push_front((generation, early));
                     break;
                 }
             }

@@ -101,6 +101,19 @@ impl UnderWay {
         Ok(())
     }
 
+    /// Everything in it that ended becomes a row and is let go of.
+    pub(super) fn let_go(&mut self, batch: &mut Batch) -> Result<(), TableError> {
+        for sent in self.sent.iter().filter(|sent| sent.ended.is_some()) {
+            put_payment(batch, sent)?;
+        }
+        for asked in self.asked.iter().filter(|asked| asked.end.is_some()) {
+            put_invoice(batch, asked)?;
+        }
+        self.sent.forget(|_| true);
+        self.asked.forget(|asked| asked.end.is_some());
+        Ok(())
+    }
+
     fn ended(&mut self, batch: &mut Batch, hash: PaymentHash) -> Result<(), TableError> {
         if let Some(asked) = self.asked.get(hash) {
             put_invoice(batch, asked)?;

@@ -248,13 +248,14 @@ impl Layer1 {
             tracing::info!(%txid, label, channel = channel.0, "broadcast");
             self.keep(fact, vec![Fact::IntentMade(made)]);
         }
-        self.submit(tx).await;
+        self.submit(Package::single(tx)).await;
     }
 
     /// Hands in whatever no block has.
     pub(super) async fn submit_all(&mut self) {
         for tx in self.intents.unsettled() {
-            self.submit(tx).await;
+            let package = self.intents.package(tx);
+            self.submit(package).await;
         }
         for tx in self.wallet.pending() {
             let outcome = self.backend.submit(Package::single(tx), None).await;
@@ -262,9 +263,9 @@ impl Layer1 {
         }
     }
 
-    async fn submit(&mut self, tx: Transaction) {
-        let txid = tx.compute_txid();
-        let outcome = self.backend.submit(Package::single(tx), None).await;
+    async fn submit(&mut self, package: Package) {
+        let Some(txid) = package.txs().last().map(Transaction::compute_txid) else { return };
+        let outcome = self.backend.submit(package, None).await;
         match &outcome {
             SubmitOutcome::Confirmed(at) => {
                 let here = self.cursor.tip().height;
@@ -288,7 +289,7 @@ impl Layer1 {
 
     /// What was watched too late to be seen in a block.
     pub(super) async fn look_back_at_funding(&mut self, channel: ChannelIndex, outpoint: OutPoint) {
-        if self.watches.is_confirmed(outpoint) {
+        if self.watches.is_confirmed(channel, outpoint) {
             return;
         }
         let found = match self.backend.tx(outpoint.txid).await {
@@ -304,7 +305,7 @@ impl Layer1 {
             return;
         }
         let height = BlockHeight(block.height);
-        if let Some((_, fact)) = self.watches.confirm(outpoint, &tx, height, index) {
+        for (channel, fact) in self.watches.confirm(outpoint, &tx, height, index) {
             self.tell_one(channel, fact).await;
         }
         self.look_back_at_spend(channel, outpoint, height).await;
@@ -316,7 +317,7 @@ impl Layer1 {
         outpoint: OutPoint,
         since: BlockHeight,
     ) {
-        if self.watches.is_spent(outpoint) {
+        if self.watches.is_spent(channel, outpoint) {
             return;
         }
         let spend = match self.backend.spender(outpoint, since.0).await {
@@ -329,7 +330,7 @@ impl Layer1 {
             return;
         };
         let height = BlockHeight(block.height);
-        if let Some((_, fact)) = self.watches.spend(outpoint, &spend.tx, height) {
+        for (channel, fact) in self.watches.spend(outpoint, &spend.tx, height) {
             self.tell_one(channel, fact).await;
         }
     }

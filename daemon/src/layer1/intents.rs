@@ -1,10 +1,10 @@
 //! Transactions to be brought to the miners, and for how long: until they, or others that spend the
 //! same coins, are deep in the chain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{OutPoint, Transaction, Txid};
-use chain_backend::backend::ChainEvent;
+use chain_backend::backend::{ChainEvent, Package};
 
 use crate::fact::IntentMade;
 
@@ -26,12 +26,23 @@ pub(super) struct Intents {
     coins: BTreeMap<OutPoint, Vec<Txid>>,
     synced: bool,
     done: Vec<Txid>,
+    mined: Vec<Txid>,
+    lost: Vec<Txid>,
 }
+
+/// The label of transactions that their channel makes again when they are lost.
+pub(super) const SWEEP: &str = "sweep";
 
 impl Intents {
     pub(super) fn new(intents: Vec<IntentMade>) -> Self {
-        let mut this =
-            Self { open: BTreeMap::new(), coins: BTreeMap::new(), synced: false, done: Vec::new() };
+        let mut this = Self {
+            open: BTreeMap::new(),
+            coins: BTreeMap::new(),
+            synced: false,
+            done: Vec::new(),
+            mined: Vec::new(),
+            lost: Vec::new(),
+        };
         for made in intents {
             this.add(made);
         }
@@ -73,9 +84,9 @@ impl Intents {
                 for (_, tx) in txs.iter() {
                     let spent =
                         tx.input.iter().filter_map(|input| self.coins.get(&input.previous_output));
-                    let settled: Vec<_> = spent.flatten().copied().collect();
-                    for txid in settled {
-                        self.settle(txid, block.height);
+                    let settled: BTreeSet<_> = spent.flatten().copied().collect();
+                    if !settled.is_empty() {
+                        self.meet(tx.compute_txid(), settled, block.height);
                     }
                 }
                 self.finish(block.height);
@@ -91,6 +102,63 @@ impl Intents {
         }
     }
 
+    /// A transaction in a block spends coins of these, and may be one of them.
+    fn meet(&mut self, mined: Txid, settled: BTreeSet<Txid>, height: u32) {
+        for txid in settled {
+            self.settle(txid, height);
+            if txid == mined {
+                self.mined.push(txid);
+                continue;
+            }
+            let of = |(name, intent): (&Txid, &Intent)| {
+                let child = intent.made.inputs().any(|input| input.txid == txid);
+                (child || *name == txid).then_some((*name, intent.made.label.0 == SWEEP))
+            };
+            let void: Vec<_> = self.open.iter().filter_map(of).collect();
+            for (lost, _) in void.into_iter().filter(|(_, sweep)| *sweep) {
+                self.remove(lost);
+                self.lost.push(lost);
+            }
+        }
+    }
+
+    /// Sweeps that spend what this transaction spends, itself aside.
+    pub(super) fn rivals(&self, tx: &Transaction) -> Vec<Txid> {
+        let txid = tx.compute_txid();
+        let named = tx.input.iter().filter_map(|input| self.coins.get(&input.previous_output));
+        let all: BTreeSet<Txid> = named.flatten().copied().collect();
+        let is_sweep = |of: &Txid| self.open.get(of).is_some_and(|i| i.made.label.0 == SWEEP);
+        all.into_iter().filter(|of| *of != txid && is_sweep(of)).collect()
+    }
+
+    /// The transaction behind those parents that are in no block yet.
+    pub(super) fn package(&self, tx: Transaction) -> Package {
+        let parents: BTreeSet<Txid> =
+            tx.input.iter().map(|input| input.previous_output.txid).collect();
+        let waiting = parents.iter().filter_map(|txid| self.open.get(txid));
+        let mut all: Vec<Transaction> = waiting
+            .filter(|intent| intent.settled.is_none())
+            .map(|intent| intent.made.tx.clone())
+            .collect();
+        all.push(tx.clone());
+        Package::new(all).unwrap_or_else(|_| Package::single(tx))
+    }
+
+    /// Takes one out for good.
+    pub(super) fn remove(&mut self, txid: Txid) {
+        self.open.remove(&txid);
+        for named in self.coins.values_mut() {
+            named.retain(|other| *other != txid);
+        }
+        self.coins.retain(|_, named| !named.is_empty());
+    }
+
+    /// Those that came into a block since it was asked last, and sweeps that no block can contain any
+    /// more.
+    pub(super) fn take_settled(&mut self) -> (Vec<Txid>, Vec<Txid>) {
+        (std::mem::take(&mut self.mined), std::mem::take(&mut self.lost))
+    }
+
     fn finish(&mut self, tip: u32) {
         let is_deep = |intent: &Intent| {
             intent
@@ -100,13 +168,9 @@ impl Intents {
         let deep: Vec<_> =
             self.open.iter().filter(|(_, i)| is_deep(i)).map(|(txid, _)| *txid).collect();
         for txid in deep {
-            self.open.remove(&txid);
-            for named in self.coins.values_mut() {
-                named.retain(|other| *other != txid);
-            }
+            self.remove(txid);
             self.done.push(txid);
         }
-        self.coins.retain(|_, named| !named.is_empty());
     }
 
     /// Those that are deep since it was asked last.
@@ -123,3 +187,6 @@ impl Intents {
         self.synced = true;
     }
 }
+
+#[cfg(test)]
+mod tests;

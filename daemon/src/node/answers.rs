@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bitcoin::hashes::Hash as _;
 use bitcoin::{Address, Amount, BlockHash, ScriptBuf, Txid};
-use futures_util::{StreamExt as _, stream};
+use futures_util::stream;
 use store::engine::Engine;
 use tokio::sync::watch;
 use wire::feature::Features;
@@ -30,9 +30,7 @@ use crate::rpc::model::channel::{
     CloseStage, Closing, OpenChannel, OpenPlan,
 };
 use crate::rpc::model::event::{Event, Subscribe};
-use crate::rpc::model::invoice::{
-    CreateInvoice, DecodedInvoice, Invoice, InvoiceFilter,
-};
+use crate::rpc::model::invoice::{CreateInvoice, DecodedInvoice, Invoice, InvoiceFilter};
 use crate::rpc::model::node::{Health, HealthPart, NodeInfo, Tip};
 use crate::rpc::model::page::{Listing, Page};
 use crate::rpc::model::payment::{PayOrder, Payment, PaymentFilter};

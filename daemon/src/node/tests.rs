@@ -1,5 +1,7 @@
 //! Two whole nodes in one process, on the built-in chain: open, pay, crash, close.
 
+mod forced;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -14,7 +14,7 @@ use crate::payments::sent::Sent;
 use crate::payments::{Payments, Then};
 use crate::rpc::model::invoice::{Invoice, InvoiceState};
 use crate::rpc::model::payment::{Payment, PaymentFailure, PaymentStatus};
-use crate::rpc::refusal::{Noun, Refusal};
+use crate::rpc::refusal::{Noun, Refusal, Unready};
 
 /// An answer that may come later.
 pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -42,19 +42,19 @@ pub enum Ask {
     Payment {
         /// Which.
         hash: PaymentHash,
-        /// Answered at once.
+        /// Answered when what it shows is durable.
         reply: Reply<Payment>,
     },
     /// Follow a payment.
     WatchPayment {
         /// Which.
         hash: PaymentHash,
-        /// Answered at once.
+        /// Answered when what it shows is durable.
         reply: Reply<watch::Receiver<Payment>>,
     },
     /// All payments that are remembered here, oldest first.
     Payments {
-        /// Answered at once.
+        /// Answered when what it shows is durable.
         reply: oneshot::Sender<Vec<Payment>>,
     },
     /// Keep a new invoice.
@@ -70,19 +70,19 @@ pub enum Ask {
     Invoice {
         /// Which.
         hash: PaymentHash,
-        /// Answered at once.
+        /// Answered when what it shows is durable.
         reply: Reply<Invoice>,
     },
     /// Follow an invoice.
     WatchInvoice {
         /// Which.
         hash: PaymentHash,
-        /// Answered at once.
+        /// Answered when what it shows is durable.
         reply: Reply<watch::Receiver<Invoice>>,
     },
     /// All invoices that are remembered here, oldest first.
     Invoices {
-        /// Answered at once.
+        /// Answered when what it shows is durable.
         reply: oneshot::Sender<Vec<Invoice>>,
     },
     /// Take an invoice back.
@@ -100,10 +100,11 @@ impl Payments {
             Ask::Pay { order, reply } => self.pay(*order, reply),
             Ask::Payment { hash, reply } => {
                 let found = self.show_payment(hash).ok_or_else(|| missing(Noun::Payment, hash));
-                let _gone = reply.send(found);
+                self.after_all(Box::new(move || drop(reply.send(found))));
             }
             Ask::WatchPayment { hash, reply } => {
-                let _gone = reply.send(self.follow_payment(hash));
+                let followed = self.follow_payment(hash);
+                self.after_all(Box::new(move || drop(reply.send(followed))));
             }
             Ask::Payments { reply } => {
                 let mut all: Vec<_> = self
@@ -112,15 +113,16 @@ impl Payments {
                     .filter_map(|sent| self.show_payment(sent.started.payment_hash))
                     .collect();
                 all.sort_by_key(|payment| payment.index);
-                let _gone = reply.send(all);
+                self.after_all(Box::new(move || drop(reply.send(all))));
             }
             Ask::Make { made, kept, reply } => self.make(*made, kept, reply),
             Ask::Invoice { hash, reply } => {
                 let found = self.show_invoice(hash).ok_or_else(|| missing(Noun::Invoice, hash));
-                let _gone = reply.send(found);
+                self.after_all(Box::new(move || drop(reply.send(found))));
             }
             Ask::WatchInvoice { hash, reply } => {
-                let _gone = reply.send(self.follow_invoice(hash));
+                let followed = self.follow_invoice(hash);
+                self.after_all(Box::new(move || drop(reply.send(followed))));
             }
             Ask::Invoices { reply } => {
                 let mut all: Vec<_> = self
@@ -132,7 +134,7 @@ impl Payments {
                     })
                     .collect();
                 all.sort_by_key(|invoice| invoice.index);
-                let _gone = reply.send(all);
+                self.after_all(Box::new(move || drop(reply.send(all))));
             }
             Ask::Cancel { hash, reply } => self.cancel(hash, reply),
         }
@@ -164,6 +166,11 @@ impl Payments {
                 return;
             }
         }
+        // At a height of before, the offer would expire before it arrives.
+        if !self.synced {
+            let _gone = reply.send(Err(Refusal::NotReady { state: Unready::Syncing }));
+            return;
+        }
         let direct = Direct::find(&self.directory.doors(), order.started.payee, order.plan.amount);
         if let Err(refusal) = can_be_tried(&order, &direct) {
             let _gone = reply.send(Err(refusal));
@@ -181,7 +188,7 @@ impl Payments {
         if self.sent.get(hash).is_some() {
             return Ok(None);
         }
-        let Some(engine) = self.reading.engine() else { return Ok(None) };
+        let Some(engine) = self.reading.engine() else { return Err(Refusal::StoreFailed) };
         let found = history::payment(&*engine, hash).map_err(|_| Refusal::StoreFailed)?;
         let found = found.map(|sent| self.directory.doors().show(&sent));
         Ok(found.filter(|paid| matches!(paid.status, PaymentStatus::Succeeded { .. })))

@@ -11,7 +11,7 @@ use wire::units::BlockHeight;
 use crate::clock::now_ms;
 use crate::fact::{ChannelIndex, Fact, PaymentEnded, PaymentTried};
 use crate::payments::Payments;
-use crate::payments::sent::{failed_by, failure_code};
+use crate::payments::sent::{Sent, failed_by, failure_code};
 use crate::rpc::model::payment::PaymentFailure;
 
 impl Payments {
@@ -132,13 +132,17 @@ impl Payments {
         }
     }
 
-    pub(super) fn end_what_was_never_sent(&mut self, alive: &BTreeSet<PaymentHash>) {
+    pub(super) fn end_what_was_never_sent(&mut self, alive: &BTreeSet<(PaymentHash, u32)>) {
+        // Of a payment that was tried more than once only the newest part can still be under way.
+        let is_alive = |sent: &Sent| {
+            let newest = sent.tried.last();
+            newest.is_some_and(|tried| alive.contains(&(sent.started.payment_hash, tried.part)))
+        };
         let lost: Vec<_> = self
             .sent
             .iter()
-            .filter(|sent| sent.ended.is_none())
+            .filter(|sent| sent.ended.is_none() && !is_alive(sent))
             .map(|sent| sent.started.payment_hash)
-            .filter(|hash| !alive.contains(hash))
             .collect();
         for hash in lost {
             self.end(hash, Err(PaymentFailure::NeverSent));

@@ -71,6 +71,10 @@ pub enum Verdict {
 /// Judges a part by the invoice of its hash.
 pub fn judge(part: &Part, asked: Option<&Asked>, height: BlockHeight, now_ms: u64) -> Verdict {
     let unknown = || Verdict::Refuse(part.unknown(height));
+    // Before the invoice is looked at, so that whoever knows a hash alone learns nothing of it.
+    if let Err(failure) = as_the_onion_says(part) {
+        return Verdict::Refuse(failure);
+    }
     let Some(asked) = asked else { return unknown() };
     match &asked.end {
         Some(AskedEnd::Settled(settled)) => {
@@ -84,9 +88,6 @@ pub fn judge(part: &Part, asked: Option<&Asked>, height: BlockHeight, now_ms: u6
         }
         Some(AskedEnd::Cancelled { .. }) => return unknown(),
         None => {}
-    }
-    if let Err(failure) = as_the_onion_says(part) {
-        return Verdict::Refuse(failure);
     }
     // BOLT 4: "if the `payment_secret` doesn't match the expected value for that `payment_hash`, or the
     // `payment_secret` is required and is not present: MUST fail the HTLC".

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bdk_wallet::ChangeSet;
 use bdk_wallet::chain::Merge as _;
-use bitcoin::{OutPoint, Transaction, Txid};
+use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
 use wire::id::ChannelId;
 
 use super::record::Fact;
@@ -25,6 +25,17 @@ pub struct Promise {
     pub purpose: SetAside,
     /// The transaction that spends them.
     pub tx: Transaction,
+}
+
+/// Coins that are kept for a transaction that somebody builds just now. Forgotten by a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    /// What for.
+    pub(super) purpose: SetAside,
+    /// The coins.
+    pub(super) coins: Vec<OutPoint>,
+    /// Where their change goes.
+    pub(super) change: ScriptBuf,
 }
 
 /// What a transaction was for.
@@ -53,6 +64,7 @@ pub(super) enum BookChange {
 #[derive(Debug, Default)]
 pub(super) struct Book {
     promises: BTreeMap<PromiseId, Promise>,
+    held: BTreeMap<PromiseId, Held>,
     labels: BTreeMap<Txid, Label>,
     came: BTreeMap<Txid, (u64, UnixMillis)>,
     carried: ChangeSet,
@@ -120,17 +132,33 @@ impl Book {
 
     /// What a coin is set aside for.
     pub(super) fn set_aside(&self, coin: OutPoint) -> Option<SetAside> {
+        let held = || self.held.values().find(|held| held.coins.contains(&coin));
         self.promises
             .values()
             .find(|promise| promise.tx.input.iter().any(|input| input.previous_output == coin))
             .map(|promise| promise.purpose)
+            .or_else(|| held().map(|held| held.purpose))
     }
 
-    /// Every promised coin.
+    pub(super) fn hold(&mut self, name: PromiseId, held: Held) {
+        self.held.insert(name, held);
+    }
+
+    pub(super) fn unhold(&mut self, name: PromiseId) {
+        self.held.remove(&name);
+    }
+
+    pub(super) fn held(&self, name: PromiseId) -> Option<&Held> {
+        self.held.get(&name)
+    }
+
+    /// Every promised or held coin.
     pub(super) fn promised(&self) -> Vec<OutPoint> {
+        let held = self.held.values().flat_map(|held| held.coins.iter().copied());
         self.promises
             .values()
             .flat_map(|promise| promise.tx.input.iter().map(|input| input.previous_output))
+            .chain(held)
             .collect()
     }
 

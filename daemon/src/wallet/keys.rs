@@ -9,7 +9,7 @@ use core::str::FromStr;
 use bdk_wallet::miniscript::psbt::PsbtExt as _;
 use bdk_wallet::miniscript::{Descriptor, DescriptorPublicKey};
 use bitcoin::bip32::{ChildNumber, Xpriv, Xpub};
-use bitcoin::{Network, Psbt, Transaction};
+use bitcoin::{Network, Psbt, Transaction, Witness};
 use secp256k1::{All, Secp256k1};
 
 /// Why a seed does not make a wallet. Astronomically unlikely (BIP 32).
@@ -90,5 +90,21 @@ impl WalletKeys {
         psbt.finalize_mut(secp).ok()?;
         // Our own feerate limit was checked before; this one would panic the caller's way out.
         Some(psbt.extract_tx_unchecked_fee_rate())
+    }
+
+    /// The witnesses of the inputs at these places, in their order; `None` if one is not ours.
+    pub(super) fn sign_inputs(
+        &self,
+        mut psbt: Psbt,
+        places: &[usize],
+        secp: &Secp256k1<All>,
+    ) -> Option<Vec<Witness>> {
+        // Inputs of other signers may fail; ours are looked at one by one.
+        let _of_others = psbt.sign(&self.master, secp);
+        let mut witness = |place: &usize| {
+            psbt.finalize_inp_mut(secp, *place).ok()?;
+            psbt.inputs.get_mut(*place)?.final_script_witness.take()
+        };
+        places.iter().map(&mut witness).collect()
     }
 }

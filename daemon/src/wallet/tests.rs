@@ -1,5 +1,7 @@
 //! The wallet against a chain made by hand: money in, money out, promises, reorganisations, restarts.
 
+mod coins;
+
 use std::sync::Arc;
 
 use bitcoin::absolute::LockTime;

@@ -1,0 +1,93 @@
+//! What blocks make of transactions that wait.
+
+use std::sync::Arc;
+
+use bitcoin::block::{Header, Version};
+use bitcoin::hashes::Hash as _;
+use bitcoin::{
+    Amount, Block, BlockHash, CompactTarget, ScriptBuf, Sequence, TxIn, TxMerkleNode, TxOut,
+    Witness,
+};
+use chain_backend::backend::{BlockRef, Txs};
+
+use super::*;
+
+fn tx(inputs: &[OutPoint], sat: u64) -> Transaction {
+    let input = |previous_output: &OutPoint| TxIn {
+        previous_output: *previous_output,
+        script_sig: ScriptBuf::new(),
+        sequence: Sequence::MAX,
+        witness: Witness::new(),
+    };
+    Transaction {
+        version: bitcoin::transaction::Version::TWO,
+        lock_time: bitcoin::absolute::LockTime::ZERO,
+        input: inputs.iter().map(input).collect(),
+        output: vec![TxOut { value: Amount::from_sat(sat), script_pubkey: ScriptBuf::new() }],
+    }
+}
+
+fn coin(number: u8) -> OutPoint {
+    OutPoint { txid: Txid::from_byte_array([number; 32]), vout: 0 }
+}
+
+fn output(tx: &Transaction) -> OutPoint {
+    OutPoint { txid: tx.compute_txid(), vout: 0 }
+}
+
+fn made(tx: &Transaction, label: &str) -> IntentMade {
+    IntentMade { tx: tx.clone(), label: label.into(), channel: Some(1) }
+}
+
+fn block(height: u32, txdata: &[&Transaction]) -> ChainEvent {
+    let header = Header {
+        version: Version::TWO,
+        prev_blockhash: BlockHash::all_zeros(),
+        merkle_root: TxMerkleNode::all_zeros(),
+        time: height,
+        bits: CompactTarget::from_consensus(0x207f_ffff),
+        nonce: height,
+    };
+    let block = BlockRef { height, hash: header.block_hash(), header, mtp: 0 };
+    let txdata = txdata.iter().map(|tx| (*tx).clone()).collect();
+    ChainEvent::Connected { block, txs: Txs::Full(Arc::new(Block { header, txdata })) }
+}
+
+#[test]
+fn a_sweep_is_mined_or_lost_and_lost_ones_are_not_handed_in_again() {
+    let (ours, theirs) = (tx(&[coin(1), coin(2)], 5), tx(&[coin(1)], 6));
+    let other = tx(&[coin(3)], 7);
+    let mut intents = Intents::new(vec![made(&ours, SWEEP), made(&other, SWEEP)]);
+    intents.follow(&block(1, &[&theirs, &other]));
+    let settled = intents.take_settled();
+    assert_eq!(settled, (vec![other.compute_txid()], vec![ours.compute_txid()]));
+    assert!(intents.unsettled().is_empty());
+    assert_eq!(intents.take_settled(), (vec![], vec![]));
+    // The channel makes it again if that block goes.
+    assert!(intents.rivals(&ours).is_empty());
+}
+
+#[test]
+fn a_child_that_pays_for_our_commitment_is_lost_with_it() {
+    let close = tx(&[coin(1)], 10);
+    let child = tx(&[output(&close), coin(2)], 1);
+    let mut intents = Intents::new(vec![made(&close, "close"), made(&child, SWEEP)]);
+    assert_eq!(intents.package(child.clone()).txs(), [close.clone(), child.clone()]);
+    intents.follow(&block(1, &[&tx(&[coin(1)], 9)]));
+    assert_eq!(intents.take_settled(), (vec![], vec![child.compute_txid()]));
+
+    let mut intents = Intents::new(vec![made(&close, "close"), made(&child, SWEEP)]);
+    intents.follow(&block(1, &[&close]));
+    assert_eq!(intents.take_settled(), (vec![close.compute_txid()], vec![]));
+    assert_eq!(intents.unsettled().as_slice(), std::slice::from_ref(&child));
+    assert_eq!(intents.package(child.clone()).txs(), [child]);
+}
+
+#[test]
+fn only_other_sweeps_of_the_same_output_are_rivals() {
+    let (old, new) = (tx(&[coin(1), coin(2)], 5), tx(&[coin(1), coin(3)], 4));
+    let close = tx(&[coin(3)], 9);
+    let intents = Intents::new(vec![made(&old, SWEEP), made(&close, "close")]);
+    assert_eq!(intents.rivals(&new), [old.compute_txid()]);
+    assert!(intents.rivals(&old).is_empty(), "nothing is its own rival");
+}

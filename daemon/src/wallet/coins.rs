@@ -1,0 +1,217 @@
+//! Coins that pay the fees of transactions which other keys of this node sign, too: claims of a channel
+//! whose own value must go on whole, and anchors.
+//!
+//! Coins are held in memory while the channel builds its transaction, which risks nothing: nothing is
+//! signed yet. With our signature they become a promise, and stay one until the transaction, or one that
+//! makes it impossible, is in a block.
+//!
+//! Not here: transactions that are the wallet's alone (`spend`).
+
+use bdk_wallet::miniscript::psbt::PsbtInputExt as _;
+use bitcoin::{Amount, OutPoint, Psbt, ScriptBuf, Transaction, TxOut, Txid, Witness};
+use channel::onchain::sweep::Coin;
+use wire::units::FeeratePerKw;
+
+use super::book::{BookChange, Held, Label, Promise, PromiseId};
+use super::spend::WalletRefusal;
+use super::{Wallet, WalletFact};
+use crate::rpc::model::UnixMillis;
+use crate::rpc::model::wallet::SetAside;
+
+/// Outpoint, sequence, and an empty script.
+const INPUT_WEIGHT: u64 = 4 * 41;
+
+/// Count, the longest signature with its length, the key with its length. BIP 143.
+const WITNESS_KEY_WEIGHT: u64 = INPUT_WEIGHT + 1 + 73 + 34;
+
+/// Count, and a signature with its length. BIP 341.
+const TAPROOT_WEIGHT: u64 = INPUT_WEIGHT + 1 + 66;
+
+/// The most coins that one transaction is paid with.
+const COINS_MAX: usize = 20;
+
+/// Coins for a fee.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Picked {
+    /// The coins, in no order that matters.
+    pub coins: Vec<Coin>,
+    /// Where what is left of them goes: a script of ours.
+    pub change: ScriptBuf,
+}
+
+impl Wallet {
+    /// Holds confirmed coins that leave at least `at_least` when their inputs are paid for at `feerate`.
+    /// Coins held or promised under that name already are among them; `None` if all together are not
+    /// enough, and nothing changed then.
+    ///
+    /// This is what the anchor reserve is kept for, so it may be used up.
+    pub fn hold(
+        &mut self,
+        name: PromiseId,
+        purpose: SetAside,
+        at_least: Amount,
+        feerate: FeeratePerKw,
+        now: UnixMillis,
+    ) -> (Option<Picked>, WalletFact) {
+        let before = self.named(name);
+        let mut coins: Vec<Coin> =
+            before.iter().filter_map(|outpoint| self.fee_coin(*outpoint)).collect();
+        let free: Vec<OutPoint> = self
+            .free_coins()
+            .filter(|coin| coin.chain_position.is_confirmed() && !before.contains(&coin.outpoint))
+            .map(|coin| coin.outpoint)
+            .collect();
+        let mut free: Vec<Coin> =
+            free.into_iter().filter_map(|outpoint| self.fee_coin(outpoint)).collect();
+        free.sort_by_key(|coin| (coin.value, coin.outpoint));
+        let leaves = |coin: &Coin| coin.value.to_sat().saturating_sub(cost(coin, feerate));
+        let mut left = coins.iter().map(leaves).fold(0, u64::saturating_add);
+        while left < at_least.to_sat() && coins.len() < COINS_MAX {
+            let missing = at_least.to_sat().saturating_sub(left);
+            // The smallest that is enough leaves the others to other claims; else the largest.
+            let enough = free.iter().position(|coin| leaves(coin) >= missing);
+            let Some(place) = enough.or_else(|| free.len().checked_sub(1)) else { break };
+            let coin = free.remove(place);
+            left = left.saturating_add(leaves(&coin));
+            coins.push(coin);
+        }
+        if left < at_least.to_sat() {
+            return (None, WalletFact(Vec::new()));
+        }
+        let (change, fact) = match self.change_of(name) {
+            Some(change) => (change, WalletFact(Vec::new())),
+            None => self.destination(now),
+        };
+        let held = Held {
+            purpose,
+            coins: coins.iter().map(|coin| coin.outpoint).collect(),
+            change: change.clone(),
+        };
+        self.book.hold(name, held);
+        (Some(Picked { coins, change }), fact)
+    }
+
+    /// Coins that were only held are free again; those of a promise stay promised.
+    pub fn unhold(&mut self, name: PromiseId) {
+        self.book.unhold(name);
+    }
+
+    /// Signs for those inputs of `tx` that carry no witness; they must be held or promised under `name`.
+    /// `prevouts` are the outputs that the other inputs spend. Nothing changes yet.
+    ///
+    /// # Errors
+    /// [`WalletRefusal::CannotSign`]
+    pub fn sign_held(
+        &self,
+        name: PromiseId,
+        mut tx: Transaction,
+        prevouts: &[(OutPoint, TxOut)],
+    ) -> Result<Transaction, WalletRefusal> {
+        let named = self.named(name);
+        let mut bare = tx.clone();
+        for input in &mut bare.input {
+            input.witness = Witness::new();
+        }
+        let mut psbt = Psbt::from_unsigned_tx(bare).map_err(|_| WalletRefusal::CannotSign)?;
+        let mut ours = Vec::new();
+        for (place, (input, part)) in tx.input.iter().zip(&mut psbt.inputs).enumerate() {
+            let outpoint = input.previous_output;
+            if !input.witness.is_empty() {
+                let other = prevouts.iter().find(|(of, _)| *of == outpoint);
+                part.witness_utxo = other.map(|(_, txout)| txout.clone());
+                continue;
+            }
+            let found = named.contains(&outpoint).then(|| self.owned(outpoint)).flatten();
+            let (txout, keychain, index) = found.ok_or(WalletRefusal::CannotSign)?;
+            let descriptor = self
+                .bdk
+                .public_descriptor(keychain)
+                .at_derivation_index(index)
+                .map_err(|_| WalletRefusal::CannotSign)?;
+            part.update_with_descriptor_unchecked(&descriptor)
+                .map_err(|_| WalletRefusal::CannotSign)?;
+            part.witness_utxo = Some(txout);
+            ours.push(place);
+        }
+        let signed = self.keys.sign_inputs(psbt, &ours, self.bdk.secp_ctx());
+        let witnesses = signed.ok_or(WalletRefusal::CannotSign)?;
+        for (place, witness) in ours.into_iter().zip(witnesses) {
+            if let Some(input) = tx.input.get_mut(place) {
+                input.witness = witness;
+            }
+        }
+        Ok(tx)
+    }
+
+    /// A transaction from [`Self::sign_held`] is about to be broadcast: its coins of ours are promised to
+    /// it, in the place of whatever was held or promised under that name.
+    pub fn promise_held(
+        &mut self,
+        name: PromiseId,
+        purpose: SetAside,
+        tx: Transaction,
+        label: Label,
+        now: UnixMillis,
+    ) -> WalletFact {
+        self.book.unhold(name);
+        let noted = BookChange::Noted(tx.compute_txid(), label);
+        let ours = tx.input.iter().any(|input| self.owned(input.previous_output).is_some());
+        let promised = ours.then_some(BookChange::Promised(Promise { id: name, purpose, tx }));
+        self.fact(now, promised.into_iter().chain([noted]).collect())
+    }
+
+    /// Nothing is promised to `txids` any more: they are in a block, were replaced, or never can be in one.
+    /// Those that are `lost` spend nothing either.
+    pub fn settle(&mut self, txids: &[Txid], lost: &[Txid], now: UnixMillis) -> WalletFact {
+        let over: Vec<PromiseId> = self
+            .book
+            .promises()
+            .filter(|promise| txids.contains(&promise.tx.compute_txid()))
+            .map(|promise| promise.id)
+            .collect();
+        over.iter().for_each(|name| self.book.unhold(*name));
+        self.bdk.apply_evicted_txs(lost.iter().map(|txid| (*txid, now.0)));
+        self.fact(now, over.into_iter().map(BookChange::Released).collect())
+    }
+
+    /// Coins held or promised under a name.
+    fn named(&self, name: PromiseId) -> Vec<OutPoint> {
+        if let Some(held) = self.book.held(name) {
+            return held.coins.clone();
+        }
+        let promised = self.book.promise(name).into_iter();
+        promised
+            .flat_map(|promise| promise.tx.input.iter().map(|input| input.previous_output))
+            .filter(|outpoint| self.owned(*outpoint).is_some())
+            .collect()
+    }
+
+    /// Where the change of what is held or promised under a name goes.
+    fn change_of(&self, name: PromiseId) -> Option<ScriptBuf> {
+        if let Some(held) = self.book.held(name) {
+            return Some(held.change.clone());
+        }
+        let promise = self.book.promise(name)?;
+        let mut scripts = promise.tx.output.iter().map(|txout| &txout.script_pubkey);
+        scripts.find(|script| self.bdk.is_mine((*script).clone())).cloned()
+    }
+
+    /// An output of ours and the key it needs, spent or not.
+    fn owned(&self, outpoint: OutPoint) -> Option<(TxOut, bdk_wallet::KeychainKind, u32)> {
+        let txout = self.bdk.tx_graph().get_txout(outpoint)?;
+        let (keychain, index) = self.bdk.derivation_of_spk(txout.script_pubkey.clone())?;
+        Some((txout.clone(), keychain, index))
+    }
+
+    fn fee_coin(&self, outpoint: OutPoint) -> Option<Coin> {
+        let (txout, _, _) = self.owned(outpoint)?;
+        let taproot = txout.script_pubkey.is_p2tr();
+        let input_weight = if taproot { TAPROOT_WEIGHT } else { WITNESS_KEY_WEIGHT };
+        Some(Coin { outpoint, value: txout.value, input_weight })
+    }
+}
+
+/// What the input of a coin costs, satoshi.
+fn cost(coin: &Coin, feerate: FeeratePerKw) -> u64 {
+    feerate.fee_ceil(coin.input_weight).to_sat()
+}
