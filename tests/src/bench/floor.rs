@@ -7,8 +7,11 @@
 //! commitments derived on both sides, and six syncs, three a node. Hashing, framing and TCP are left out:
 //! together a few microseconds.
 
+use bitcoin::hashes::{Hash, sha256};
 use bitcoin::secp256k1::ecdh::SharedSecret;
-use bitcoin::secp256k1::{Message, PublicKey, Scalar, Secp256k1, SecretKey};
+use bitcoin::secp256k1::{All, Message, PublicKey, Scalar, Secp256k1, SecretKey};
+use lightning::types::payment::PaymentSecret;
+use lightning_invoice::{Bolt11Invoice, Currency, InvoiceBuilder};
 use std::fs::OpenOptions;
 use std::hint::black_box;
 use std::io::{Seek, SeekFrom, Write};
@@ -39,6 +42,8 @@ pub struct Primitives {
     pub tweak: f64,
     /// Two public keys added.
     pub add: f64,
+    /// A BOLT 11 invoice read and its signature checked; not mandatory, but what a user who pays hands in.
+    pub invoice: f64,
     /// 4 KiB written over in a file that has its blocks, then `fdatasync`.
     pub sync: f64,
 }
@@ -97,6 +102,10 @@ impl Primitives {
             multiply: time(|| public.mul_tweak(&secp, &scalar)),
             tweak: time(|| public.add_exp_tweak(&secp, &scalar)),
             add: time(|| public.combine(&other)),
+            invoice: {
+                let text = invoice(&secp, &secret);
+                time(|| text.parse::<Bolt11Invoice>())
+            },
             sync: sync_time(dir),
         }
     }
@@ -114,6 +123,20 @@ impl Primitives {
             syncing: share * 6.0 * self.sync,
         }
     }
+}
+
+/// An invoice as nodes make them.
+fn invoice(secp: &Secp256k1<All>, secret: &SecretKey) -> String {
+    InvoiceBuilder::new(Currency::Regtest)
+        .description("a benchmark".to_owned())
+        .amount_milli_satoshis(10_000_000)
+        .payment_hash(sha256::Hash::hash(&[1]))
+        .payment_secret(PaymentSecret([2; 32]))
+        .duration_since_epoch(Duration::from_secs(1_800_000_000))
+        .min_final_cltv_expiry_delta(42)
+        .build_signed(|digest| secp.sign_ecdsa_recoverable(digest, secret))
+        .expect("a complete invoice")
+        .to_string()
 }
 
 /// Microseconds a call, the least of five stretches: the floor is what the machine can do.

@@ -9,15 +9,17 @@ use crate::layer1::Layer1;
 use crate::ours::{OurNode, Place};
 use async_trait::async_trait;
 use daemon::rpc::model::payment::{PaymentFailure, PaymentStatus};
+use daemon::rpc::refusal::Refusal;
 use futures_util::StreamExt;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use store::journal::Stats;
+use tokio::task::JoinSet;
 
 /// Satoshi in the channel, all of them the payer's.
 const CAPACITY: u64 = 4_000_000_000;
-/// Until an HTLC's place that is still taken is free.
+/// How long nothing more is ordered when the channel was full.
 const PLACE_PAUSE: Duration = Duration::from_millis(1);
 
 /// The nodes.
@@ -66,12 +68,25 @@ impl PaymentRig for OurRig {
             invoices.push_back(invoice);
         }
         let (before, cpu, start) = (self.written(), cpu_time(), Instant::now());
-        let payments = futures_util::stream::iter(invoices)
-            .map(|invoice| tokio::spawn(pay(self.payer.handle().clone(), invoice)))
-            .buffer_unordered(window);
-        let mut payments = std::pin::pin!(payments);
-        while let Some(paid) = payments.next().await {
-            paid.expect("paying does not panic");
+        let mut running = JoinSet::new();
+        let mut full_until = start;
+        let mut done = 0;
+        while done < count {
+            let room = window - running.len();
+            if Instant::now() >= full_until {
+                for invoice in invoices.drain(..room.min(invoices.len())) {
+                    running.spawn(pay(self.payer.handle().clone(), invoice));
+                }
+            }
+            let ended = tokio::time::timeout(PLACE_PAUSE, running.join_next()).await;
+            let Ok(Some(ended)) = ended else { continue };
+            match ended.expect("paying does not panic") {
+                Ok(()) => done += 1,
+                Err(invoice) => {
+                    invoices.push_front(invoice);
+                    full_until = Instant::now() + PLACE_PAUSE;
+                }
+            }
         }
         let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_time() - cpu);
         let after = self.written();
@@ -90,18 +105,13 @@ impl PaymentRig for OurRig {
     }
 }
 
-/// Pays an invoice; when the channel has no place because the last HTLC is not quite gone, again.
-async fn pay(node: daemon::node::Handle, invoice: String) {
-    loop {
-        let status = crate::ours::pay_to_the_end(&node, &invoice).await;
-        match status {
-            PaymentStatus::Succeeded { .. } => return,
-            PaymentStatus::Failed(PaymentFailure::ShortOfCapacity) => {
-                tokio::time::sleep(PLACE_PAUSE).await;
-            }
-            PaymentStatus::InFlight | PaymentStatus::Failed(_) => {
-                panic!("a payment ended {status:?}")
-            }
-        }
+/// Pays an invoice. The invoice comes back when the channel has no place for it: a proof comes before its
+/// HTLC is out of both commitments, and only then is the HTLC's place free.
+async fn pay(node: daemon::node::Handle, invoice: String) -> Result<(), String> {
+    match crate::ours::pay_to_the_end(&node, &invoice).await {
+        Ok(PaymentStatus::Succeeded { .. }) => Ok(()),
+        Ok(PaymentStatus::Failed(PaymentFailure::ShortOfCapacity))
+        | Err(Refusal::ShortOfCapacity { .. }) => Err(invoice),
+        other => panic!("a payment ended {other:?}"),
     }
 }

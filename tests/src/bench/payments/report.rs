@@ -30,6 +30,10 @@ pub(super) fn figures(cells: &[Cell], primitives: &Primitives) -> Vec<Figure> {
             let name = format!("payments.{place}.viaduct_against_{}", peer.name());
             figures.extend(compared(name, rates(cell, Kind::Viaduct), rates(cell, peer)));
         }
+        for (what, us) in whereabouts(cell, primitives) {
+            let name = format!("payments.{place}.viaduct.time.{what}");
+            figures.push(Figure::alone(name, "us/payment", vec![us]));
+        }
         let floor = primitives.mandatory(cell.window, is_dust(cell.sat));
         figures.push(Figure::alone(
             format!("payments.{place}.floor.rate"),
@@ -39,6 +43,29 @@ pub(super) fn figures(cells: &[Cell], primitives: &Primitives) -> Vec<Figure> {
     }
     figures.extend(bests(cells));
     figures
+}
+
+/// Where our processor time of a payment goes, both nodes together, microseconds: what is mandatory by
+/// kind, the invoice that is read, and all the rest; then how long one core waited for each payment's
+/// share of the syncs.
+fn whereabouts(cell: &Cell, primitives: &Primitives) -> Vec<(&'static str, f64)> {
+    let Some((_, samples)) = cell.samples.iter().find(|(of, _)| *of == Kind::Viaduct) else {
+        return Vec::new();
+    };
+    let of = |each: fn(&Sample) -> f64| median(&samples.iter().map(each).collect::<Vec<_>>());
+    let cpu = 1_000.0 * of(|sample| sample.each(sample.cpu_ms));
+    let floor = primitives.mandatory(cell.window, is_dust(cell.sat));
+    let rest = cpu - floor.cpu() - primitives.invoice;
+    vec![
+        ("cpu", cpu),
+        ("signing", floor.signing),
+        ("verifying", floor.verifying),
+        ("onion", floor.onion),
+        ("keys", floor.keys),
+        ("invoice", primitives.invoice),
+        ("rest", rest),
+        ("syncing", of(|sample| sample.each(sample.syncs as f64)) * primitives.sync),
+    ]
 }
 
 /// For each amount: ours at our best window against each peer at its best.
@@ -77,6 +104,12 @@ pub(super) fn tables(cells: &[Cell], primitives: &Primitives) -> String {
         for (kind, samples) in &cell.samples {
             row(&mut text, *kind, samples);
         }
+        let places = whereabouts(cell, primitives);
+        let places: Vec<_> = places.iter().map(|(what, us)| format!("{what} {us:.0}")).collect();
+        if !places.is_empty() {
+            writeln!(text, "  viaduct's time, us a payment: {}", places.join(", "))
+                .expect("a string");
+        }
         let floor = primitives.mandatory(cell.window, is_dust(cell.sat));
         writeln!(
             text,
@@ -99,7 +132,7 @@ pub(super) fn tables(cells: &[Cell], primitives: &Primitives) -> String {
     }
     writeln!(
         text,
-        "\nprimitives here, us: sign {:.1}, verify {:.1}, ecdh {:.1}, point {:.1}, multiply {:.1}, tweak {:.1}, add {:.1}, 4 KiB + fdatasync {:.0}",
+        "\nprimitives here, us: sign {:.1}, verify {:.1}, ecdh {:.1}, point {:.1}, multiply {:.1}, tweak {:.1}, add {:.1}, invoice {:.1}, 4 KiB + fdatasync {:.0}",
         primitives.sign,
         primitives.verify,
         primitives.ecdh,
@@ -107,6 +140,7 @@ pub(super) fn tables(cells: &[Cell], primitives: &Primitives) -> String {
         primitives.multiply,
         primitives.tweak,
         primitives.add,
+        primitives.invoice,
         primitives.sync,
     )
     .expect("a string");
