@@ -14,6 +14,7 @@
     reason = "tests state what must hold, and end when it does not"
 )]
 
+mod corpus;
 mod interop;
 mod nodes;
 mod processes;

@@ -1,32 +1,14 @@
 //! Open, pay, kill, start again, close; at the end every satoshi is told.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chain_backend::{RemoteChain, Sandbox as _};
-use serde_json::Value;
 
 use super::network::{Daemon, Network};
-use super::programs::{PATIENCE, run};
+use super::programs::{run, until};
 
 const FAUCET: u64 = 10_000_000;
 const CAPACITY: u64 = 2_000_000;
-
-fn until(what: &str, mut look: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !look() {
-        assert!(begun.elapsed() < PATIENCE, "waited for {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn usable(node: &Daemon) {
-    until("the channel to be usable", || {
-        let channels = node.get(&["channels"]);
-        let channel = &channels["channels"][0];
-        channel["connected"] == Value::Bool(true)
-            && channel["htlcs"].as_array().is_some_and(Vec::is_empty)
-    });
-}
 
 fn fees(network: &Network) -> u64 {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -86,8 +68,7 @@ fn daemons_and_chain_killed_in_the_middle_of_payments_lose_and_double_nothing() 
             // Done; or refused, unreachable or unknown because the daemon died: never a lie.
             assert!([0, 1, 2, 4].contains(&said.code), "{said:?}");
         }
-        usable(&network.alice);
-        usable(&network.bob);
+        network.wait_usable();
         for (invoice, sat) in batch {
             let said = network.alice.ask(&["pay", &invoice]);
             let again = network.alice.ask(&["pay", &invoice]);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::programs::{Process, Said, program, run};
+use super::programs::{Process, Said, program, run, until};
 
 /// A daemon and how it was started, so that it can be started again the same way.
 pub(crate) struct Daemon {
@@ -13,7 +13,7 @@ pub(crate) struct Daemon {
     pub(crate) dir: PathBuf,
     pub(crate) node_id: String,
     pub(crate) p2p: String,
-    rpc: String,
+    pub(crate) rpc: String,
     chain: String,
 }
 
@@ -104,6 +104,19 @@ impl Network {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.listen)
+    }
+
+    /// Waits until both can pay over their one channel, and nothing is in flight.
+    pub(crate) fn wait_usable(&self) {
+        for node in [&self.alice, &self.bob] {
+            until("the channel to be usable", || {
+                let channels = node.get(&["channels"]);
+                let channel = &channels["channels"][0];
+                node.get(&["status"])["info"]["synced_to_chain"] == Value::Bool(true)
+                    && channel["connected"] == Value::Bool(true)
+                    && channel["htlcs"].as_array().is_some_and(Vec::is_empty)
+            });
+        }
     }
 
     pub(crate) fn kill_chain(&mut self) {

@@ -95,6 +95,11 @@ impl Process {
         self.child.id()
     }
 
+    /// The exit code, if it has ended by itself; `None` within for a signal.
+    pub(crate) fn ended(&mut self) -> Option<Option<i32>> {
+        self.child.try_wait().expect("a child").map(|status| status.code())
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
         let _dead = self.child.kill();
@@ -152,5 +157,14 @@ pub(crate) fn run(command: &mut Command) -> Said {
         code: done.status.code().unwrap_or(-1),
         out: String::from_utf8(done.stdout).expect("text"),
         err: String::from_utf8(done.stderr).expect("text"),
+    }
+}
+
+/// Looks again and again until something holds.
+pub(crate) fn until(what: &str, mut look: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !look() {
+        assert!(begun.elapsed() < PATIENCE, "waited for {what}");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }

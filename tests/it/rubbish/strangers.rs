@@ -91,8 +91,8 @@ async fn whoever_does_not_begin_with_a_fitting_init_is_dropped() {
         let odd_one = Features::from_bits([1_001]);
         let good = Features::init();
         let unknown_even = good.union(&Features::from_bits([1_000]));
-        // 20 (anchors and so on) need their dependencies: payment secrets without onions that carry them.
-        let lacking = Features::from_bits([22]);
+        // BOLT 9: basic_mpp needs payment_secret.
+        let lacking = Features::from_bits([16]);
         let ping: Message = Ping { num_pong_bytes: 1, ignored: Vec::new() }.into();
         let wrong = [
             ("an unknown even feature", init(unknown_even, vec![chain()]).encode_frame()),

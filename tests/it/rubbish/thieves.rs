@@ -30,8 +30,8 @@ async fn is_closed_alone(pair: &Pair, honest: ChannelId, bad: ChannelId) {
     pay_some(&pair.alice, &pair.bob, 30_000_000).await;
     pay_some(&pair.bob, &pair.alice, 1_000_000).await;
     pair.mine(1).await;
-    pair.mine(150).await;
-    for _ in 0..20 {
+    // An HTLC on our commitment comes back in two steps, each with its delay.
+    for _ in 0..80 {
         if find(&pair.alice, bad).await.phase == ChannelPhase::Closed {
             break;
         }
