@@ -12,7 +12,7 @@ mod tests;
 use std::sync::OnceLock;
 
 use bitcoin::hashes::{Hash, HashEngine, sha256};
-use secp256k1::{PublicKey, SECP256K1, Scalar};
+use secp256k1::{PublicKey, SECP256K1, Scalar, SecretKey};
 use thiserror::Error;
 
 /// Keys that add up to no key at all.
@@ -130,6 +130,12 @@ pub fn revocation_pubkey(
     let base = revocation_basepoint.mul_tweak(SECP256K1, &base_tweak).map_err(|_| KeyError)?;
     let point = per_commitment_point.mul_tweak(SECP256K1, &point_tweak).map_err(|_| KeyError)?;
     base.combine(&point).map_err(|_| KeyError)
+}
+
+/// The point of a secret that was revealed; none if it is no key.
+pub(crate) fn point_of(secret: &[u8; 32]) -> Option<PublicKey> {
+    let key = SecretKey::from_slice(secret).ok()?;
+    Some(PublicKey::from_secret_key(SECP256K1, &key))
 }
 
 /// `SHA256(first || second)` as a number modulo the order of the curve.

@@ -87,7 +87,7 @@ fn section(manifest: &str, header: &str) -> BTreeSet<String> {
 fn production(path: &Path) -> Option<String> {
     let whole_file_test = path.components().any(|part| {
         let part = part.as_os_str().to_string_lossy();
-        part == "tests" || part == "tests.rs" || part == "testing.rs"
+        ["tests", "tests.rs", "testing.rs", "world", "world.rs"].contains(&&*part)
     });
     if whole_file_test {
         return None;
@@ -202,10 +202,9 @@ fn the_engine_of_the_index_is_named_in_one_file() {
             let Some(text) = production(&path) else { continue };
             let names = text.lines().any(|line| {
                 let code = line.split("//").next().unwrap_or_default();
-                code.contains("sled::")
+                code.replace("self::sled::", "").contains("sled::")
             });
-            let may = path.ends_with("store/src/sled.rs")
-                || path.to_string_lossy().contains("store/src/sled/");
+            let may = path.ends_with("store/src/engine/sled.rs");
             assert!(may || !names, "{} names sled", path.display());
         }
     }

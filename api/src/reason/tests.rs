@@ -1,3 +1,5 @@
+//! Tests of `reason`.
+
 use super::*;
 
 #[test]

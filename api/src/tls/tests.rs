@@ -1,3 +1,5 @@
+//! Tests of `tls`.
+
 use super::*;
 
 const NOW: UnixMs = 1_795_343_115_000;

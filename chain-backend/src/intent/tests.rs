@@ -1,3 +1,5 @@
+//! Tests of `intent`.
+
 use super::*;
 use crate::backend::{BlockRef, Txs};
 use bitcoin::block::{Header, Version as BlockVersion};

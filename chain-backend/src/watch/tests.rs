@@ -1,3 +1,5 @@
+//! Tests of `watch`.
+
 use super::*;
 use crate::backend::{BlockRef, RemovedBecause};
 use bitcoin::block::{Header, Version as BlockVersion};

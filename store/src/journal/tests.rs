@@ -1,3 +1,5 @@
+//! Tests of `journal`.
+
 mod bounded;
 mod crash;
 mod damage;

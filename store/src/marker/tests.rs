@@ -1,3 +1,5 @@
+//! Tests of `marker`.
+
 use super::*;
 use crate::disk::{Entries, Loss, MemoryDisk, Plan};
 

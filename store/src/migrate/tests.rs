@@ -1,3 +1,5 @@
+//! Tests of `migrate`.
+
 use super::*;
 use crate::engine::MemoryEngine;
 

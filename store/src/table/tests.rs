@@ -1,3 +1,5 @@
+//! Tests of `table`.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Tests of `codec`.
+
 use super::*;
 use crate::id::Signature;
 use crate::units::{BlockHeight, Msat, Sat};

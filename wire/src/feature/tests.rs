@@ -1,3 +1,5 @@
+//! Tests of `feature`.
+
 use super::*;
 
 fn bits(features: &Features) -> Vec<u32> {

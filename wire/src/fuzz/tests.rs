@@ -1,3 +1,5 @@
+//! Tests of `fuzz`.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `id`.
+
 use secp256k1::{Message, SECP256K1, SecretKey};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `message`.
+
 use std::collections::BTreeSet;
 
 use super::*;

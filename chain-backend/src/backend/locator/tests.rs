@@ -1,3 +1,5 @@
+//! Tests of `locator`.
+
 use super::*;
 use proptest::prelude::*;
 

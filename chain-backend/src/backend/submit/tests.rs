@@ -1,3 +1,5 @@
+//! Tests of `submit`.
+
 use super::*;
 use bitcoin::absolute::LockTime;
 use bitcoin::hashes::Hash;

@@ -1,3 +1,5 @@
+//! Tests of `consensus`.
+
 use super::harness::{Bench, COIN, START, child, miner, out, sign, spend, word};
 use crate::builtin::chainstate::BlockOutcome;
 use crate::builtin::mine::{Order, make_block};

@@ -1,3 +1,5 @@
+//! Tests of `durability`.
+
 use super::harness::{Bench, COIN, child, miner, options, out};
 use crate::builtin::chainstate::Chainstate;
 use crate::builtin::reader::Cursor;

@@ -1,3 +1,5 @@
+//! Tests of `locks`.
+
 use super::harness::{Bench, COIN, START, miner, out, sign, sign_wsh, spend};
 use crate::builtin::reject::Reject;
 use crate::{Lock, Package, SubmitOutcome};

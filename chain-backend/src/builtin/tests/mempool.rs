@@ -1,3 +1,5 @@
+//! Tests of `mempool`.
+
 use super::harness::{Bench, COIN, START, anyone, child, miner, options, out, sign, spend};
 use crate::builtin::chainstate::Chainstate;
 use crate::builtin::policy::standard::dust_limit_sat;

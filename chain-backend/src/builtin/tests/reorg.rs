@@ -1,3 +1,5 @@
+//! Tests of `reorg`.
+
 use super::harness::{Bench, COIN, child, miner, out};
 use crate::builtin::reader::Cursor;
 use crate::{ChainError, ChainEvent, Locator, MempoolDelta, RemovedBecause};

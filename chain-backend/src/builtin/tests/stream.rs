@@ -1,3 +1,5 @@
+//! Tests of `stream`.
+
 use super::harness::{START, miner};
 use crate::{BuiltinChain, ChainBackend, ChainEvent, Interest, Locator, MempoolDelta, Sandbox};
 use bitcoin::Network;

@@ -1,3 +1,5 @@
+//! Tests of `address`.
+
 use super::*;
 
 fn dns(name: &str, port: u16) -> Address {

@@ -1,3 +1,5 @@
+//! Tests of `gossip`.
+
 use super::*;
 use crate::codec::{Decode, DecodeError};
 use crate::message::Message;

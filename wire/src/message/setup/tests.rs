@@ -1,3 +1,5 @@
+//! Tests of `setup`.
+
 use super::*;
 use crate::codec::DecodeError;
 use crate::message::Message;

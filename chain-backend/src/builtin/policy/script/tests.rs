@@ -1,3 +1,5 @@
+//! Tests of `script`.
+
 use super::item::{number, of_number};
 use super::*;
 use crate::builtin::tests::harness::{key, out, pubkey, sign_wsh, spend};
