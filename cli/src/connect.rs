@@ -101,7 +101,9 @@ impl Places {
             .filter(|dir| !dir.is_empty())
             .map(PathBuf::from)
             .or_else(|| home.as_ref().map(|home| home.join(".config")));
-        let data = dir.map(Path::to_path_buf).or_else(|| home.map(|home| home.join(".viaduct")));
+        // A socket is named by its whole path, so a directory must not begin in the middle.
+        let whole = |dir: &Path| std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf());
+        let data = dir.map(whole).or_else(|| home.map(|home| home.join(".viaduct")));
         Ok(Self {
             profiles: config.ok_or(SetupError::NoHome)?.join("viaduct/nodes.toml"),
             data: data.ok_or(SetupError::NoHome)?,

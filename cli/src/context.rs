@@ -9,6 +9,7 @@ use tonic::{Status, Streaming};
 
 use crate::failure::Failure;
 use crate::render::Screen;
+use crate::sandbox::state::NodeState;
 
 /// A node, a terminal, and the time.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Context<'a> {
     pub(crate) node: Option<String>,
     /// The idempotency key, if one was given.
     pub(crate) key: Option<String>,
+    /// Nodes of the running sandbox: names for those that have announced none.
+    pub(crate) neighbours: Vec<NodeState>,
     /// Who stops the watching.
     pub(crate) interrupt: Interrupt,
 }
@@ -56,6 +59,15 @@ impl Context<'_> {
         match &self.node {
             Some(node) => format!("viaduct -n {node} {command}"),
             None => format!("viaduct {command}"),
+        }
+    }
+
+    /// Gives a node that has announced no name the one it has in the sandbox.
+    pub(crate) fn name(&self, alias: &mut String, node_id: &str) {
+        if alias.is_empty()
+            && let Some(known) = self.neighbours.iter().find(|node| node.node_id == node_id)
+        {
+            alias.clone_from(&known.name);
         }
     }
 

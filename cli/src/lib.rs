@@ -29,6 +29,7 @@ use context::{Context, Interrupt};
 use failure::Failure;
 use render::{Look, Screen};
 use sandbox::network::Launch;
+use sandbox::state::{Layout, State};
 
 /// Does what a command line says, and returns the code that the process is to end with: 0 done,
 /// 1 refused or failed for good, 2 no daemon reached, 3 wrong usage, 4 outcome unknown, 5 not let in,
@@ -75,12 +76,15 @@ async fn dispatch(
         Command::Node(command) => {
             let places = Places::find(cli.to.dir.as_deref())?;
             let client = connect::connect(&cli.to, &places).await?;
+            // Names only: without them everything goes by id.
+            let sandbox = State::read(&Layout::new(places.data.join("sandbox"))).ok().flatten();
             let mut cx = Context {
                 client,
                 screen,
                 now,
                 node: cli.to.node,
                 key: cli.idempotency_key,
+                neighbours: sandbox.map(|sandbox| sandbox.nodes).unwrap_or_default(),
                 interrupt: Interrupt::Keyboard,
             };
             command.run(&mut cx).await

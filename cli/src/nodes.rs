@@ -180,7 +180,7 @@ async fn on_runtime(
     let secrets = secrets(config)?;
     let root = RootKey::from_bytes(*secrets.tokens.expose());
     let sandbox = Arc::new(chain);
-    let access = ChainAccess { backend: Arc::clone(&sandbox) as _, sandbox: Some(sandbox) };
+    let access = ChainAccess { backend: sandbox.clone(), sandbox: Some(sandbox) };
     let node = Node::start(config, secrets, access).await?;
     let world =
         World { network: config.network, now: || UnixMillis(now_ms()), stop: node.tasks().token() };

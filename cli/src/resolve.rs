@@ -2,10 +2,13 @@
 //!
 //! Not here: whether the daemon knows the id; it has the last word.
 
+use std::collections::BTreeMap;
+
 use api::client::Client;
 use api::v1;
 use thiserror::Error;
 
+use crate::context::Context;
 use crate::failure::Failure;
 
 /// How many pages are read before a list is called endless.
@@ -122,51 +125,71 @@ where
 }
 
 /// Every peer.
-pub(crate) async fn peers(client: &Client) -> Result<Vec<v1::Peer>, Failure> {
-    all_pages(|page_token| async move {
+pub(crate) async fn peers(cx: &Context<'_>) -> Result<Vec<v1::Peer>, Failure> {
+    let client = &cx.client;
+    let mut all = all_pages(|page_token| async move {
         let ask = v1::ListPeersRequest { page_size: PAGE, page_token, ..Default::default() };
         let send = |to: Client, ask| async move { to.node().list_peers(ask).await };
         let page = client.call(ask, send).await?;
         Ok((page.peers, page.next_page_token))
     })
-    .await
+    .await?;
+    for peer in &mut all {
+        cx.name(&mut peer.alias, &peer.node_id);
+    }
+    Ok(all)
 }
 
 /// Every channel that is not closed.
-pub(crate) async fn channels(client: &Client) -> Result<Vec<v1::Channel>, Failure> {
-    all_pages(|page_token| async move {
+pub(crate) async fn channels(cx: &Context<'_>) -> Result<Vec<v1::Channel>, Failure> {
+    let client = &cx.client;
+    let mut all = all_pages(|page_token| async move {
         let ask = v1::ListChannelsRequest { page_size: PAGE, page_token, ..Default::default() };
         let send = |to: Client, ask| async move { to.channels().list(ask).await };
         let page = client.call(ask, send).await?;
         Ok((page.channels, page.next_page_token))
     })
-    .await
+    .await?;
+    for channel in &mut all {
+        cx.name(&mut channel.node_alias, &channel.node_id);
+    }
+    Ok(all)
 }
 
 /// The node id of the peer that is meant.
-pub(crate) async fn peer(client: &Client, text: &str) -> Result<String, Failure> {
+pub(crate) async fn peer(cx: &Context<'_>, text: &str) -> Result<String, Failure> {
     if is_hex(text, 66) {
         return Ok(text.to_ascii_lowercase());
     }
-    let candidates: Vec<Candidate> = peers(client)
-        .await?
+    let mut nodes: BTreeMap<String, String> =
+        peers(cx).await?.into_iter().map(|peer| (peer.node_id, peer.alias)).collect();
+    for node in &cx.neighbours {
+        nodes.entry(node.node_id.clone()).or_insert_with(|| node.name.clone());
+    }
+    let candidates: Vec<Candidate> = nodes
         .into_iter()
-        .map(|peer| Candidate {
-            shown: named(&peer.alias, &peer.node_id),
-            names: non_empty([peer.alias]),
+        .map(|(id, alias)| Candidate {
+            shown: named(&alias, &id),
+            names: non_empty([alias]),
             more_ids: Vec::new(),
-            id: peer.node_id,
+            id,
         })
         .collect();
     Ok(pick("peer", text, &candidates)?)
 }
 
+/// Where a node of the sandbox takes peers, so that its name alone is enough.
+pub(crate) fn address(cx: &Context<'_>, node_id: &str) -> Option<String> {
+    let node = cx.neighbours.iter().find(|node| node.node_id == node_id);
+    node.map(|node| node.p2p.clone())
+}
+
 /// The channel id of the channel that is meant: by its id, its short id, its peer's name or id.
-pub(crate) async fn channel(client: &Client, text: &str) -> Result<String, Failure> {
+pub(crate) async fn channel(cx: &Context<'_>, text: &str) -> Result<String, Failure> {
     if is_hex(text, 64) {
         return Ok(text.to_ascii_lowercase());
     }
-    let candidates: Vec<Candidate> = channels(client)
+    let candidates: Vec<Candidate> = channels(cx)
         .await?
         .into_iter()
         .map(|channel| {

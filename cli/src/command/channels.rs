@@ -1,5 +1,6 @@
 //! `channels`.
 
+use api::client::Client;
 use api::v1;
 use tonic::Status;
 
@@ -60,7 +61,7 @@ pub(super) fn place(channel: &v1::Channel) -> String {
 }
 
 async fn list(cx: &mut Context<'_>) -> Result<(), Failure> {
-    let channels = resolve::channels(&cx.client).await?;
+    let channels = resolve::channels(cx).await?;
     let all = v1::ListChannelsResponse { channels, next_page_token: String::new() };
     cx.screen.result(
         &all,
@@ -127,11 +128,14 @@ fn bar(ours: u64, theirs: u64) -> String {
 
 async fn get(cx: &Context<'_>, channel_id: String) -> Result<v1::Channel, Failure> {
     let ask = v1::GetChannelRequest { channel_id };
-    Ok(cx.client.call(ask, |to, ask| async move { to.channels().get(ask).await }).await?)
+    let send = |to: Client, ask| async move { to.channels().get(ask).await };
+    let mut channel = cx.client.call(ask, send).await?;
+    cx.name(&mut channel.node_alias, &channel.node_id);
+    Ok(channel)
 }
 
 async fn show(cx: &mut Context<'_>, text: &str) -> Result<(), Failure> {
-    let channel = get(cx, resolve::channel(&cx.client, text).await?).await?;
+    let channel = get(cx, resolve::channel(cx, text).await?).await?;
     cx.screen.result(
         &channel,
         |channel| vec![channel.channel_id.clone()],
@@ -207,7 +211,7 @@ fn details(channel: &v1::Channel) -> String {
 }
 
 async fn watch(cx: &mut Context<'_>, text: &str) -> Result<(), Failure> {
-    let id = resolve::channel(&cx.client, text).await?;
+    let id = resolve::channel(cx, text).await?;
     // From here on events tell of changes; what was before, the snapshot says.
     let ask = v1::SubscribeRequest { after_seq: None, kinds: vec![v1::EventKind::Channel.into()] };
     let mut events = cx.client.events().subscribe(ask).await?.into_inner();

@@ -34,7 +34,7 @@ pub(crate) struct Close {
 
 impl Close {
     pub(crate) async fn run(self, cx: &mut Context<'_>) -> Result<(), Failure> {
-        let channel_id = resolve::channel(&cx.client, &self.channel).await?;
+        let channel_id = resolve::channel(cx, &self.channel).await?;
         let ask = v1::CloseChannelRequest {
             idempotency_key: cx.key()?,
             channel_id: channel_id.clone(),

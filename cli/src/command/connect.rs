@@ -34,15 +34,20 @@ pub(super) fn typed(text: &str) -> Typed<'_> {
 impl Connect {
     pub(crate) async fn run(self, cx: &mut Context<'_>) -> Result<(), Failure> {
         let Typed { id, address } = typed(&self.peer);
-        let node_id = resolve::peer(&cx.client, id).await?;
+        let node_id = resolve::peer(cx, id).await?;
+        let address = address.map(str::to_owned).or_else(|| resolve::address(cx, &node_id));
         let ask = v1::ConnectPeerRequest {
             idempotency_key: cx.key()?,
             node_id,
-            address: address.map(str::to_owned),
+            address,
             timeout_ms: None,
         };
         let done =
             cx.client.call(ask, |to, ask| async move { to.node().connect_peer(ask).await }).await?;
+        let mut done = done;
+        if let Some(peer) = &mut done.peer {
+            cx.name(&mut peer.alias, &peer.node_id);
+        }
         cx.screen.result(
             &done,
             |done| done.peer.iter().map(|peer| peer.node_id.clone()).collect(),

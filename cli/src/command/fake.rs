@@ -26,6 +26,7 @@ use crate::args::{Cli, Command};
 use crate::context::{Context, Interrupt};
 use crate::failure::Failure;
 use crate::render::{Format, Look, Screen};
+use crate::sandbox::state::NodeState;
 
 pub(super) const NOW: u64 = 1_795_343_115_000;
 
@@ -392,6 +393,14 @@ pub(super) async fn run(script: Script, user: User, line: &[&str]) -> Ran {
         now: NOW,
         node: cli.to.node,
         key: cli.idempotency_key,
+        neighbours: vec![NodeState {
+            name: "dave".into(),
+            node_id: format!("03{}", "dd".repeat(32)),
+            rpc: String::new(),
+            p2p: "127.0.0.1:9738".into(),
+            certificate: "".into(),
+            macaroon: "".into(),
+        }],
         interrupt: Interrupt::Bell(bell),
     };
     let result = command.run(&mut cx).await;

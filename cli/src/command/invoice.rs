@@ -232,8 +232,9 @@ async fn watch(cx: &mut Context<'_>, payment_hash: String) -> Result<(), Failure
 
 async fn decode(cx: &mut Context<'_>, invoice: String) -> Result<(), Failure> {
     let ask = v1::DecodeInvoiceRequest { invoice };
-    let read =
+    let mut read =
         cx.client.call(ask, |to, ask| async move { to.invoices().decode(ask).await }).await?;
+    cx.name(&mut read.destination_alias, &read.destination);
     let now = cx.now;
     cx.screen.result(
         &read,

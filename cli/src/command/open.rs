@@ -9,7 +9,7 @@ use crate::amount::{Amount, grouped, msat, sat};
 use crate::context::{Context, Heard};
 use crate::failure::Failure;
 use crate::render::Tone;
-use crate::resolve::{self, short};
+use crate::resolve::{self, named, short};
 
 /// Open a channel: lock coins with a peer, then pay each other off the chain.
 ///
@@ -38,7 +38,7 @@ pub(crate) struct Open {
 impl Open {
     pub(crate) async fn run(self, cx: &mut Context<'_>) -> Result<(), Failure> {
         let typed = typed(&self.peer);
-        let node_id = resolve::peer(&cx.client, typed.id).await?;
+        let node_id = resolve::peer(cx, typed.id).await?;
         let amount = match self.amount.whole_sat_or_all()? {
             Some(amount) => Of::AmountSat(amount),
             None => Of::All(true),
@@ -46,7 +46,7 @@ impl Open {
         let ask = v1::OpenChannelRequest {
             idempotency_key: cx.key()?,
             node_id: node_id.clone(),
-            address: typed.address.map(str::to_owned),
+            address: typed.address.map(str::to_owned).or_else(|| resolve::address(cx, &node_id)),
             amount: Some(amount),
             push_msat: self.push.map(Amount::msat).transpose()?,
             feerate_sat_per_vb: self.feerate,
@@ -55,7 +55,10 @@ impl Open {
             dry_run: false,
         };
         let plan = self.plan(cx, &ask).await?;
-        cx.screen.confirm(&self.about(&ask, &plan), "Proceed?")?;
+        let mut alias = String::new();
+        cx.name(&mut alias, &node_id);
+        let peer = named(&alias, &node_id);
+        cx.screen.confirm(&self.about(&ask, &plan, &peer), "Proceed?")?;
 
         let again = cx.again("channels");
         let lost = |status| Failure::after_sending(&status, "the channel opening", again.clone());
@@ -93,9 +96,14 @@ impl Open {
         Ok(stream.message().await?.unwrap_or_default())
     }
 
-    fn about(&self, ask: &v1::OpenChannelRequest, plan: &v1::OpenProgress) -> Vec<String> {
+    fn about(
+        &self,
+        ask: &v1::OpenChannelRequest,
+        plan: &v1::OpenProgress,
+        peer: &str,
+    ) -> Vec<String> {
         let mut about = vec![
-            format!("Open a {} channel with {}", sat(plan.capacity_sat), short(&ask.node_id)),
+            format!("Open a {} channel with {peer}", sat(plan.capacity_sat)),
             format!("you pay now   {} chain fee", sat(plan.funding_fee_sat)),
             format!("you keep      {} on the chain", sat(plan.wallet_spendable_sat)),
         ];

@@ -37,8 +37,9 @@ pub(crate) struct Pay {
 impl Pay {
     pub(crate) async fn run(self, cx: &mut Context<'_>) -> Result<(), Failure> {
         let ask = v1::DecodeInvoiceRequest { invoice: self.invoice.trim().to_owned() };
-        let decoded =
+        let mut decoded =
             cx.client.call(ask, |to, ask| async move { to.invoices().decode(ask).await }).await?;
+        cx.name(&mut decoded.destination_alias, &decoded.destination);
         let before = decoded.payment.as_ref().map(v1::Payment::status);
         match (before, &decoded.payment) {
             (Some(v1::PaymentStatus::Succeeded), Some(payment)) => {

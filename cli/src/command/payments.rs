@@ -142,5 +142,7 @@ async fn watch(cx: &mut Context<'_>, text: &str) -> Result<(), Failure> {
     let ask = v1::WatchPaymentRequest { payment_hash };
     let stream = cx.client.payments().watch(ask).await?.into_inner();
     let payment = super::pay::follow(cx, stream, &again).await?;
-    super::pay::show(cx, &payment, "")
+    let mut payee = String::new();
+    cx.name(&mut payee, &payment.destination);
+    super::pay::show(cx, &payment, &payee)
 }

@@ -39,7 +39,7 @@ impl Peers {
 }
 
 async fn list(cx: &mut Context<'_>) -> Result<(), Failure> {
-    let peers = resolve::peers(&cx.client).await?;
+    let peers = resolve::peers(cx).await?;
     let all = v1::ListPeersResponse { peers, next_page_token: String::new() };
     let now = cx.now;
     cx.screen.result(
@@ -82,7 +82,7 @@ async fn list(cx: &mut Context<'_>) -> Result<(), Failure> {
 }
 
 async fn disconnect(cx: &mut Context<'_>, peer: &str, force: bool) -> Result<(), Failure> {
-    let node_id = resolve::peer(&cx.client, peer).await?;
+    let node_id = resolve::peer(cx, peer).await?;
     let ask =
         v1::DisconnectPeerRequest { idempotency_key: cx.key()?, node_id: node_id.clone(), force };
     let done =

@@ -40,7 +40,7 @@ impl Status {
         let wallet = client
             .call(v1::BalanceRequest {}, |to, ask| async move { to.wallet().balance(ask).await })
             .await?;
-        let channels = resolve::channels(client).await?;
+        let channels = resolve::channels(cx).await?;
         let usable = || channels.iter().filter(|channel| channel.connected);
         let sum = |all: u64, more: u64| all.saturating_add(more);
         let answer = Answer {

@@ -540,3 +540,16 @@ async fn a_peer_is_reached_by_id_and_address() {
     let ran = run(Script::default(), User::Types(""), &["connect", &peer]).await;
     assert_eq!(ran.out, "✓ 02bb…bbbb connected, at 127.0.0.1:9735\n");
 }
+
+#[tokio::test]
+async fn a_node_of_the_sandbox_is_known_by_its_name_everywhere() {
+    let ran = run(Script::default(), User::Types(""), &["connect", "dave"]).await;
+    assert_eq!(ran.out, "✓ dave (03dd…dddd) connected, at 127.0.0.1:9738\n");
+    let dave =
+        v1::Channel { node_id: format!("03{}", "dd".repeat(32)), ..channel("aa", "1x1x0", "") };
+    let script = Script { channels: vec![dave], ..Default::default() };
+    let ran = run(script.clone(), User::Types(""), &["channels"]).await;
+    assert!(ran.out.contains("dave  1x1x0"), "{}", ran.out);
+    let ran = run(script, User::Types(""), &["channels", "show", "dave"]).await;
+    assert!(ran.out.contains("peer        dave (03dd…dddd), connected"), "{}", ran.out);
+}

@@ -1,3 +1,5 @@
+//! Tests of `connect`.
+
 use super::*;
 use crate::sandbox::state::NodeState;
 use api::auth::RootKey;
