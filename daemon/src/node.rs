@@ -352,7 +352,7 @@ fn run(
         },
     );
     tasks.spawn("layer1", layer1.run(to_layer1_in, wallet_asks_in, journal.flushed.clone()));
-    let switch = Switch::new(directory.clone(), height_seen.clone(), ForwardPolicy::default());
+    let switch = Switch::new(directory.clone(), height_seen, ForwardPolicy::default());
     tasks.spawn("switch", switch.run(to_switch_in, alive.circuits, tasks.clone()));
     let payments = Payments::new(payments::Start {
         us: Arc::clone(&us),

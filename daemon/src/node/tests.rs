@@ -90,7 +90,13 @@ async fn open(alice: &Handle, bob: &Node, sat: u64) {
         match channel.phase {
             ChannelPhase::Open => return,
             ChannelPhase::Failed => panic!("{:?}", channel.why),
-            _ => {}
+            ChannelPhase::Negotiating
+            | ChannelPhase::Negotiated
+            | ChannelPhase::AwaitingDepth
+            | ChannelPhase::AwaitingPeer
+            | ChannelPhase::ShuttingDown
+            | ChannelPhase::Closing
+            | ChannelPhase::Closed => {}
         }
     }
     panic!("the open ended early");
