@@ -13,6 +13,10 @@ fn the_command_line_ends_with_the_code_that_its_manual_promises() {
     assert_eq!(status["info"]["node_id"], *alice.node_id);
     assert_eq!(alice.id_of(&["status"]), alice.node_id);
 
+    // A directory may be named from where one stands.
+    let here = network.dir.path();
+    run(viaduct().current_dir(here).args(["--json", "--dir", "alice", "status"])).done();
+
     // 1: refused, with numbers.
     let poor = alice.ask(&["open", &format!("{}@{}", bob.node_id, bob.p2p), "1M"]);
     assert_eq!(poor.code, 1, "{poor:?}");

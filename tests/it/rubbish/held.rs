@@ -3,12 +3,15 @@
 use channel::Outcome;
 use daemon::rpc::model::invoice::InvoiceState;
 use daemon::rpc::node_api::NodeApi as _;
+use viaduct_tests::until::until_async;
 use wire::id::{PaymentHash, PaymentSecret};
+use wire::message::OnionPacket;
+use wire::onion::payload::{CustomRecords, Final, Forward, Payload, PaymentData};
+use wire::onion::sphinx::Hop;
 use wire::units::{BlockHeight, Msat};
 
-use super::rogue::{Part, Rogue};
-use crate::nodes::pair::{Pair, in_time};
-use viaduct_tests::until::until_async;
+use super::rogue::{Part, Rogue, onion};
+use crate::nodes::pair::{Pair, find, in_time, pay_some};
 
 const SAT: u64 = 1_000_000;
 const TOTAL: u64 = 100_000_000;
@@ -132,6 +135,85 @@ async fn what_the_invoice_does_not_say_is_given_back_and_the_invoice_stays_open(
         rogue.pump("the preimage", |rogue| rogue.resolved.len() == 9).await;
         assert!(matches!(rogue.resolved[8].outcome, Outcome::Fulfilled { .. }));
         assert_eq!(pair.alice.settled(hash).await, Some(TOTAL));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_htlc_for_somebody_else_and_one_with_a_broken_onion_are_given_back() {
+    in_time(async {
+        let (pair, honest) = Pair::with_channel().await;
+        let mut rogue = Rogue::with_channel(&pair.alice, &pair.layer1, 22, SAT).await;
+        let height = pair.layer1.height().await;
+        let (invoice, hash) = pair.bob.create_invoice(Some(TOTAL), 3_600).await;
+        let part = Part::of(&invoice, TOTAL + 1_000_000, TOTAL, height);
+        let key = |id: wire::id::NodeId| secp256k1::PublicKey::from_slice(&id.0).expect("a key");
+        let through = Payload::Forward(Forward {
+            amt_to_forward: Msat::new(TOTAL).expect("in range"),
+            outgoing_cltv_value: BlockHeight(height + 50),
+            short_channel_id: find(&pair.alice, honest).await.short_id.expect("confirmed"),
+        })
+        .encode();
+        let end = Payload::Final(Final {
+            amt_to_forward: Msat::new(TOTAL).expect("in range"),
+            outgoing_cltv_value: BlockHeight(height + 50),
+            payment_data: part
+                .secret
+                .map(|payment_secret| PaymentData { payment_secret, total_msat: part.total }),
+            payment_metadata: None,
+            keysend_preimage: None,
+            custom_records: CustomRecords::default(),
+        })
+        .encode();
+        let hops = [
+            Hop { node: key(pair.alice.id()), payload: &through },
+            Hop { node: key(pair.bob.id()), payload: &end },
+        ];
+        rogue.offer_onion(onion(&hops, &hash), &part).await;
+        rogue.pump("the HTLC to come back", |rogue| rogue.resolved.len() == 1).await;
+        assert!(matches!(rogue.resolved[0].outcome, Outcome::Failed { .. }));
+        assert_eq!(pair.bob.settled(hash).await, None);
+        // Onions of noise, for another node, and for another payment.
+        let mut noise = [0; OnionPacket::LEN];
+        getrandom::fill(&mut noise).expect("random numbers");
+        let elsewhere = onion(&hops[1..], &hash);
+        let other_hash = onion(&hops, &PaymentHash([8; 32]));
+        for (place, onion) in
+            [OnionPacket::from(noise), elsewhere, other_hash].into_iter().enumerate()
+        {
+            rogue.offer_onion(onion, &part).await;
+            rogue.pump("the HTLC to come back", |rogue| rogue.resolved.len() == place + 2).await;
+            let outcome = &rogue.resolved[place + 1].outcome;
+            assert!(matches!(outcome, Outcome::Malformed { .. }), "{place}: {outcome:?}");
+        }
+        assert!(rogue.complaints.is_empty(), "{:?}", rogue.complaints);
+        assert!(rogue.channel().is_usable());
+        pay_some(&pair.alice, &pair.bob, 1_000_000).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_comes_and_goes_loses_no_payment() {
+    in_time(async {
+        let (pair, mut rogue) = table().await;
+        let height = pair.layer1.height().await;
+        for round in 0..12_u64 {
+            let (invoice, hash) = pair.alice.create_invoice(Some(1_000_000), 3_600).await;
+            rogue.resolved.clear();
+            rogue.offer(&pair.alice, Part::of(&invoice, 1_000_000, 1_000_000, height)).await;
+            // It leaves after one more message each time, in the middle of the signatures.
+            for _ in 0..round % 6 {
+                rogue.turn().await;
+            }
+            rogue.reconnect(&pair.alice).await;
+            rogue.pump("an outcome", |rogue| !rogue.resolved.is_empty()).await;
+            let fulfilled = matches!(rogue.resolved[0].outcome, Outcome::Fulfilled { .. });
+            let unsent = matches!(rogue.resolved[0].outcome, Outcome::Unsent);
+            assert!(fulfilled || unsent, "{:?}", rogue.resolved);
+            assert_eq!(pair.alice.settled(hash).await.is_some(), fulfilled, "round {round}");
+        }
+        assert!(rogue.complaints.is_empty(), "{:?}", rogue.complaints);
     })
     .await;
 }

@@ -21,7 +21,7 @@ use viaduct_tests::layer1::{Layer1, unix_now};
 use viaduct_tests::ours::OurNode;
 use wire::feature::Features;
 use wire::id::{ChannelId, PaymentHash, PaymentSecret};
-use wire::message::Message;
+use wire::message::{Message, OnionPacket};
 use wire::onion::payload::{CustomRecords, Final, Payload, PaymentData};
 use wire::onion::sphinx::{Hop, build_payment};
 use wire::units::{BlockHeight, FeeratePerKw, Msat};
@@ -80,8 +80,11 @@ pub(crate) fn order(node: wire::id::NodeId, sat: u64) -> OpenChannel {
 impl Rogue {
     /// A connection, and an honest face.
     pub(crate) async fn meet(node: &OurNode, layer1: &Layer1, byte: u8) -> Self {
+        let mut line = Stranger::greeted(node.address(), node.id(), key(byte)).await;
+        // Who is answered is known to the whole node.
+        assert!(line.is_heard().await);
         Self {
-            line: Stranger::greeted(node.address(), node.id(), key(byte)).await,
+            line,
             key: key(byte),
             asked: false,
             channel: None,
@@ -264,8 +267,6 @@ impl Rogue {
 
     /// Offers an HTLC to the node, as a part of a payment of its own.
     pub(crate) async fn offer(&mut self, node: &OurNode, part: Part) -> CommandId {
-        self.commands += 1;
-        let command = CommandId(self.commands);
         let payee = PublicKey::from_slice(&node.id().0).expect("a key");
         let payload = Payload::Final(Final {
             amt_to_forward: part.forward,
@@ -278,11 +279,14 @@ impl Rogue {
             custom_records: CustomRecords::default(),
         })
         .encode();
-        let mut session = [0; 32];
-        getrandom::fill(&mut session).expect("random numbers");
-        let session = secp256k1::SecretKey::from_slice(&session).expect("a key");
         let hops = [Hop { node: payee, payload: &payload }];
-        let (onion, _) = build_payment(&session, &hops, &part.hash).expect("fits");
+        self.offer_onion(onion(&hops, &part.hash), &part).await
+    }
+
+    /// Offers an HTLC with any onion.
+    pub(crate) async fn offer_onion(&mut self, onion: OnionPacket, part: &Part) -> CommandId {
+        self.commands += 1;
+        let command = CommandId(self.commands);
         let offer = Offer {
             command,
             amount_msat: part.amount,
@@ -295,6 +299,14 @@ impl Rogue {
         self.step(Event::Command(Command::OfferHtlc(Box::new(offer)))).await;
         command
     }
+}
+
+/// An onion for these hops, from a random session key.
+pub(crate) fn onion(hops: &[Hop<'_>], hash: &PaymentHash) -> OnionPacket {
+    let mut session = [0; 32];
+    getrandom::fill(&mut session).expect("random numbers");
+    let session = secp256k1::SecretKey::from_slice(&session).expect("a key");
+    build_payment(&session, hops, hash).expect("fits").0
 }
 
 /// One HTLC of a payment to the node.
