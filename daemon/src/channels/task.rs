@@ -26,7 +26,7 @@ use crate::channels::sweep::{Sweeper, Word};
 use crate::channels::view::{Meta, view};
 use crate::clock::UnixTime;
 use crate::edge::{Back, Inbox};
-use crate::fact::{ChannelBorn, ChannelIndex, Fact, channel_record, record};
+use crate::fact::{ChannelBorn, ChannelIndex, Fact, OrderKept, channel_record, record};
 use crate::identity::Identity;
 use crate::journal::Writer;
 use crate::layer1::{self, Feerates};
@@ -173,10 +173,12 @@ pub struct Inboxes {
     pub chain: Inbox<ChainNews>,
 }
 
-/// A channel's way into the journal: its records carry its index, and its birth goes with the first.
+/// A channel's way into the journal: its records carry its index, and its birth, and the key of
+/// the request that made it, go with the first.
 struct ChannelWriter {
     index: ChannelIndex,
     born: Option<ChannelBorn>,
+    kept: Option<OrderKept>,
     writer: Writer,
 }
 
@@ -186,7 +188,9 @@ impl Records for ChannelWriter {
             bytes
         } else if let Some(born) = self.born.take() {
             let first = Fact::Channel { index: self.index, record: bytes };
-            record(&[Fact::ChannelBorn(born), first])
+            let mut facts = vec![Fact::ChannelBorn(born), first];
+            facts.extend(self.kept.take().map(Fact::OrderKept));
+            record(&facts)
         } else {
             channel_record(self.index, &bytes)
         };
@@ -234,6 +238,8 @@ pub struct Parts {
     pub meta: Meta,
     /// Its birth, unless that is in the journal already.
     pub born: Option<ChannelBorn>,
+    /// The idempotency key of the request that made it.
+    pub kept: Option<OrderKept>,
     /// Its keys.
     pub signer: InMemorySigner,
     /// Its way into the journal.
@@ -258,7 +264,7 @@ impl ChannelTask {
         parts: Parts,
         begin: impl FnOnce(&Env<'_>) -> Result<channel::seal::Step<Channel, Effect>, E>,
     ) -> Result<Self, E> {
-        let Parts { index, meta, born, signer, writer, links, back, glance, swept } = parts;
+        let Parts { index, meta, born, kept, signer, writer, links, back, glance, swept } = parts;
         let link = links.borrow().clone();
         let sweeper = Sweeper::restore(&swept, *common.height.borrow());
         let mut task = Self {
@@ -267,7 +273,7 @@ impl ChannelTask {
             meta,
             machine: None,
             signer,
-            records: ChannelWriter { index, born, writer },
+            records: ChannelWriter { index, born, kept, writer },
             waiting: VecDeque::new(),
             link,
             links,
@@ -329,8 +335,7 @@ impl ChannelTask {
         self.say_again()?;
         // What a restart has to say again waits for no record of its own, and Layer 1 must know what to
         // watch before it follows the next block.
-        let flushed = *disk.borrow_and_update();
-        self.release(flushed)?;
+        self.settle(&mut disk)?;
         let (mut messages, mut commands) = (Vec::new(), Vec::new());
         loop {
             let open = self.waiting.len() < WINDOW;
@@ -360,12 +365,23 @@ impl ChannelTask {
                     }
                 }
             }
-            self.commit();
-            let flushed = *disk.borrow_and_update();
-            self.release(flushed)?;
+            self.settle(&mut disk)?;
             self.tell_everybody();
             if self.over && self.waiting.is_empty() {
                 return self.end();
+            }
+        }
+    }
+
+    /// Signs what there is to sign and lets go what the disk has. What is let go may be answered by this
+    /// task itself, an onion that cannot be read for one: then no event comes to remind it.
+    fn settle(&mut self, disk: &mut watch::Receiver<Flushed>) -> Result<(), Fatal> {
+        loop {
+            self.commit();
+            let flushed = *disk.borrow_and_update();
+            self.release(flushed)?;
+            if self.own.is_empty() {
+                return Ok(());
             }
         }
     }
