@@ -7,6 +7,7 @@ mod events;
 mod faucet;
 mod handle;
 mod lists;
+mod once;
 mod open;
 mod orders;
 mod pay;

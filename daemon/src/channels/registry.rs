@@ -25,7 +25,7 @@ use crate::channels::view::{Meta, view};
 use crate::clock::now_ms;
 use crate::config::channel::Asks;
 use crate::edge::{Forward, Inbox, back, forward};
-use crate::fact::{ChannelBorn, ChannelIndex, Fact, record};
+use crate::fact::{ChannelBorn, ChannelIndex, Fact, OrderKept, record};
 use crate::journal::Writer;
 use crate::payments::Reply;
 use crate::peers::link::Link;
@@ -63,6 +63,8 @@ pub struct Opening {
     pub announce: bool,
     /// Where our part goes at a close.
     pub shutdown: bitcoin::ScriptBuf,
+    /// Its idempotency key, to be kept with the channel's first record.
+    pub kept: Option<OrderKept>,
 }
 
 /// One order to the registry.
@@ -162,6 +164,7 @@ struct Making {
     id: ChannelId,
     meta: Meta,
     born: Option<ChannelBorn>,
+    kept: Option<OrderKept>,
     signer: InMemorySigner,
     swept: Vec<Transaction>,
 }
@@ -213,7 +216,7 @@ impl Registry {
             self.unfunded.insert(index, (meta.node, None));
         }
         let begin = |env: &Env<'_>| Ok::<_, std::convert::Infallible>(channel.resume(env));
-        match self.run(Making { index, id, meta, born: None, signer, swept }, begin) {
+        match self.run(Making { index, id, meta, born: None, kept: None, signer, swept }, begin) {
             Ok(()) => Ok(()),
             Err(never) => match never {},
         }
@@ -245,7 +248,7 @@ impl Registry {
         making: Making,
         begin: impl FnOnce(&Env<'_>) -> Result<Step<Channel, Effect>, E>,
     ) -> Result<(), E> {
-        let Making { index, id, meta, born, signer, swept } = making;
+        let Making { index, id, meta, born, kept, signer, swept } = making;
         let node = meta.node;
         let (messages, messages_in) = forward(MESSAGES);
         let (commands, commands_in) = back(COMMANDS);
@@ -257,6 +260,7 @@ impl Registry {
             index,
             meta,
             born,
+            kept,
             signer,
             writer: self.writer.clone(),
             links,
@@ -436,7 +440,8 @@ impl Registry {
         meta.capacity = capacity;
         let signer = self.signer(index, Memory::default())?;
         let begin = |env: &Env<'_>| Channel::accept(asked, terms, env);
-        let making = Making { index, id, meta, born: Some(born), signer, swept: Vec::new() };
+        let making =
+            Making { index, id, meta, born: Some(born), kept: None, signer, swept: Vec::new() };
         match self.run(making, begin) {
             Ok(()) => {
                 self.spare = None;
@@ -505,9 +510,12 @@ impl Registry {
             alias: None,
             features: Self::features(&link),
         };
+        let kept = opening
+            .kept
+            .map(|kept| OrderKept { made: index.0.to_string().as_str().into(), ..kept });
         let signer = self.signer(index, Memory::default())?;
         let begin = |env: &Env<'_>| Channel::open(terms, env);
-        let making = Making { index, id, meta, born: Some(born), signer, swept: Vec::new() };
+        let making = Making { index, id, meta, born: Some(born), kept, signer, swept: Vec::new() };
         match self.run(making, begin) {
             Ok(()) => {
                 self.unfunded.insert(index, (node, None));

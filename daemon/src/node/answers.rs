@@ -2,10 +2,9 @@
 
 use async_trait::async_trait;
 use bitcoin::hashes::Hash as _;
-use bitcoin::{Address, Amount, BlockHash, ScriptBuf, Txid};
+use bitcoin::{Address, Amount, BlockHash, ScriptBuf};
 use futures_util::stream;
 use store::engine::Engine;
-use tokio::sync::watch;
 use wire::feature::Features;
 use wire::id::PaymentHash;
 use wire::units::BlockHeight;
@@ -17,9 +16,9 @@ use crate::keeper::history;
 use crate::layer1;
 use crate::node::events::EventReader;
 use crate::node::faucet;
-use crate::node::handle::{Handle, Turn, not_a_channel};
+use crate::node::handle::{Handle, not_a_channel};
 use crate::node::lists::once;
-use crate::node::open::{is_opened, is_over};
+use crate::node::open::is_over;
 use crate::node::pay::features_of;
 use crate::node::updates::follow;
 use crate::payments;
@@ -42,7 +41,6 @@ use crate::rpc::model::wallet::{
 use crate::rpc::model::{OrderKey, Started, UnixMillis, Updates};
 use crate::rpc::node_api::{Answer, NodeApi};
 use crate::rpc::refusal::{Refusal, Unreachable};
-use crate::wallet::PromiseId;
 
 #[async_trait]
 impl NodeApi for Handle {
@@ -146,18 +144,8 @@ impl NodeApi for Handle {
     }
 
     async fn new_address(&self, kind: AddressKind, key: Option<OrderKey>) -> Answer<Address> {
-        let kept = match self.turn(key).await? {
-            Turn::Go(kept) => kept,
-            Turn::Done(made) => return parse_address(&made),
-        };
-        let asked = Self::ask(&self.0.wallet, |reply| layer1::Ask::Address {
-            kind,
-            kept: kept.clone().map(Box::new),
-            reply,
-        })
-        .await;
-        self.settle(kept, &asked, ToString::to_string).await;
-        asked
+        let own = self.clone();
+        self.to_the_end(async move { own.new_address_once(kind, key).await }).await
     }
 
     async fn wallet_balance(&self) -> Answer<WalletBalance> {
@@ -174,25 +162,8 @@ impl NodeApi for Handle {
     }
 
     async fn send_coins(&self, order: SendCoins) -> Answer<SentCoins> {
-        let kept = match self.turn(order.key).await? {
-            Turn::Go(kept) => kept,
-            Turn::Done(made) => return self.sent_before(&made).await,
-        };
-        let spend = self.spend(order.address.script_pubkey(), order.coins, order.feerate, 0);
-        let mut promise = [0; 32];
-        getrandom::fill(&mut promise).map_err(|_| Refusal::NoAnswer)?;
-        let sent = Self::ask(&self.0.wallet, |reply| layer1::Ask::Send {
-            spend: Box::new(spend),
-            promise: PromiseId(promise),
-            label: order.label,
-            kept: kept.clone().map(Box::new),
-            reply,
-        })
-        .await
-        .and_then(|sent| sent);
-        let made = |sent: &SentCoins| sent.txid.map_or_else(String::new, |txid| txid.to_string());
-        self.settle(kept, &sent, made).await;
-        sent
+        let own = self.clone();
+        self.to_the_end(async move { own.send_coins_once(order).await }).await
     }
 
     async fn list_transactions(&self, page: Page) -> Answer<Listing<WalletTransaction>> {
@@ -220,15 +191,8 @@ impl NodeApi for Handle {
     }
 
     async fn open_channel(&self, order: OpenChannel) -> Answer<Started<Channel>> {
-        let kept = match self.turn(order.key.clone()).await? {
-            Turn::Go(kept) => kept,
-            Turn::Done(made) => return self.opened_before(&made).await,
-        };
-        let opened = self.open(order).await;
-        let made = |view: &watch::Receiver<Channel>| view.borrow().temporary_id.to_string();
-        self.settle(kept, &opened, made).await;
-        let is_last = |channel: &Channel| is_opened(&channel.phase);
-        Ok(Started { fresh: true, updates: follow(opened?, is_last) })
+        let own = self.clone();
+        self.to_the_end(async move { own.open_channel_once(order).await }).await
     }
 
     async fn list_channels(&self, filter: ChannelFilter) -> Answer<Vec<Channel>> {
@@ -334,19 +298,8 @@ impl NodeApi for Handle {
     }
 
     async fn pay(&self, order: PayOrder) -> Answer<Started<Payment>> {
-        let kept = match self.turn(order.key.clone()).await? {
-            Turn::Go(kept) => kept,
-            Turn::Done(made) => {
-                let hash: PaymentHash = made.parse().map_err(|_| Refusal::NoAnswer)?;
-                let updates = self.watch_payment(hash).await?;
-                return Ok(Started { fresh: false, updates });
-            }
-        };
-        let paid = self.pay_invoice(order).await;
-        let made = |paid: &(bool, watch::Receiver<Payment>)| paid.1.borrow().hash.to_string();
-        self.settle(kept, &paid, made).await;
-        let (fresh, view) = paid?;
-        Ok(Started { fresh, updates: follow(view, Payment::is_final) })
+        let own = self.clone();
+        self.to_the_end(async move { own.pay_once(order).await }).await
     }
 
     async fn payment(&self, hash: PaymentHash) -> Answer<Payment> {
@@ -378,16 +331,8 @@ impl NodeApi for Handle {
     }
 
     async fn create_invoice(&self, order: CreateInvoice) -> Answer<Invoice> {
-        let kept = match self.turn(order.key.clone()).await? {
-            Turn::Go(kept) => kept,
-            Turn::Done(made) => {
-                let hash: PaymentHash = made.parse().map_err(|_| Refusal::NoAnswer)?;
-                return self.find_invoice(hash).await;
-            }
-        };
-        let made = self.make_invoice(order, kept.clone()).await;
-        self.settle(kept, &made, |invoice| invoice.hash.to_string()).await;
-        made
+        let own = self.clone();
+        self.to_the_end(async move { own.create_invoice_once(order).await }).await
     }
 
     async fn invoice(&self, hash: PaymentHash) -> Answer<Invoice> {
@@ -468,26 +413,8 @@ impl NodeApi for Handle {
     }
 
     async fn faucet(&self, order: Faucet) -> Answer<Poured> {
-        let kept = match self.turn(order.key.clone()).await? {
-            Turn::Go(kept) => kept,
-            Turn::Done(made) => {
-                let mut parts = made.split(':');
-                let txid = parts.next().and_then(|txid| txid.parse::<Txid>().ok());
-                let height = parts.next().and_then(|height| height.parse().ok());
-                let (Some(txid), Some(height)) = (txid, height) else {
-                    return Err(Refusal::NoAnswer);
-                };
-                return Ok(Poured { txid, height: BlockHeight(height) });
-            }
-        };
-        self.sandbox()?;
-        let Some(faucet) = &self.0.faucet else { return Err(Refusal::NoAnswer) };
-        let poured = faucet::ask(faucet, order.to.script_pubkey(), order.amount).await;
-        let made = |poured: &Poured| format!("{}:{}", poured.txid, poured.height.0);
-        self.settle(kept, &poured, made).await;
-        let poured = poured?;
-        self.caught_up(poured.height.0).await;
-        Ok(poured)
+        let own = self.clone();
+        self.to_the_end(async move { own.faucet_once(order).await }).await
     }
 
     async fn reorg(&self, order: Reorg) -> Answer<Mined> {
@@ -523,7 +450,7 @@ impl NodeApi for Handle {
     }
 }
 
-fn parse_address(text: &str) -> Answer<Address> {
+pub(super) fn parse_address(text: &str) -> Answer<Address> {
     let parsed = text.parse::<Address<bitcoin::address::NetworkUnchecked>>();
     parsed.map(Address::assume_checked).map_err(|_| Refusal::NoAnswer)
 }

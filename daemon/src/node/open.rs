@@ -2,12 +2,12 @@
 
 use bitcoin::{Amount, ScriptBuf, Txid};
 use tokio::sync::watch;
-use wire::id::ChannelId;
 use wire::units::{FeeratePerKw, Msat};
 
 use crate::channels::registry::{self, Opening};
+use crate::fact::OrderKept;
 use crate::layer1;
-use crate::node::handle::{FUNDING_MAX, Handle, not_a_channel};
+use crate::node::handle::{FUNDING_MAX, Handle};
 use crate::rpc::model::Started;
 use crate::rpc::model::channel::{Channel, ChannelFilter, ChannelPhase, ChannelRef, OpenChannel};
 use crate::rpc::model::peer::ConnectPeer;
@@ -52,16 +52,20 @@ impl Handle {
 
     /// An open that was carried out before.
     pub(super) async fn opened_before(&self, made: &str) -> Answer<Started<Channel>> {
-        let id: ChannelId = made.parse().map_err(|_| Refusal::NoAnswer)?;
+        let index: u64 = made.parse().map_err(|_| Refusal::NoAnswer)?;
         let all = self.list_channels(ChannelFilter { node: None, ended: true }).await?;
-        let found = all.into_iter().find(|channel| channel.temporary_id == id || channel.id == id);
-        let found = found.ok_or_else(|| not_a_channel(ChannelRef::Id(id)))?;
+        let found = all.into_iter().find(|channel| channel.index == index);
+        let found = found.ok_or(Refusal::NoAnswer)?;
         let updates = self.watch_channel(ChannelRef::Id(found.id)).await?;
         Ok(Started { fresh: false, updates })
     }
 
     /// Checks everything that can be checked before the peer is asked, so that a refusal carries numbers.
-    pub(super) async fn open(&self, order: OpenChannel) -> Answer<watch::Receiver<Channel>> {
+    pub(super) async fn open(
+        &self,
+        order: OpenChannel,
+        kept: Option<OrderKept>,
+    ) -> Answer<watch::Receiver<Channel>> {
         let node = order.node;
         if node == self.node_id() {
             return Err(Refusal::Ourselves { what: "the peer" });
@@ -92,6 +96,7 @@ impl Handle {
             to_self_delay: order.to_self_delay,
             announce: order.announce,
             shutdown,
+            kept,
         };
         let opening = Box::new(opening);
         Self::ask(&self.0.registry, |reply| registry::Order::Open { opening, reply }).await?

@@ -13,12 +13,12 @@ use wire::units::Msat;
 
 use super::*;
 use crate::config::layers::Sources;
+use crate::rpc::model::OrderKey;
 use crate::rpc::model::channel::{
     ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow, OpenChannel,
 };
 use crate::rpc::model::invoice::{CreateInvoice, Description};
 use crate::rpc::model::payment::{PayOrder, PaymentStatus};
-use crate::rpc::model::peer::ConnectPeer;
 use crate::rpc::model::sandbox::{Faucet, Mine};
 use crate::rpc::model::wallet::{AddressKind, Coins};
 use crate::rpc::node_api::NodeApi as _;
@@ -67,9 +67,9 @@ async fn fill(node: &Handle, sat: u64) {
     node.faucet(Faucet { key: None, to, amount }).await.unwrap();
 }
 
-async fn open(alice: &Handle, bob: &Node, sat: u64) {
-    let order = OpenChannel {
-        key: None,
+fn opening(bob: &Node, sat: u64) -> OpenChannel {
+    OpenChannel {
+        key: Some(OrderKey { word: "open with bob".to_owned(), digest: [1; 32] }),
         node: bob.handle().node_id(),
         address: Some(bob.listening()[0].to_string()),
         coins: Coins::Exactly(Amount::from_sat(sat)),
@@ -77,8 +77,11 @@ async fn open(alice: &Handle, bob: &Node, sat: u64) {
         feerate: None,
         to_self_delay: None,
         announce: false,
-    };
-    let mut updates = alice.open_channel(order).await.unwrap().updates;
+    }
+}
+
+async fn open(alice: &Handle, bob: &Node, sat: u64) {
+    let mut updates = alice.open_channel(opening(bob, sat)).await.unwrap().updates;
     loop {
         let Ok(next) = tokio::time::timeout(Duration::from_millis(100), updates.next()).await
         else {
@@ -153,6 +156,7 @@ async fn story() {
     let (alice, bob) = (world.start(0).await, world.start(1).await);
     let (a, b) = (alice.handle(), bob.handle());
     fill(&a, 5_000_000).await;
+    let fees_before = world.chain.totals().await.unwrap().fees_sat;
     open(&a, &bob, 1_000_000).await;
     usable(&b).await;
     for _ in 0..5 {
@@ -168,7 +172,11 @@ async fn story() {
     assert!(matches!(pay(&a, &b, 10_000_000).await, PaymentStatus::Succeeded { .. }));
     assert!(matches!(pay(&b, &a, 10_000_000).await, PaymentStatus::Succeeded { .. }));
 
-    let channel = a.list_channels(ChannelFilter::default()).await.unwrap().remove(0);
+    // The request that opened it, repeated under its key after the restart, opens no other.
+    assert!(!a.open_channel(opening(&bob, 1_000_000)).await.unwrap().fresh);
+    let mut channels = a.list_channels(ChannelFilter::default()).await.unwrap();
+    assert_eq!(channels.len(), 1);
+    let channel = channels.remove(0);
     let how = CloseHow::Cooperative { to: None, feerate: None };
     let order = CloseChannel { key: None, channel: ChannelRef::Id(channel.id), how };
     let mut updates = a.close_channel(order).await.unwrap().updates;
@@ -183,12 +191,18 @@ async fn story() {
     }
     let end = updates.next().await;
     drop(end);
-    let (ours, theirs) =
-        (a.wallet_balance().await.unwrap().confirmed, b.wallet_balance().await.unwrap().confirmed);
-    let fees = world.chain.totals().await.unwrap();
-    assert!(theirs >= Amount::from_sat(69_000), "{theirs}");
-    assert!(ours >= Amount::from_sat(4_920_000), "{ours} {fees:?}");
-    let _ = ConnectPeer { node: b.node_id(), address: None, timeout_ms: 1 };
+    let fees = world.chain.totals().await.unwrap().fees_sat - fees_before;
+    let mut theirs = Amount::ZERO;
+    for _ in 0..200 {
+        theirs = b.wallet_balance().await.unwrap().confirmed;
+        if theirs > Amount::ZERO {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let ours = a.wallet_balance().await.unwrap().confirmed;
+    assert_eq!(theirs, Amount::from_sat(70_000));
+    assert_eq!((ours + theirs).to_sat() + fees, 5_000_000);
     alice.stop().await;
     bob.stop().await;
 }
