@@ -9,8 +9,12 @@ pub mod handshake;
 pub mod link;
 
 mod dial;
+mod strangers;
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +38,7 @@ use crate::peers::backoff::Backoff;
 use crate::peers::connection::Readers;
 use crate::peers::handshake::{ConnectionFault, Greeted};
 use crate::peers::link::{Link, OUTBOUND};
+use crate::peers::strangers::Strangers;
 use crate::rpc::model::UnixMillis;
 use crate::rpc::model::peer::Peer;
 use crate::rpc::refusal::{Noun, Refusal, Unreachable};
@@ -89,8 +94,8 @@ pub enum FromConnection {
         greeted: Box<Greeted>,
         /// Where it leads.
         address: String,
-        /// Whether the peer called.
-        inbound: bool,
+        /// From where, if the peer called.
+        caller: Option<IpAddr>,
     },
     /// A call did not come about.
     NotReached {
@@ -111,7 +116,10 @@ pub enum FromConnection {
         fault: ConnectionFault,
     },
     /// A stranger's handshake came to nothing.
-    Rejected,
+    Rejected {
+        /// From where it called.
+        caller: IpAddr,
+    },
 }
 
 #[derive(Debug)]
@@ -148,12 +156,18 @@ impl Known {
             waiting: Vec::new(),
         }
     }
+
+    /// Whether it is not there and nobody wants it.
+    const fn is_idle(&self) -> bool {
+        let wanted = self.kept.is_some() || self.calling || !self.waiting.is_empty();
+        !wanted && self.standing.is_none()
+    }
 }
 
 /// Bounds on strangers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// Connections that others began.
+    /// Connections that others began: peers we have no channel with and that no user asked for.
     pub inbound_max: u32,
     /// Handshakes under way that others began.
     pub handshakes_max: u32,
@@ -187,9 +201,9 @@ pub struct Peers {
     waiting: std::collections::VecDeque<Sealed<Then>>,
     readers: Readers,
     tasks: Tasks,
-    limits: Limits,
+    inbound_max: u32,
     generation: u64,
-    handshakes: u32,
+    strangers: Strangers,
     places: u64,
     to_self: Back<FromConnection>,
 }
@@ -219,9 +233,9 @@ impl Peers {
             waiting: std::collections::VecDeque::new(),
             readers,
             tasks,
-            limits,
+            inbound_max: limits.inbound_max,
             generation: 0,
-            handshakes: 0,
+            strangers: Strangers::new(limits.handshakes_max),
             places,
             to_self,
         }
@@ -294,6 +308,13 @@ impl Peers {
         })
     }
 
+    /// Drops what is known of a node that is not there and that nobody wants: there is no end of keys.
+    fn forget_idle(&mut self, node: NodeId) {
+        if self.known.get(&node).is_some_and(Known::is_idle) {
+            self.known.remove(&node);
+        }
+    }
+
     fn answer(&mut self, ask: Ask) {
         match ask {
             Ask::Connect { node, address, reply } => self.connect(node, address, reply),
@@ -324,7 +345,7 @@ impl Peers {
             let why = Unreachable::NoAddress;
             let refusal = Refusal::PeerUnreachable { node, address: String::new(), why };
             let _gone = reply.send(Err(refusal));
-            return;
+            return self.forget_idle(node);
         };
         known.waiting.push(reply);
         if !known.calling {
@@ -349,6 +370,7 @@ impl Peers {
         known.kept = None;
         let then = Box::new(move || drop(reply.send(Ok(()))));
         self.commit(&Fact::PeerDropped(node), vec![then]);
+        self.forget_idle(node);
     }
 
     fn channels_with(&self, node: NodeId) -> u32 {
@@ -409,7 +431,7 @@ impl Peers {
         self.tasks.spawn("call", async move {
             let said = match dial::dial(&us, node, &address, chain).await {
                 Ok(greeted) => {
-                    FromConnection::Greeted { greeted: Box::new(greeted), address, inbound: false }
+                    FromConnection::Greeted { greeted: Box::new(greeted), address, caller: None }
                 }
                 Err(fault) => FromConnection::NotReached { node, address, fault },
             };
@@ -419,28 +441,22 @@ impl Peers {
     }
 
     fn accept(&mut self, socket: TcpStream, ip: IpAddr) {
-        let inbound = self
-            .known
-            .values()
-            .filter(|known| known.standing.as_ref().is_some_and(|standing| standing.inbound))
-            .count();
-        let inbound = u32::try_from(inbound).unwrap_or(u32::MAX);
-        if self.handshakes >= self.limits.handshakes_max || inbound >= self.limits.inbound_max {
+        if !self.strangers.enter(ip) {
             tracing::debug!(%ip, "too many strangers");
             return;
         }
-        self.handshakes = self.handshakes.saturating_add(1);
         let (us, chain, to) = (Arc::clone(&self.us), self.chain, self.to_self.clone());
         let address =
             socket.peer_addr().map_or_else(|_| ip.to_string(), |address| address.to_string());
         self.tasks.spawn("answer", async move {
             let said = match handshake::answer(socket, &us, chain).await {
                 Ok(greeted) => {
-                    FromConnection::Greeted { greeted: Box::new(greeted), address, inbound: true }
+                    let caller = Some(ip);
+                    FromConnection::Greeted { greeted: Box::new(greeted), address, caller }
                 }
                 Err(fault) => {
                     tracing::debug!(%ip, %fault, "stranger left");
-                    FromConnection::Rejected
+                    FromConnection::Rejected { caller: ip }
                 }
             };
             let _stopping = to.send(said);
@@ -450,13 +466,13 @@ impl Peers {
 
     async fn hear(&mut self, said: FromConnection) {
         match said {
-            FromConnection::Greeted { greeted, address, inbound } => {
-                if inbound {
-                    self.handshakes = self.handshakes.saturating_sub(1);
+            FromConnection::Greeted { greeted, address, caller } => {
+                if let Some(ip) = caller {
+                    self.strangers.leave(ip);
                 }
-                self.stand(*greeted, address, inbound).await;
+                self.stand(*greeted, address, caller.is_some()).await;
             }
-            FromConnection::Rejected => self.handshakes = self.handshakes.saturating_sub(1),
+            FromConnection::Rejected { caller } => self.strangers.leave(caller),
             FromConnection::NotReached { node, address, fault } => {
                 tracing::debug!(%node, address, %fault, "not reached");
                 let why = dial::why(&fault);
@@ -468,6 +484,7 @@ impl Peers {
                     let address = address.clone();
                     let _gone = reply.send(Err(Refusal::PeerUnreachable { node, address, why }));
                 }
+                self.forget_idle(node);
             }
             FromConnection::Ended { node, generation, fault } => {
                 self.fall(node, generation, &fault).await;
@@ -487,7 +504,7 @@ impl Peers {
             known.calling = false;
         }
         if node == us {
-            return;
+            return self.forget_idle(node);
         }
         if let Some(old) = &known.standing {
             let crossed = now.saturating_sub(old.since_ms) < CROSSED_MS && old.inbound != inbound;
@@ -501,6 +518,10 @@ impl Peers {
             }
             old.link.cut();
         }
+        if inbound {
+            self.make_room(node);
+        }
+        let known = self.known(node);
         let (out, outbox) = back(OUTBOUND);
         let broken = CancellationToken::new();
         let link = Link::new(node, generation, theirs.clone(), out, broken.clone());
@@ -537,7 +558,7 @@ impl Peers {
         }
         let to = self.to_self.clone();
         let readers = self.readers.clone();
-        let writing = connection::write(writer, outbox, broken.clone());
+        let writing = connection::write(writer, outbox, link.waiting(), broken.clone());
         let reading = connection::read(reader, link, readers, broken.clone());
         self.tasks.spawn("peer", async move {
             let fault = tokio::select! {
@@ -553,6 +574,32 @@ impl Peers {
         });
     }
 
+    /// Hangs up on callers that nobody needs, the oldest connection first, until one more has room. A peer
+    /// with a channel, or one that a user asked for, needs no room.
+    fn make_room(&self, newcomer: NodeId) {
+        let doors = self.readers.directory.doors();
+        let channels: BTreeSet<_> = doors.iter().map(|door| door.node).collect();
+        let needed = |node: &NodeId, known: &Known| known.kept.is_some() || channels.contains(node);
+        if self.known.get(&newcomer).is_some_and(|known| needed(&newcomer, known)) {
+            return;
+        }
+        let mut callers: Vec<_> = self
+            .known
+            .iter()
+            .filter(|(node, known)| **node != newcomer && !needed(node, known))
+            .filter_map(|(_, known)| known.standing.as_ref())
+            .filter(|standing| standing.inbound)
+            .map(|standing| &standing.link)
+            .collect();
+        callers.sort_by_key(|link| link.generation);
+        let most = usize::try_from(self.inbound_max).unwrap_or(usize::MAX);
+        let surplus = callers.len().saturating_add(1).saturating_sub(most);
+        for link in callers.into_iter().take(surplus) {
+            tracing::debug!(node = %link.node, "makes room for another caller");
+            link.cut();
+        }
+    }
+
     async fn fall(&mut self, node: NodeId, generation: u64, fault: &ConnectionFault) {
         let order = registry::Order::Down { node, generation };
         let _stopping = self.readers.registry.send(order).await;
@@ -565,6 +612,7 @@ impl Peers {
         known.standing = None;
         known.last_error = fault.to_string();
         known.due_ms = now_ms().saturating_add(known.backoff.next_ms(dice()));
+        self.forget_idle(node);
     }
 }
 

@@ -7,14 +7,17 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use wire::id::{ChannelId, NodeId};
-use wire::message::{Message, Ping};
+use wire::message::{Error, Message, Ping, Warning};
 
 use crate::channels::directory::{Directory, Heard};
 use crate::channels::registry;
 use crate::edge::{Forward, Inbox};
 use crate::peers::budget::Budget;
 use crate::peers::handshake::{ConnectionFault, FrameReader, FrameWriter};
-use crate::peers::link::{Link, Out};
+use crate::peers::link::{Link, Out, Waiting};
+
+#[cfg(test)]
+mod tests;
 
 /// A peer that said nothing for so long is asked whether it lives.
 const QUIET: Duration = Duration::from_secs(55);
@@ -31,6 +34,12 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 /// How much more than what a peer says costs what it makes us say: that waits in our memory until the
 /// peer reads it.
 const ANSWER_WEIGHT: usize = 16;
+
+/// What an `error` or a `warning` costs at least, in bytes: each may leave lines in the log.
+const WORDS_COST: usize = 8 << 10;
+
+/// How much of the text of an `error` or a `warning` is read, in bytes.
+const WORDS_MAX: usize = 200;
 
 /// Where what is read goes.
 #[derive(Clone, Debug)]
@@ -58,9 +67,9 @@ pub async fn read(
                 continue;
             };
             tracing::debug!(node = %link.node, message = message.kind(), "heard");
-            let answered = answer_len(&message);
+            let cost = cost(&message, spent);
             if !pass_on(message, &link, &to).await? {
-                budget.spend(spent.max(answered.saturating_mul(ANSWER_WEIGHT)), millis())?;
+                budget.spend(cost, millis())?;
             }
         }
     };
@@ -75,10 +84,27 @@ pub async fn read(
     }
 }
 
+/// What a message of `spent` bytes costs its sender if it counts.
+fn cost(message: &Message, spent: usize) -> usize {
+    let least = if is_words(message) { WORDS_COST } else { 0 };
+    spent.max(least).max(answer_len(message).saturating_mul(ANSWER_WEIGHT))
+}
+
 /// How long the answer is that a message asks for, as far as the sender chooses it. BOLT 1 § The `ping`
 /// and `pong` Messages.
 fn answer_len(message: &Message) -> usize {
     if let Message::Ping(ping) = message { usize::from(ping.num_pong_bytes) } else { 0 }
+}
+
+const fn is_words(message: &Message) -> bool {
+    matches!(message, Message::Error(_) | Message::Warning(_))
+}
+
+/// Cuts words short, for they are kept and printed.
+fn shorten(message: &mut Message) {
+    if let Message::Error(Error { data, .. }) | Message::Warning(Warning { data, .. }) = message {
+        data.truncate(WORDS_MAX);
+    }
 }
 
 /// The next frame; asks a quiet peer whether it lives.
@@ -102,9 +128,11 @@ async fn next<'a>(reader: &'a mut FrameReader, link: &Link) -> Result<&'a [u8], 
     }
 }
 
-/// Gives a message to whom it concerns. `false`: it concerned nobody and counts against the budget.
-async fn pass_on(message: Message, link: &Link, to: &Readers) -> Result<bool, ConnectionFault> {
+/// Gives a message to whom it concerns. `false`: it counts against the budget, because it concerned nobody
+/// or is one that a peer may say as often as it likes.
+async fn pass_on(mut message: Message, link: &Link, to: &Readers) -> Result<bool, ConnectionFault> {
     let node = link.node;
+    shorten(&mut message);
     if let Some(id) = message.channel_id()
         && id != ChannelId::ALL
     {
@@ -154,16 +182,18 @@ async fn to_channel(
         }
         return Ok(false);
     };
+    let counts = is_words(&message);
     let heard = Heard { generation: link.generation, message };
     // Waiting here is how TCP slows a peer down that says more than we can do.
     let _ended = door.messages.send(heard).await;
-    Ok(true)
+    Ok(!counts)
 }
 
 /// Writes until the connection ends.
 pub async fn write(
     mut writer: FrameWriter,
     mut out: Inbox<Out>,
+    waiting: Waiting,
     broken: CancellationToken,
 ) -> Result<(), ConnectionFault> {
     let work = async {
@@ -172,7 +202,10 @@ pub async fn write(
             let mut close = false;
             while let Some(item) = next {
                 match item {
-                    Out::Frame(frame) => writer.push(&frame)?,
+                    Out::Frame(frame) => {
+                        writer.push(&frame)?;
+                        waiting.taken(frame.len());
+                    }
                     Out::Close => close = true,
                 }
                 next = if close || writer.waiting() >= WRITE_BYTES {

@@ -2,6 +2,9 @@
 //!
 //! Not here: what is read from it (`peers::connection`).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio_util::sync::CancellationToken;
 use wire::feature::Features;
 use wire::id::{ChannelId, NodeId};
@@ -12,6 +15,14 @@ use crate::edge::{Back, EdgeError};
 /// What waits to be written. The protocol bounds it: two commitments' worth of HTLC updates of each
 /// channel, and answers to pings.
 pub const OUTBOUND: usize = 16_384;
+
+/// Bytes that may wait when one more answer is put behind them. Answers are what any stranger can make us
+/// say.
+const ANSWERS_BYTES: usize = 4 << 20;
+
+/// Bytes that may wait when a channel says one more thing. Each of a peer's channels may have to repeat
+/// 0.7 MB of HTLCs at once after a reconnection.
+const OUTBOUND_BYTES: usize = 32 << 20;
 
 /// One thing for the writer.
 #[derive(Debug)]
@@ -32,7 +43,24 @@ pub struct Link {
     /// What both sides can.
     pub features: Features,
     out: Back<Out>,
+    waiting: Waiting,
     broken: CancellationToken,
+}
+
+/// How many bytes of messages wait to be written on one connection.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    /// `bytes` of them wait no more.
+    pub fn taken(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Adds `bytes` and says how many wait then.
+    fn add(&self, bytes: usize) -> usize {
+        self.0.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes)
+    }
 }
 
 impl Link {
@@ -44,13 +72,25 @@ impl Link {
         out: Back<Out>,
         broken: CancellationToken,
     ) -> Self {
-        Self { node, generation, features, out, broken }
+        Self { node, generation, features, out, waiting: Waiting::default(), broken }
     }
 
-    /// Says something. A peer that does not read until the queue is full is dropped.
+    /// What the writer tells of everything that it takes.
+    pub fn waiting(&self) -> Waiting {
+        self.waiting.clone()
+    }
+
+    /// Says something. A peer that does not read until too much waits is dropped.
     pub fn say(&self, message: &Message) {
+        if self.broken.is_cancelled() {
+            return;
+        }
         tracing::debug!(node = %self.node, message = message.kind(), "said");
-        self.put(Out::Frame(message.encode_frame()));
+        let frame = message.encode_frame();
+        if self.waiting.add(frame.len()) > bytes_max(message) {
+            return self.drop_deaf();
+        }
+        self.put(Out::Frame(frame));
     }
 
     /// Says what is wrong and hangs up; channels live on.
@@ -77,10 +117,67 @@ impl Link {
     fn put(&self, out: Out) {
         match self.out.send(out) {
             Ok(()) | Err(EdgeError::Closed) => {}
-            Err(EdgeError::Full) => {
-                tracing::warn!(node = %self.node, "does not read; connection dropped");
-                self.broken.cancel();
-            }
+            Err(EdgeError::Full) => self.drop_deaf(),
         }
+    }
+
+    fn drop_deaf(&self) {
+        tracing::warn!(node = %self.node, "does not read; connection dropped");
+        self.broken.cancel();
+    }
+}
+
+/// How many bytes may wait together with `message`.
+const fn bytes_max(message: &Message) -> usize {
+    if matches!(message, Message::Pong(_) | Message::Error(_) | Message::Warning(_)) {
+        ANSWERS_BYTES
+    } else {
+        OUTBOUND_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::message::{Pong, Shutdown};
+
+    use super::*;
+    use crate::edge::{Inbox, back};
+
+    fn link() -> (Link, Inbox<Out>) {
+        let (out, outbox) = back(OUTBOUND);
+        let broken = CancellationToken::new();
+        (Link::new(NodeId([2; 33]), 1, Features::empty(), out, broken), outbox)
+    }
+
+    /// How many messages a peer that reads nothing can make wait before it is dropped.
+    fn said_to_the_deaf(link: &Link, message: &Message) -> usize {
+        (0..OUTBOUND).take_while(|_| (link.say(message), !link.broken.is_cancelled()).1).count()
+    }
+
+    #[test]
+    fn a_peer_that_reads_no_pong_is_dropped_at_four_megabytes() {
+        let (link, _outbox) = link();
+        let pong = Message::from(Pong { ignored: vec![0; 65_531] });
+        assert_eq!(said_to_the_deaf(&link, &pong), (4 << 20) / pong.encode_frame().len());
+    }
+
+    #[test]
+    fn channels_may_say_more_than_answers_may_and_not_without_end() {
+        let (link, _outbox) = link();
+        let channel_id = ChannelId([7; 32]);
+        let shutdown = Message::from(Shutdown { channel_id, scriptpubkey: vec![0; 60_000].into() });
+        assert_eq!(said_to_the_deaf(&link, &shutdown), (32 << 20) / shutdown.encode_frame().len());
+    }
+
+    #[test]
+    fn a_peer_that_reads_may_be_answered_for_ever() {
+        let (link, mut outbox) = link();
+        let waiting = link.waiting();
+        for _ in 0..200 {
+            link.say(&Pong { ignored: vec![0; 65_531] }.into());
+            let Ok(Out::Frame(frame)) = outbox.try_recv() else { panic!("nothing was said") };
+            waiting.taken(frame.len());
+        }
+        assert!(!link.broken.is_cancelled());
     }
 }
