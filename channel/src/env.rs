@@ -70,7 +70,7 @@ pub struct Policy {
     pub forget_after: u32,
     /// Confirmations after which an HTLC that came back on Layer 1 counts as failed.
     pub fail_depth: u32,
-    /// How many times the estimated closing fee we pay at most.
+    /// As the funder we pay at most so many times the closing fee that we would like.
     pub closing_fee_factor_max: u32,
 }
 
@@ -93,7 +93,7 @@ impl Default for Policy {
             accepted_htlcs_min: 1,
             forget_after: 2_016,
             fail_depth: 6,
-            closing_fee_factor_max: 10,
+            closing_fee_factor_max: 3,
         }
     }
 }

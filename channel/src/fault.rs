@@ -160,6 +160,8 @@ faults! {
     47 NoCommonFee Warn "no fee is in both ranges",
     /// A fee outside of what was agreed so far.
     48 BadClosingFee FailChannel "fee_satoshis is not where it may be",
+    /// One more closing transaction than we keep signatures of.
+    49 TooManyCloses Warn "too many closing transactions are signed already",
 
     // § Message Retransmission
     /// A second `channel_reestablish` on one connection, or one before there is anything to continue.

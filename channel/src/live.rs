@@ -301,7 +301,10 @@ impl Live {
 
     /// Stops signing: the books do not balance.
     pub(crate) fn freeze(&mut self, alarm: Alarm, out: &mut Out) {
-        self.note(Fact::Frozen, out);
+        // A channel whose data is stale stays one that must not be broadcast; a frozen one may be.
+        if self.state.end.is_none() {
+            self.note(Fact::Frozen, out);
+        }
         out.alarm(alarm);
         self.hang_up(out);
     }

@@ -44,18 +44,22 @@ impl Live {
         out: &mut Out,
     ) {
         let Some(output) = self.state.funding_output() else { return };
-        if outpoint != output.outpoint || self.state.end.is_some() {
+        if outpoint != output.outpoint || matches!(self.state.end, Some(End::Abandoned(_))) {
             return;
         }
         // BOLT 2: "MUST NOT send `channel_ready` unless outpoint of given by `funding_txid` and
         // `funding_output_index` in the `funding_created` message pays exactly `funding_satoshis` to
         // the scriptpubkey specified in"
         if found != Some(&output.to_txout()) {
+            if self.state.end.is_some() {
+                return;
+            }
             let fault = PeerFault::WrongFundingOutput;
             out.notice(Notice::Fault(fault));
             out.send(fault.to_error(self.id));
             return self.abandon(AbandonReason::Fault(fault), out);
         }
+        // Whatever ended the channel: what was seen once is never forgotten as unfunded.
         self.note(Fact::FundingConfirmed { height, tx_index }, out);
         if let Some(short_channel_id) = self.state.short_channel_id() {
             out.notice(Notice::Confirmed { short_channel_id });

@@ -85,7 +85,12 @@ impl Live {
 
     /// BOLT 2 § `cltv_expiry_delta` Selection: "MUST fail the channel" over an HTLC that came too near.
     fn check_deadlines(&mut self, env: &Env<'_>, out: &mut Out) {
-        if self.state.end.is_some() || self.state.chain.spent.is_some() {
+        match &self.state.end {
+            // What is frozen signs nothing new; what it has must not expire all the same.
+            None | Some(End::Frozen) => {}
+            Some(End::Failing(_) | End::DataLoss { .. } | End::Abandoned(_)) => return,
+        }
+        if self.state.chain.spent.is_some() {
             return;
         }
         let late = (self.state.ledger.htlcs()).find(|(by, htlc)| is_late(*by, htlc, env));

@@ -248,6 +248,55 @@ fn ranges_without_overlap_warn_and_a_fee_outside_fails() {
 }
 
 #[test]
+fn the_funder_pays_three_times_what_it_wished_and_no_more() {
+    let world = answer_with(|fee| fee * 3, Some((0, 100_000)));
+    assert_eq!(world.nodes[ALICE].channel().stage(), Stage::MutuallyClosed);
+    let world = answer_with(|fee| fee * 3 + 1, Some((0, 100_000)));
+    assert!(world.nodes[ALICE].notices().contains(&Notice::Fault(PeerFault::BadClosingFee)));
+}
+
+#[test]
+fn what_is_said_about_fees_after_the_agreement_changes_nothing() {
+    let mut world = answer_with(|fee| fee + 1, Some((0, 100_000)));
+    let state = world.nodes[ALICE].channel().state().unwrap().clone();
+    let agreed = state.closed.clone().unwrap().0.fee_sat;
+    let records = world.nodes[ALICE].disk.records.len();
+    world.nodes[ALICE].outbox.clear();
+    world.nodes[ALICE].look();
+    for fee in agreed + 1..agreed + 50 {
+        counter(&mut world, fee, Some((0, 100_000)));
+    }
+    let alice = &world.nodes[ALICE];
+    assert!(alice.channel().state() == Some(&state));
+    assert_eq!(alice.disk.records.len(), records, "nothing to write down");
+    assert!(alice.outbox.is_empty() && alice.seen.is_empty(), "{:?}", alice.seen);
+}
+
+#[test]
+fn thirty_two_closes_are_signed_over_many_connections_and_the_next_is_refused() {
+    let mut world = answer_with(|fee| fee, Some((0, 100_000)));
+    let first = world.nodes[ALICE].channel().state().unwrap().closes[0].fee_sat;
+    for fee in first + 1..first + 33 {
+        world.nodes.iter_mut().for_each(Node::disconnect);
+        world.nodes.iter_mut().for_each(Node::connect);
+        world.deliver(BOB);
+        world.nodes[ALICE].flush();
+        world.nodes[ALICE].look();
+        counter(&mut world, fee, Some((0, 100_000)));
+        let alice = &world.nodes[ALICE];
+        let refused = alice.notices().contains(&Notice::Fault(PeerFault::TooManyCloses));
+        assert_eq!(refused, fee == first + 32, "{fee}");
+        assert_eq!(broadcast(alice).is_some(), !refused);
+    }
+    let alice = &world.nodes[ALICE];
+    assert!(matches!(alice.outbox.back(), Some(Message::Warning(_))));
+    let state = alice.channel().state().unwrap();
+    assert_eq!(state.closes.len(), 32);
+    assert_eq!(state.closed.as_ref().unwrap().0.fee_sat, first + 31, "the last agreement stands");
+    assert_eq!(alice.channel().stage(), Stage::MutuallyClosed);
+}
+
+#[test]
 fn a_peer_without_ranges_is_met_half_way() {
     let mut world = answer_with(|fee| fee * 20, None);
     let said = |world: &mut World| match world.nodes[ALICE].outbox.pop_front() {

@@ -4,6 +4,8 @@ use wire::units::BlockHeight;
 
 use super::*;
 use crate::effect::{CloseReason, Notice, Outcome, Spender};
+use crate::live::Live;
+use crate::out::Out;
 use crate::tx::Recipe;
 
 fn force_close(node: &mut Node) -> Transaction {
@@ -176,6 +178,49 @@ fn a_preimage_that_is_ignored_is_taken_to_layer_1_in_time() {
         bob.channel().stage(),
         Stage::Failing(CloseReason::HtlcDeadline { offered_by_us: false, .. })
     ));
+}
+
+#[test]
+fn a_frozen_channel_keeps_its_deadlines() {
+    let mut world = busy();
+    let bob = &mut world.nodes[BOB];
+    let command = bob.command_id();
+    bob.step(Event::Command(Command::FulfillHtlc {
+        command,
+        htlc: 0,
+        preimage: preimage(1),
+        attribution: None,
+    }));
+    bob.channel.as_mut().unwrap().apply(Fact::Frozen).unwrap();
+    let expiry = HEIGHT + 2 + 100;
+    bob.height = expiry - 19;
+    bob.step(Event::Chain(ChainFact::Tip));
+    assert_eq!(bob.channel().stage(), Stage::Frozen);
+    bob.height = expiry - 18;
+    bob.step(Event::Chain(ChainFact::Tip));
+    assert!(matches!(
+        bob.channel().stage(),
+        Stage::Failing(CloseReason::HtlcDeadline { offered_by_us: false, .. })
+    ));
+    let output = bob.channel().state().unwrap().funding_output().unwrap().to_txout();
+    assert!(is_valid(&commitment(bob), &output));
+}
+
+#[test]
+fn stale_data_stays_stale_when_the_signer_fails_and_no_deadline_broadcasts_it() {
+    let mut world = busy();
+    let bob = &mut world.nodes[BOB];
+    bob.channel.as_mut().unwrap().apply(Fact::DataLoss { theirs: 9 }).unwrap();
+    let mut live = Live::restored(bob.channel().state().unwrap().clone());
+    let mut out = Out::default();
+    live.freeze(Alarm::Signer, &mut out);
+    assert_eq!(live.stage(), Stage::DataLoss);
+    assert!(out.record.is_empty());
+    assert!(matches!(out.effects[..], [Effect::Alarm(Alarm::Signer), Effect::Disconnect]));
+    bob.height += 500;
+    bob.step(Event::Chain(ChainFact::Tip));
+    assert_eq!(bob.channel().stage(), Stage::DataLoss);
+    assert!(!bob.seen.iter().any(|effect| matches!(effect, Effect::Broadcast { .. })));
 }
 
 #[test]

@@ -292,6 +292,22 @@ fn only_a_fundee_forgets_and_only_what_never_confirmed() {
 }
 
 #[test]
+fn a_confirmation_counts_although_the_channel_fails_already() {
+    let (mut world, tx) = World::funded(&Setup::default());
+    let bob = &mut world.nodes[BOB];
+    let command = bob.command_id();
+    bob.step(Event::Command(Command::ForceClose { command }));
+    let failing = bob.channel().stage();
+    bob.step(confirmed(&tx, HEIGHT));
+    let funding = &bob.channel().state().unwrap().fundings[0];
+    assert!(funding.seen && funding.confirmed.is_some());
+    bob.height += 3_000;
+    bob.step(Event::Chain(ChainFact::Tip));
+    assert_eq!(bob.channel().stage(), failing, "not abandoned");
+    assert!(!bob.channel().state().unwrap().we_ready);
+}
+
+#[test]
 fn both_ends_crash_between_funding_and_ready() {
     let (mut world, tx) = World::funded(&Setup::default());
     for node in &mut world.nodes {

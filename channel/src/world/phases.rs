@@ -283,6 +283,28 @@ fn no_command_or_chain_fact_panics_in_any_phase() {
     }
 }
 
+#[test]
+fn no_peer_fails_htlcs_with_more_than_a_record_can_hold() {
+    const JOURNAL_MAX: usize = 16 << 20;
+    for (said, kept) in [(8_192, 8_192), (8_193, 0), (65_000, 0)] {
+        let mut world = World::open(&Setup::default());
+        world.nodes[ALICE].offer(20_000_000, 1);
+        world.settle();
+        world.nodes[ALICE].look();
+        let command = world.nodes[BOB].command_id();
+        let (reason, attribution) = (vec![7; said], Some(AttributionData::from([7; 920])));
+        let fail = Command::FailHtlc { command, htlc: 0, reason, attribution };
+        world.nodes[BOB].step(Event::Command(fail));
+        world.settle();
+        let alice = &world.nodes[ALICE];
+        let resolved: Vec<_> = alice.channel().resolved().map(|ended| ended.outcome).collect();
+        let [Outcome::Failed { reason, .. }] = &resolved[..] else { panic!("{resolved:?}") };
+        assert_eq!(reason.len(), kept);
+        let largest = alice.disk.records.iter().map(Vec::len).max().unwrap();
+        assert!(largest * 483 < JOURNAL_MAX, "{said}: {largest}");
+    }
+}
+
 proptest! {
     #[test]
     fn stored_bytes_of_any_kind_are_an_error_and_no_panic(

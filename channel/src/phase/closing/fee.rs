@@ -16,6 +16,10 @@ use crate::live::Live;
 use crate::out::Out;
 use crate::tx::closing::{ClosingTx, LegacyClose};
 
+/// The most closing transactions of one channel that we sign. Each may appear and is looked for in every
+/// block; an honest peer needs one a connection, and hardly ever a second connection.
+const CLOSES_MAX: usize = 32;
+
 /// What was said about the fee on this connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Negotiation {
@@ -23,6 +27,8 @@ pub(crate) struct Negotiation {
     ours: Option<Sat>,
     /// The fee the peer proposed last.
     theirs: Option<Sat>,
+    /// Both signed the same one: the talks are over.
+    agreed: bool,
 }
 
 /// The fees we would agree to, ends included, and the one we would like.
@@ -60,12 +66,17 @@ impl Live {
         {
             return Ok(());
         }
+        // BOLT 2 knows no talks after the agreement, and what was agreed on is broadcast.
+        if self.negotiation.agreed {
+            return Ok(());
+        }
         let tx = self.signed_variant(&close, signed)?;
         let wish = self.wish(&close, env);
         let before = self.negotiation;
         self.negotiation.theirs = Some(fee);
         match next_fee(before, fee, signed.fee_range.as_ref(), wish, self.state.terms.funder)? {
             Next::Agree => {
+                self.check_room_for(close_terms(&close, &tx, fee))?;
                 if before.ours != Some(fee) {
                     self.propose_close(&close, &tx, fee, wish, env, out);
                 }
@@ -75,10 +86,21 @@ impl Live {
                 let dust_limit = self.state.terms.us.dust_limit;
                 let ours = (close.build(counter, dust_limit, None))
                     .map_err(|_| PeerFault::BadClosingFee)?;
+                self.check_room_for(close_terms(&close, &ours, counter))?;
                 self.propose_close(&close, &ours, counter, wish, env, out);
             }
         }
         Ok(())
+    }
+
+    /// Whether one more may be signed. What was agreed on before stands, and is agreed on again.
+    fn check_room_for(&self, terms: CloseTerms) -> Result<(), PeerFault> {
+        let closes = &self.state.closes;
+        if closes.len() < CLOSES_MAX || closes.contains(&terms) {
+            Ok(())
+        } else {
+            Err(PeerFault::TooManyCloses)
+        }
     }
 
     /// The variant of the closing transaction that the peer signed.
@@ -137,6 +159,7 @@ impl Live {
         let terms = close_terms(close, tx, fee);
         let txid = tx.txid();
         self.note(Fact::BothSignedClose { close: terms, signature }, out);
+        self.negotiation.agreed = true;
         match self.signed_close(terms, &signature, env) {
             Some(tx) => out.effect(Effect::Broadcast { tx, why: Why::MutualClose }),
             None => return self.freeze(crate::effect::Alarm::Signer, out),

@@ -15,6 +15,10 @@ use crate::limits;
 use crate::live::Live;
 use crate::out::Out;
 
+/// The longest `reason` of the peer's that is kept. An honest one has a few hundred bytes; 483 of 65 KB, all
+/// in one signature, would make a record that no journal takes.
+const REASON_KEPT_MAX: usize = 8_192;
+
 impl Live {
     pub(crate) fn on_add(&mut self, add: UpdateAddHtlc, env: &Env<'_>) -> Result<(), PeerFault> {
         self.may_they_update()?;
@@ -70,7 +74,9 @@ impl Live {
 
     pub(crate) fn on_fail(&mut self, fail: UpdateFailHtlc) -> Result<(), PeerFault> {
         self.removable_by_them(fail.id)?;
-        let (reason, attribution) = (fail.reason, fail.attribution_data);
+        let attribution = fail.attribution_data;
+        // Whoever reads an empty one finds it as unreadable as what nobody can have sealed.
+        let reason = if fail.reason.len() > REASON_KEPT_MAX { Vec::new() } else { fail.reason };
         self.hear_removal(fail.id, TheirRemoval::Failed { reason, attribution });
         Ok(())
     }
