@@ -449,6 +449,11 @@ impl LdkNode {
             .await
     }
 
+    /// What was received under this hash so far, millisatoshi.
+    pub fn received_now(&self, hash: PaymentHash) -> Option<u64> {
+        self.seen(|seen| seen.received.get(&hash.0).copied())
+    }
+
     /// From now on payments that come in wait (`true`) or are claimed at once (`false`).
     pub fn hold_payments(&self, hold: bool) {
         self.memory.hold.store(hold, Ordering::SeqCst);

@@ -59,8 +59,7 @@ async fn we_close_what_we_opened_alone() {
     table.ours.close(id, true).await;
     let commitment = table.closing_of(&details).await;
     table.settle(ALONE).await;
-    let left = table.left_of(&commitment).await;
-    assert!(left <= 660, "only anchors may stay behind, not {left} sat");
+    let left = table.anchors_left_of(&commitment).await;
     table.account(left).await;
 }
 
@@ -74,8 +73,7 @@ async fn ldk_closes_what_it_opened_alone_and_says_so() {
     table.ldk.force_close(&details);
     let commitment = table.closing_of(&details).await;
     table.settle(ALONE).await;
-    let left = table.left_of(&commitment).await;
-    assert!(left <= 660, "only anchors may stay behind, not {left} sat");
+    let left = table.anchors_left_of(&commitment).await;
     table.account(left).await;
     assert!(table.our_balance().await > Amount::from_sat(COIN + CAPACITY / 4));
 }
@@ -93,8 +91,7 @@ async fn ldk_closes_alone_without_a_word_and_we_see_it_on_the_chain() {
     let closed = table.ours.channel_where(id, "that is closed", |_| true).await;
     let kind = closed.closing.and_then(|closing| closing.kind);
     assert_eq!(kind, Some(CloseKind::ForcedByThem));
-    let left = table.left_of(&commitment).await;
-    assert!(left <= 660, "only anchors may stay behind, not {left} sat");
+    let left = table.anchors_left_of(&commitment).await;
     table.account(left).await;
     // All we paid of it is the fee of our sweep.
     let expected = COIN + 4_600_000;
@@ -121,8 +118,27 @@ async fn ldk_closes_alone_while_it_holds_a_payment_of_ours_and_claims_it() {
     // The preimage is on the chain for us to read: the payment is proven.
     let status = table.ours.outcome(our_hash(hash)).await;
     assert!(matches!(status, PaymentStatus::Succeeded { .. }), "{status:?}");
-    let left = table.left_of(&commitment).await;
-    assert!(left <= 660, "only anchors may stay behind, not {left} sat");
+    let left = table.anchors_left_of(&commitment).await;
+    table.account(left).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn we_close_alone_while_ldk_holds_a_payment_and_never_claims_it() {
+    let table = Table::lay().await;
+    let (id, channel) = table.we_open().await;
+    with_money_on_both_sides(&table, channel).await;
+    let details = table.ldk.quiet(channel).await;
+    table.ldk.hold_payments(true);
+    let invoice = table.ldk.create_invoice(Some(90_000_000), 3_600);
+    let hash = LdkHash(*AsRef::<[u8; 32]>::as_ref(invoice.payment_hash()));
+    table.ours.begin_pay(&invoice.to_string()).await.unwrap();
+    table.ldk.holding(1).await;
+    table.ours.close(id, true).await;
+    let commitment = table.closing_of(&details).await;
+    table.settle(ALONE + 200).await;
+    let status = table.ours.outcome(our_hash(hash)).await;
+    assert!(matches!(status, PaymentStatus::Failed(_)), "{status:?}");
+    let left = table.anchors_left_of(&commitment).await;
     table.account(left).await;
 }
 

@@ -99,28 +99,33 @@ impl Table {
 
     /// Waits until every coin is in one of the wallets, but for what fees and `elsewhere` hold.
     pub(super) async fn account(&self, elsewhere_sat: u64) {
-        let fees = self.layer1.totals().await.fees_sat;
-        let expected = 2 * COIN - fees - elsewhere_sat;
-        let account = || {
+        let last = std::cell::RefCell::new(String::new());
+        let account = || format!("{}\n{}", last.borrow(), self.ldk.log_tail());
+        let what = "every satoshi in one of the two wallets";
+        until_async(what, account, || async {
+            // A sweep may have come too late for the last block.
+            self.mine(1).await;
+            let fees = self.layer1.totals().await.fees_sat;
+            let ours = self.ours.balance().await;
             let theirs = self.ldk.wallet_balance();
-            format!(
-                "fees {fees}, elsewhere {elsewhere_sat}, theirs {theirs}\n{}",
-                self.ldk.log_tail()
-            )
-        };
-        let what = format!("{expected} sat in the two wallets");
-        until_async(&what, account, || async {
-            let ours = self.ours.balance().await.confirmed;
-            ((ours + self.ldk.wallet_balance()).to_sat() == expected).then_some(())
+            *last.borrow_mut() =
+                format!("{ours:?}, theirs {theirs}, fees {fees}, elsewhere {elsewhere_sat}");
+            let sum = (ours.confirmed + theirs).to_sat() + fees + elsewhere_sat;
+            (sum == 2 * COIN).then_some(())
         })
         .await;
         assert!(self.dir.path().exists());
     }
 
-    /// What nobody has taken of a transaction's outputs that belong to neither wallet.
-    pub(super) async fn left_of(&self, tx: &Transaction) -> u64 {
-        let left = self.layer1.unspent_of(tx).await;
-        left.iter().map(|(_, output)| output.value.to_sat()).sum()
+    /// Waits until only anchors are left of a commitment's outputs; answers what they hold.
+    pub(super) async fn anchors_left_of(&self, commitment: &Transaction) -> u64 {
+        let account = || format!("{commitment:?}\n{}", self.ldk.log_tail());
+        until_async("everything but anchors to be taken", account, || async {
+            let left = self.layer1.unspent_of(commitment).await;
+            let anchors = left.iter().all(|(_, output)| output.value.to_sat() == 330);
+            anchors.then(|| left.iter().map(|(_, output)| output.value.to_sat()).sum())
+        })
+        .await
     }
 
     /// Mines until nothing is awaited from closed channels any more, at most `blocks`.

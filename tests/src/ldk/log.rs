@@ -7,7 +7,7 @@ use std::sync::Mutex;
 /// How many lines are kept.
 const LINES_MAX: usize = 4_000;
 /// How many are told.
-const LINES_TOLD: usize = 60;
+const LINES_TOLD: usize = 80;
 
 /// What one node said.
 #[derive(Debug)]
