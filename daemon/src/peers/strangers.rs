@@ -50,13 +50,14 @@ impl Strangers {
 
 /// What one caller is given as a whole: an address, or a network of 2^64 addresses of IPv6.
 fn place(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) if !ip.is_loopback() => {
-            let [a, b, c, d, ..] = ip.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        ip => ip,
+    let ip = ip.to_canonical();
+    if let IpAddr::V6(wide) = ip
+        && !wide.is_loopback()
+    {
+        let [a, b, c, d, ..] = wide.segments();
+        return IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0));
     }
+    ip
 }
 
 #[cfg(test)]
