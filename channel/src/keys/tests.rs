@@ -27,8 +27,7 @@ fn a_revocation_key_follows_from_basepoint_and_commitment_point() {
 
 #[test]
 fn a_commitment_takes_its_revocation_from_the_other_and_its_delay_from_the_owner() {
-    let key =
-        |byte: u8| secp256k1::SecretKey::from_slice(&[byte; 32]).unwrap().public_key(SECP256K1);
+    let key = |byte: u8| SecretKey::from_slice(&[byte; 32]).unwrap().public_key(SECP256K1);
     let side = |byte: u8| ChannelBasepoints {
         funding: key(byte),
         revocation: key(byte + 1),

@@ -259,7 +259,7 @@ fn the_funder_pays_three_times_what_it_wished_and_no_more() {
 fn what_is_said_about_fees_after_the_agreement_changes_nothing() {
     let mut world = answer_with(|fee| fee + 1, Some((0, 100_000)));
     let state = world.nodes[ALICE].channel().state().unwrap().clone();
-    let agreed = state.closed.clone().unwrap().0.fee_sat;
+    let agreed = state.closed.unwrap().0.fee_sat;
     let records = world.nodes[ALICE].disk.records.len();
     world.nodes[ALICE].outbox.clear();
     world.nodes[ALICE].look();
