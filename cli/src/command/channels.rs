@@ -180,11 +180,6 @@ fn details(channel: &v1::Channel) -> String {
             "force close your coins wait {} blocks, theirs {}",
             channel.our_delay_blocks, channel.their_delay_blocks
         ),
-        format!(
-            "paid        {} sent, {} received",
-            msat(channel.sent_msat),
-            msat(channel.received_msat)
-        ),
         format!("updates     {}", grouped(channel.commitment_number)),
     ]);
     for htlc in &channel.htlcs {

@@ -176,5 +176,9 @@ impl Open {
 fn broadcast_words(progress: &v1::OpenProgress) -> String {
     let outpoint = progress.funding_outpoint.as_deref().unwrap_or_default();
     let txid = outpoint.split(':').next().unwrap_or_default();
-    format!("funding tx {} broadcast, fee {} sat", short(txid), grouped(progress.funding_fee_sat))
+    match progress.funding_fee_sat {
+        // The node does not say what it paid.
+        0 => format!("funding tx {} broadcast", short(txid)),
+        fee => format!("funding tx {} broadcast, fee {} sat", short(txid), grouped(fee)),
+    }
 }

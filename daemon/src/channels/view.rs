@@ -153,8 +153,6 @@ fn empty(channel: &Channel, meta: &Meta, linked: bool) -> View {
         their_delay: 0,
         commitment_number: 0,
         htlcs: Vec::new(),
-        sent: Msat::ZERO,
-        received: Msat::ZERO,
         depth: 0,
         depth_needed: None,
         funding_fee: None,
@@ -227,6 +225,15 @@ fn closing(channel: &Channel, meta: &Meta, height: BlockHeight) -> Option<Closin
         .or_else(|| closed.map(|terms| Amount::from_sat(terms.fee_sat)))
         .or(meta.close_fee)
         .unwrap_or(Amount::ZERO);
+    // The funder pays, for a close together its fee, for one alone the anchors as well.
+    let costs = if failing { fee.checked_add(ANCHORS).unwrap_or(fee) } else { fee };
+    let share = |msat: Msat, whose: Side| {
+        let cost = if meta.funder == whose { costs } else { Amount::ZERO };
+        msat.floor_sat().checked_sub(cost).unwrap_or(Amount::ZERO)
+    };
+    let spec = state.ledger.spec(Who::Us, None);
+    let ours = spec.as_ref().map_or(Amount::ZERO, |spec| share(spec.to_owner, Side::Us));
+    let theirs = spec.as_ref().map_or(Amount::ZERO, |spec| share(spec.to_other, Side::Them));
     let kind = if closed.is_some() || matches!(stage, Stage::MutuallyClosed | Stage::ShuttingDown) {
         Some(CloseKind::Cooperative)
     } else if failing {
@@ -244,8 +251,8 @@ fn closing(channel: &Channel, meta: &Meta, height: BlockHeight) -> Option<Closin
         kind,
         txid: spent.map(|(tx, _)| tx.compute_txid()).or(meta.close_txid),
         fee,
-        ours: state.ledger.spec(Who::Us, None).map_or(Amount::ZERO, |s| s.to_owner.floor_sat()),
-        theirs: state.ledger.spec(Who::Us, None).map_or(Amount::ZERO, |s| s.to_other.floor_sat()),
+        ours,
+        theirs,
         depth: at.map_or(0, |at| depth(at, height)),
         depth_needed: channel::onchain::IRREVOCABLE_DEPTH,
         locked_blocks: locked,

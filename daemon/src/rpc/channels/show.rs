@@ -33,8 +33,6 @@ pub(in crate::rpc) fn channel(channel: Channel) -> v1::Channel {
         their_delay_blocks: u32::from(channel.their_delay),
         htlcs: channel.htlcs.iter().map(htlc).collect(),
         commitment_number: channel.commitment_number,
-        sent_msat: channel.sent.to_u64(),
-        received_msat: channel.received.to_u64(),
         confirmations: channel.depth,
         confirmations_required: channel.depth_needed.unwrap_or(0),
         announced: channel.announced,

@@ -265,10 +265,6 @@ pub struct Channel {
     pub commitment_number: u64,
     /// HTLCs in flight, in order of side and id.
     pub htlcs: Vec<Htlc>,
-    /// Sent over it in its life.
-    pub sent: Msat,
-    /// Received over it in its life.
-    pub received: Msat,
     /// Blocks on top of the funding transaction, its own included.
     pub depth: u32,
     /// Blocks that are wanted; `None` before the terms are agreed.

@@ -152,8 +152,6 @@ pub(super) fn a_channel(index: u64) -> Channel {
             hash: PaymentHash([6; 32]),
             cltv_expiry: BlockHeight(200),
         }],
-        sent: msat(1),
-        received: msat(2),
         depth: 6,
         depth_needed: Some(1),
         funding_fee: Some(Amount::from_sat(154)),
