@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use secp256k1::{PublicKey, SECP256K1, SecretKey};
+use secp256k1::{PublicKey, SecretKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wire::feature::Features;
@@ -29,8 +29,6 @@ pub(crate) fn key(byte: u8) -> SecretKey {
 pub(crate) struct Stranger {
     socket: TcpStream,
     keys: Transport,
-    /// Who we claim to be.
-    pub(crate) node: NodeId,
 }
 
 impl Stranger {
@@ -47,8 +45,7 @@ impl Stranger {
         socket.read_exact(&mut act).await.ok()?;
         let (act, keys) = expect.act_two(&act).expect("an honest answer");
         socket.write_all(&act).await.ok()?;
-        let node = NodeId(PublicKey::from_secret_key(SECP256K1, &us).serialize());
-        Some(Self { socket, keys, node })
+        Some(Self { socket, keys })
     }
 
     /// Handshake and `init`, as an honest peer would.

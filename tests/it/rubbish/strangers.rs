@@ -258,6 +258,9 @@ async fn messages_for_channels_that_do_not_exist_change_nothing() {
     .await;
 }
 
+/// What makes terms bad.
+type Spoil = Box<dyn Fn(&mut OpenChannel)>;
+
 /// An `open_channel` that a node takes.
 fn open(number: u8) -> OpenChannel {
     let point = |byte| PublicKey::from_secret_key(SECP256K1, &key(byte));
@@ -321,7 +324,7 @@ async fn opens_that_never_end_are_few_and_those_with_bad_terms_are_refused() {
         })
         .await;
 
-        let wrong: Vec<(&str, Box<dyn Fn(&mut OpenChannel)>)> = vec![
+        let wrong: Vec<(&str, Spoil)> = vec![
             ("another chain", Box::new(|open| open.chain_hash = [1; 32])),
             ("too small", Box::new(|open| open.funding_satoshis = Amount::from_sat(999))),
             ("no money", Box::new(|open| open.funding_satoshis = Amount::ZERO)),
