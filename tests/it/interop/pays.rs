@@ -15,7 +15,7 @@ const MSAT: u64 = 50_000;
 
 /// Both directions at the same time, each with several payments in flight; all arrive.
 pub(super) async fn both_ways(table: &Table) {
-    let amounts = (0..PAYMENTS as u64).map(|turn| MSAT + turn * 13_001);
+    let amounts = (0..).take(PAYMENTS).map(|turn: u64| MSAT + turn * 13_001);
     let there = futures_util::stream::iter(amounts.clone())
         .map(|msat| we_pay(table, msat))
         .buffer_unordered(AT_ONCE)
