@@ -1,4 +1,4 @@
-//! What must be mined, and when to hand it in again (`chain.md` section 6, rule 7).
+//! What must be mined, and when to hand it in again.
 //!
 //! A pure structure: its owner stores it, asks [`Intents::apply`] after each event what is due, hands that
 //! in and notes the outcome. An outcome never ends an intent, only the chain does: when what the goal

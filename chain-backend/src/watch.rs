@@ -1,4 +1,4 @@
-//! What somebody waits for on the chain, as states and not as events (`chain.md` section 6, rules 4 and 5).
+//! What somebody waits for on the chain, as states and not as events.
 //!
 //! A fold over [`ChainEvent`]: no clock, no task, no disk. Its owner stores it with [`Watch::encode`] in
 //! the same commit as its cursor and everything that followed from a change. Depths are told, thresholds

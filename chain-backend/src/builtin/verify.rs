@@ -1,4 +1,4 @@
-//! Consensus: what makes a transaction or a block valid (`chain.md` section 2). Bitcoin Core's order of
+//! Consensus: what makes a transaction or a block valid. Bitcoin Core's order of
 //! checks, because the order decides the word a caller is told.
 //! Not here: what is relayed (`policy`), which of two valid chains is best (`tree`).
 
