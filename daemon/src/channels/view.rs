@@ -203,6 +203,12 @@ fn receivable(view: &View) -> Msat {
     kept.and_then(|kept| view.theirs.checked_sub(kept)).unwrap_or(Msat::ZERO)
 }
 
+/// BOLT 3 § Commitment Transaction: "locktime: upper 8 bits are 0x20", "sequence: upper 8 bits are 0x80".
+fn is_commitment(tx: &bitcoin::Transaction) -> bool {
+    let sequence = tx.input.first().map_or(0, |input| input.sequence.to_consensus_u32());
+    sequence >> 24 == 0x80 && tx.lock_time.to_consensus_u32() >> 24 == 0x20
+}
+
 fn closing(channel: &Channel, meta: &Meta, height: BlockHeight) -> Option<Closing> {
     use channel::channel::Stage;
     let state = channel.state()?;
@@ -234,7 +240,9 @@ fn closing(channel: &Channel, meta: &Meta, height: BlockHeight) -> Option<Closin
     let spec = state.ledger.spec(Who::Us, None);
     let ours = spec.as_ref().map_or(Amount::ZERO, |spec| share(spec.to_owner, Side::Us));
     let theirs = spec.as_ref().map_or(Amount::ZERO, |spec| share(spec.to_other, Side::Them));
-    let kind = if closed.is_some() || matches!(stage, Stage::MutuallyClosed | Stage::ShuttingDown) {
+    // What is in a block says it; it may be there before the peer's last word about a close together.
+    let agreed = closed.is_some() || matches!(stage, Stage::MutuallyClosed | Stage::ShuttingDown);
+    let kind = if spent.map_or(agreed, |(tx, _)| !is_commitment(tx)) {
         Some(CloseKind::Cooperative)
     } else if failing {
         Some(CloseKind::ForcedByUs)
