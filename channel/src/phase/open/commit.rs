@@ -92,8 +92,12 @@ impl Live {
     /// Takes the new commitment and gives the old one up.
     fn revoke(&mut self, signed: &CommitmentSigned, env: &Env<'_>, out: &mut Out) {
         let old = self.state.ours;
-        let next = self.point(old.saturating_add(2), env.signer);
-        let (Ok(secret), Ok(next_point)) = (env.signer.reveal(old), next) else {
+        // The point first: a signer that reveals a secret never signs that commitment again, and if the
+        // point fails it is still the one we may need.
+        let Ok(next_point) = self.point(old.saturating_add(2), env.signer) else {
+            return self.freeze(Alarm::Signer, out);
+        };
+        let Ok(secret) = env.signer.reveal(old) else {
             return self.freeze(Alarm::Signer, out);
         };
         let mut covered = self.state.their_proposals();
