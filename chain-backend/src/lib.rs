@@ -22,4 +22,4 @@ pub use backend::{
 };
 pub use builtin::{BuiltinChain, ChainError, Options, Policy, Reject};
 pub use remote::RemoteChain;
-pub use sandbox::{Sandbox, SandboxError, Totals};
+pub use sandbox::{Reorg, Sandbox, SandboxError, Stall, Totals};

@@ -2,9 +2,10 @@
 
 use crate::backend::ChainBackend;
 use async_trait::async_trait;
-use bitcoin::{Block, BlockHash, ScriptBuf, Transaction, Txid};
+use bitcoin::{Block, BlockHash, FeeRate, ScriptBuf, Transaction, Txid};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A chain that does as it is told.
 #[async_trait]
@@ -26,7 +27,15 @@ pub trait Sandbox: ChainBackend {
         depth: u32,
         excluded: BTreeSet<Txid>,
         script: ScriptBuf,
-    ) -> Result<Vec<BlockHash>, SandboxError>;
+    ) -> Result<Vec<BlockHash>, SandboxError> {
+        self.reorganise(Reorg { depth, left_out: excluded, forget: false, script }).await
+    }
+
+    /// As [`Sandbox::reorg`], and says what becomes of what is left out.
+    ///
+    /// # Errors
+    /// [`SandboxError::Refused`] when the chain is not that high or stands still.
+    async fn reorganise(&self, reorg: Reorg) -> Result<Vec<BlockHash>, SandboxError>;
 
     /// Rules a block and all above it out, as if it broke a rule. The chain may get shorter.
     ///
@@ -52,6 +61,19 @@ pub trait Sandbox: ChainBackend {
     /// [`SandboxError::Unavailable`].
     async fn evict(&self, txid: Txid) -> Result<bool, SandboxError>;
 
+    /// The least the mempool takes from now on, whatever else it would; `None` ends that. What waits and
+    /// pays less, with what pays for it, is thrown out, and estimates follow.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`].
+    async fn set_floor(&self, floor: Option<FeeRate>) -> Result<(), SandboxError>;
+
+    /// Lets the chain stand still, or go on: for `time`, or until told otherwise.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`].
+    async fn stall(&self, stall: Stall, time: Option<Duration>) -> Result<(), SandboxError>;
+
     /// Stops the chain's clock at a time (Unix seconds), or lets it run again.
     ///
     /// # Errors
@@ -69,6 +91,31 @@ pub trait Sandbox: ChainBackend {
     /// # Errors
     /// [`SandboxError::Unavailable`].
     async fn totals(&self) -> Result<Totals, SandboxError>;
+}
+
+/// A reorganisation: the last blocks are replaced by one more than that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reorg {
+    /// How many blocks go.
+    pub depth: u32,
+    /// Their transactions that are not mined again, with what stands on them.
+    pub left_out: BTreeSet<Txid>,
+    /// Whether what is left out is gone; else it waits in the mempool again.
+    pub forget: bool,
+    /// Who gets the rewards of the new blocks.
+    pub script: ScriptBuf,
+}
+
+/// How the chain stands still.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stall {
+    /// It does not.
+    #[default]
+    No,
+    /// No block is made; to ask for one is refused. Transactions still come and go.
+    Blocks,
+    /// Blocks are made and questions answered, but no reader of events hears anything until it is over.
+    Readers,
 }
 
 /// Sums over the best chain.

@@ -8,7 +8,7 @@ mod answer;
 use crate::backend::{ChainBackend, Interest, Locator, Package};
 use crate::builtin::BuiltinChain;
 use crate::convert::{event_out, fees_out, id_in, outcome_out, parts, ref_out};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Reorg, Sandbox, Stall};
 use answer::{argument, block_of, hash_of, hashes, outpoint_of, refused, script_of, status};
 use api::chain as wire;
 use api::chain::chain_server::{Chain, ChainServer};
@@ -192,7 +192,9 @@ impl Chain for Service {
         let excluded = excluded.collect::<Result<_, _>>()?;
         let script =
             script_of(Some(wire::mine_request::To::Script(request.script)), self.chain.network())?;
-        let made = self.chain.reorg(request.depth, excluded, script).await.map_err(refused)?;
+        let reorg =
+            Reorg { depth: request.depth, left_out: excluded, forget: request.forget, script };
+        let made = self.chain.reorganise(reorg).await.map_err(refused)?;
         Ok(Response::new(wire::ReorgResponse { hashes: hashes(&made) }))
     }
 
@@ -228,5 +230,26 @@ impl Chain for Service {
     ) -> Answer<wire::SetClockResponse> {
         self.chain.set_now(request.get_ref().now).await.map_err(refused)?;
         Ok(Response::new(wire::SetClockResponse {}))
+    }
+
+    async fn set_floor(
+        &self,
+        request: Request<wire::SetFloorRequest>,
+    ) -> Answer<wire::SetFloorResponse> {
+        let floor = request.get_ref().feerate_sat_kwu.map(FeeRate::from_sat_per_kwu);
+        self.chain.set_floor(floor).await.map_err(refused)?;
+        Ok(Response::new(wire::SetFloorResponse {}))
+    }
+
+    async fn stall(&self, request: Request<wire::StallRequest>) -> Answer<wire::StallResponse> {
+        use wire::stall_request::Stall as Wire;
+        let stall = match request.get_ref().stall() {
+            Wire::No => Stall::No,
+            Wire::Blocks => Stall::Blocks,
+            Wire::Readers => Stall::Readers,
+        };
+        let time = request.get_ref().milliseconds.map(Duration::from_millis);
+        self.chain.stall(stall, time).await.map_err(refused)?;
+        Ok(Response::new(wire::StallResponse {}))
     }
 }

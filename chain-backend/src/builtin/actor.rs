@@ -4,12 +4,15 @@
 use crate::backend::{BackendError, ChainEvent};
 use crate::builtin::chainstate::{ChainError, Chainstate};
 use crate::builtin::reader::Cursor;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// Questions that may wait.
 const QUEUE: usize = 256;
 /// Readers that may wait for news.
 const READERS_MAX: usize = 4_096;
+/// How finely the time of a stall is counted.
+const NAP: Duration = Duration::from_millis(5);
 
 type Job = Box<dyn FnOnce(&mut Chainstate) + Send>;
 type News = Result<(Vec<ChainEvent>, Cursor), BackendError>;
@@ -74,11 +77,13 @@ impl Actor {
 fn run(mut state: Chainstate, mut inbox: mpsc::Receiver<Message>) {
     let mut waiting: Vec<Reader> = Vec::new();
     let mut told = state.log().end();
-    while let Some(message) = inbox.blocking_recv() {
-        match message {
-            Message::Do(job) => job(&mut state),
-            Message::Next(reader) => waiting.extend(serve(&mut state, reader)),
-            Message::Stop { keep, done } => {
+    loop {
+        match hear(&mut state, &mut inbox) {
+            Heard::End => break,
+            Heard::Nothing => {}
+            Heard::Message(Message::Do(job)) => job(&mut state),
+            Heard::Message(Message::Next(reader)) => waiting.extend(serve(&mut state, reader)),
+            Heard::Message(Message::Stop { keep, done }) => {
                 if keep {
                     save(&state);
                 }
@@ -89,7 +94,7 @@ fn run(mut state: Chainstate, mut inbox: mpsc::Receiver<Message>) {
             }
         }
         waiting.retain(|reader| !reader.reply.is_closed());
-        if state.log().end() != told {
+        if state.log().end() != told && !state.is_silent() {
             told = state.log().end();
             let all = std::mem::take(&mut waiting);
             waiting.extend(all.into_iter().filter_map(|reader| serve(&mut state, reader)));
@@ -103,8 +108,33 @@ fn run(mut state: Chainstate, mut inbox: mpsc::Receiver<Message>) {
     save(&state);
 }
 
-/// Answers a reader, or hands it back when there is nothing new.
+enum Heard {
+    Message(Message),
+    Nothing,
+    End,
+}
+
+/// The next message. While the chain stands still for a time, that time is counted down here.
+fn hear(state: &mut Chainstate, inbox: &mut mpsc::Receiver<Message>) -> Heard {
+    if !state.is_stalled_for_a_time() {
+        return inbox.blocking_recv().map_or(Heard::End, Heard::Message);
+    }
+    match inbox.try_recv() {
+        Ok(message) => Heard::Message(message),
+        Err(mpsc::error::TryRecvError::Disconnected) => Heard::End,
+        Err(mpsc::error::TryRecvError::Empty) => {
+            std::thread::sleep(NAP);
+            state.pass(NAP);
+            Heard::Nothing
+        }
+    }
+}
+
+/// Answers a reader, or hands it back when there is nothing new or nothing is told now.
 fn serve(state: &mut Chainstate, mut reader: Reader) -> Option<Reader> {
+    if state.is_silent() {
+        return Some(reader);
+    }
     let news = state.read(&mut reader.cursor);
     match news {
         Ok(events) if events.is_empty() => Some(reader),

@@ -7,6 +7,7 @@ mod index;
 mod make;
 mod outcome;
 mod query;
+mod stall;
 
 use crate::backend::{BlockRef, Package};
 use crate::builtin::fee::FeeHistory;
@@ -21,6 +22,8 @@ use crate::builtin::utxo::Coins;
 use crate::builtin::verify::block::{Place, check_block, check_contents, check_header};
 use bitcoin::{Block, BlockHash, FeeRate, Transaction, Txid};
 use index::Index;
+use stall::Stalled;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -61,6 +64,9 @@ pub enum ChainError {
     /// Asked for more at once than is allowed.
     #[error("at most {0} blocks at once")]
     TooMany(u32),
+    /// Nobody makes blocks now.
+    #[error("the chain stands still: no block is made until that is over")]
+    StandsStill,
     /// The chain has been stopped.
     #[error("the chain is stopped")]
     Stopped,
@@ -92,6 +98,9 @@ pub(crate) struct Chainstate {
     clock: fn() -> u32,
     /// Set by hand, instead of the clock.
     fixed_now: Option<u32>,
+    stall: Stalled,
+    /// What does not wait again when a reorganisation takes it out of its block.
+    forgotten: BTreeSet<Txid>,
 }
 
 impl Chainstate {
@@ -123,6 +132,8 @@ impl Chainstate {
             fees: FeeHistory::default(),
             clock: options.now,
             fixed_now: None,
+            stall: Stalled::default(),
+            forgotten: BTreeSet::new(),
         };
         for (place, header) in blocks {
             let hash = header.block_hash();
@@ -207,6 +218,14 @@ impl Chainstate {
         known
     }
 
+    /// The least the mempool takes, whatever else it would.
+    pub(crate) fn set_floor(&mut self, floor: Option<FeeRate>) {
+        let sat_kvb = floor.map_or(0, |rate| rate.to_sat_per_kwu().saturating_mul(4));
+        let now = self.now();
+        self.mempool.set_floor(sat_kvb, now);
+        self.tell_mempool();
+    }
+
     /// Rules a block and all above it out.
     pub(crate) fn invalidate(&mut self, hash: BlockHash) -> Result<(), ChainError> {
         let known = self.tree.get(&hash).filter(|node| node.at.height > 0);
@@ -277,5 +296,11 @@ impl Chainstate {
 
     pub(crate) fn mempool(&self) -> &Mempool {
         &self.mempool
+    }
+
+    /// Whether mempool and coins agree with each other.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        self.with_view(None, |view| self.mempool.check_whole(view));
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::builtin::BuiltinChain;
 use crate::builtin::chainstate::{BlockOutcome, ChainError};
-use crate::sandbox::{Sandbox, SandboxError, Totals};
+use crate::sandbox::{Reorg, Sandbox, SandboxError, Stall, Totals};
 use async_trait::async_trait;
-use bitcoin::{Block, BlockHash, ScriptBuf, Transaction, Txid};
-use std::collections::BTreeSet;
+use bitcoin::{Block, BlockHash, FeeRate, ScriptBuf, Transaction, Txid};
 use std::sync::Arc;
+use std::time::Duration;
 
 #[async_trait]
 impl Sandbox for BuiltinChain {
@@ -14,13 +14,8 @@ impl Sandbox for BuiltinChain {
         Ok(self.actor.call(move |chain| chain.mine(count, &script)).await??)
     }
 
-    async fn reorg(
-        &self,
-        depth: u32,
-        excluded: BTreeSet<Txid>,
-        script: ScriptBuf,
-    ) -> Result<Vec<BlockHash>, SandboxError> {
-        Ok(self.actor.call(move |chain| chain.reorg(depth, &excluded, &script)).await??)
+    async fn reorganise(&self, reorg: Reorg) -> Result<Vec<BlockHash>, SandboxError> {
+        Ok(self.actor.call(move |chain| chain.reorganise(&reorg)).await??)
     }
 
     async fn invalidate(&self, hash: BlockHash) -> Result<(), SandboxError> {
@@ -38,6 +33,14 @@ impl Sandbox for BuiltinChain {
 
     async fn evict(&self, txid: Txid) -> Result<bool, SandboxError> {
         Ok(self.actor.call(move |chain| chain.evict(&txid)).await?)
+    }
+
+    async fn set_floor(&self, floor: Option<FeeRate>) -> Result<(), SandboxError> {
+        Ok(self.actor.call(move |chain| chain.set_floor(floor)).await?)
+    }
+
+    async fn stall(&self, stall: Stall, time: Option<Duration>) -> Result<(), SandboxError> {
+        Ok(self.actor.call(move |chain| chain.set_stall(stall, time)).await?)
     }
 
     async fn set_now(&self, now: Option<u32>) -> Result<(), SandboxError> {
@@ -62,7 +65,8 @@ impl From<ChainError> for SandboxError {
             ChainError::Rejected(_)
             | ChainError::UnknownBlock(_)
             | ChainError::TooDeep { .. }
-            | ChainError::TooMany(_) => Self::Refused(error.to_string()),
+            | ChainError::TooMany(_)
+            | ChainError::StandsStill => Self::Refused(error.to_string()),
         }
     }
 }

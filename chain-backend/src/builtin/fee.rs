@@ -47,7 +47,7 @@ impl FeeHistory {
     pub(crate) fn table(&self, mempool: &Mempool) -> FeeTable {
         let policy = mempool.policy();
         let floor = mempool.min_sat_kvb();
-        let evidence = mempool.len() > 0 || self.with_payers.contains(&true);
+        let evidence = mempool.has_floor() || mempool.len() > 0 || self.with_payers.contains(&true);
         let mut targets: BTreeMap<u16, Option<FeeRate>> = BTreeMap::new();
         let projected = project(mempool);
         for target in TARGETS {

@@ -10,6 +10,8 @@ mod rate;
 mod reorg;
 mod replace;
 mod topology;
+#[cfg(test)]
+mod whole;
 
 use crate::backend::{BlockRef, MempoolDelta, RemovedBecause};
 use crate::builtin::policy::Policy;
@@ -71,6 +73,8 @@ pub(crate) struct Mempool {
     size: u64,
     arrivals: u64,
     rolling: RollingMinimum,
+    /// Set by hand: nothing that pays less waits, satoshi per 1000 virtual bytes.
+    floor_sat_kvb: u64,
     policy: Policy,
     deltas: Vec<MempoolDelta>,
 }
@@ -84,6 +88,7 @@ impl Mempool {
             size: 0,
             arrivals: 0,
             rolling: RollingMinimum::default(),
+            floor_sat_kvb: 0,
             policy,
             deltas: Vec::new(),
         }

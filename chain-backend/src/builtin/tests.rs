@@ -1,5 +1,6 @@
 //! The chain as its users see it. `harness` knows the API, the cases do not.
 
+mod chaos;
 mod consensus;
 mod durability;
 pub(crate) mod harness;

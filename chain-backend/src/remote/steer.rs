@@ -2,13 +2,13 @@
 
 use super::RemoteChain;
 use crate::convert::{hash, tx_in};
-use crate::sandbox::{Sandbox, SandboxError, Totals};
+use crate::sandbox::{Reorg, Sandbox, SandboxError, Stall, Totals};
 use api::chain as wire;
 use async_trait::async_trait;
 use bitcoin::consensus::encode::serialize;
-use bitcoin::{Block, BlockHash, ScriptBuf, Transaction, Txid};
-use std::collections::BTreeSet;
+use bitcoin::{Block, BlockHash, FeeRate, ScriptBuf, Transaction, Txid};
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::{Code, Status};
 
 #[async_trait]
@@ -20,14 +20,13 @@ impl Sandbox for RemoteChain {
         hashes(&answer.get_ref().hashes)
     }
 
-    async fn reorg(
-        &self,
-        depth: u32,
-        excluded: BTreeSet<Txid>,
-        script: ScriptBuf,
-    ) -> Result<Vec<BlockHash>, SandboxError> {
-        let excluded_txids = excluded.iter().map(Txid::to_string).collect();
-        let request = wire::ReorgRequest { depth, excluded_txids, script: script.into_bytes() };
+    async fn reorganise(&self, reorg: Reorg) -> Result<Vec<BlockHash>, SandboxError> {
+        let request = wire::ReorgRequest {
+            depth: reorg.depth,
+            excluded_txids: reorg.left_out.iter().map(Txid::to_string).collect(),
+            script: reorg.script.into_bytes(),
+            forget: reorg.forget,
+        };
         let answer = self.client().reorg(request).await.map_err(error)?;
         hashes(&answer.get_ref().hashes)
     }
@@ -50,6 +49,24 @@ impl Sandbox for RemoteChain {
     async fn evict(&self, txid: Txid) -> Result<bool, SandboxError> {
         let request = wire::EvictRequest { txid: txid.to_string() };
         Ok(self.client().evict(request).await.map_err(error)?.get_ref().found)
+    }
+
+    async fn set_floor(&self, floor: Option<FeeRate>) -> Result<(), SandboxError> {
+        let feerate_sat_kwu = floor.map(FeeRate::to_sat_per_kwu);
+        let request = wire::SetFloorRequest { feerate_sat_kwu };
+        self.client().set_floor(request).await.map(drop).map_err(error)
+    }
+
+    async fn stall(&self, stall: Stall, time: Option<Duration>) -> Result<(), SandboxError> {
+        use wire::stall_request::Stall as Wire;
+        let stall = match stall {
+            Stall::No => Wire::No,
+            Stall::Blocks => Wire::Blocks,
+            Stall::Readers => Wire::Readers,
+        };
+        let longest = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let request = wire::StallRequest { stall: stall.into(), milliseconds: time.map(longest) };
+        self.client().stall(request).await.map(drop).map_err(error)
     }
 
     async fn set_now(&self, now: Option<u32>) -> Result<(), SandboxError> {

@@ -105,6 +105,8 @@ impl Chainstate {
             }
         }
         if fork.hash != start.hash {
+            let mut unmined = unmined;
+            unmined.retain(|tx| !self.forgotten.contains(&tx.compute_txid()));
             let mut mempool = std::mem::replace(&mut self.mempool, Mempool::new(Policy::default()));
             self.with_view(None, |view| mempool.reorganise(&unmined, view));
             self.mempool = mempool;

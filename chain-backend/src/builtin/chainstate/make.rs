@@ -5,6 +5,7 @@ use crate::backend::BlockRef;
 use crate::builtin::mine::{Order, make_block};
 use crate::builtin::reject::Reject;
 use crate::builtin::template::{Template, fill, linearise};
+use crate::sandbox::Reorg;
 use bitcoin::{BlockHash, FeeRate, ScriptBuf, Transaction, Txid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ impl Chainstate {
         if count > BLOCKS_MAX {
             return Err(ChainError::TooMany(BLOCKS_MAX));
         }
+        self.check_moving()?;
         (0..count).map(|_| self.mine_one(script)).collect()
     }
 
@@ -55,14 +57,12 @@ impl Chainstate {
         Ok(hash)
     }
 
-    /// Replaces the last `depth` blocks by one more than that. Their transactions are mined again in the
-    /// same order, but for `excluded` and what stands on those. Readers see one move to a higher tip.
-    pub(crate) fn reorg(
-        &mut self,
-        depth: u32,
-        excluded: &BTreeSet<Txid>,
-        script: &ScriptBuf,
-    ) -> Result<Vec<BlockHash>, ChainError> {
+    /// Replaces the last blocks by one more than that. Their transactions are mined again in the same
+    /// order, but for those left out and what stands on them. Readers see one move to a higher tip.
+    pub(crate) fn reorganise(&mut self, reorg: &Reorg) -> Result<Vec<BlockHash>, ChainError> {
+        self.check_moving()?;
+        let Reorg { depth, left_out, forget, script } = reorg;
+        let depth = *depth;
         let tip = self.tree.tip();
         let too_deep = ChainError::TooDeep { depth, height: tip.height };
         let Some(base) = tip.height.checked_sub(depth) else { return Err(too_deep) };
@@ -74,7 +74,9 @@ impl Chainstate {
             old.push(txs.map(|tx| Arc::new(tx.clone())).collect());
         }
         old.push(Vec::new());
-        self.build_branch(fork, old, excluded, script)
+        let made = self.build_branch(fork, old, (left_out, *forget), script);
+        self.forgotten.clear();
+        made
     }
 
     /// Blocks of a branch have less work than the tip until the last one, so they wait aside; the last
@@ -83,7 +85,7 @@ impl Chainstate {
         &mut self,
         fork: BlockRef,
         contents: Vec<Vec<Arc<Transaction>>>,
-        excluded: &BTreeSet<Txid>,
+        (excluded, forget): (&BTreeSet<Txid>, bool),
         script: &ScriptBuf,
     ) -> Result<Vec<BlockHash>, ChainError> {
         let mut left_out = excluded.clone();
@@ -110,6 +112,9 @@ impl Chainstate {
                         left_out.insert(txid);
                     }
                 }
+            }
+            if forget {
+                self.forgotten.clone_from(&left_out);
             }
             let hash = self.mine_on(previous, &template, script)?;
             previous = self.block_ref(hash).ok_or(ChainError::UnknownBlock(hash))?;

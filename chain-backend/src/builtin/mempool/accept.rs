@@ -182,7 +182,7 @@ impl Mempool {
             // In a package only version 3 may lean on its child for the relay minimum (up to Core 30).
             Admission::InPackage if below_relay && tx.version.0 != 3 => Err(Reject::MinRelayFee),
             Admission::InPackage => Ok(()),
-            Admission::Alone if fee_sat < fee_at(self.rolling.rate_sat_kvb(), vsize) => {
+            Admission::Alone if fee_sat < fee_at(self.dynamic_min_sat_kvb(), vsize) => {
                 Err(Reject::MempoolMinFee)
             }
             Admission::Alone if below_relay => Err(Reject::MinRelayFee),

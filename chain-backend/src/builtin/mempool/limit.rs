@@ -2,7 +2,7 @@
 
 use super::{Mempool, Rate};
 use crate::backend::RemovedBecause;
-use crate::builtin::policy::Policy;
+use crate::builtin::policy::{Policy, fee_at};
 use bitcoin::Txid;
 
 /// In a full mempool the minimum halves every twelve hours after a block, seconds.
@@ -19,10 +19,6 @@ pub(super) struct RollingMinimum {
 }
 
 impl RollingMinimum {
-    pub(super) const fn rate_sat_kvb(self) -> u64 {
-        self.rate_sat_kvb
-    }
-
     pub(super) fn block_came(&mut self, now: u32) {
         self.updated = now;
         self.block_since_rise = true;
@@ -67,7 +63,23 @@ impl RollingMinimum {
 impl Mempool {
     /// What the mempool takes now, satoshi per 1000 virtual bytes.
     pub(crate) fn min_sat_kvb(&self) -> u64 {
-        self.rolling.rate_sat_kvb.max(self.policy.min_relay_sat_kvb)
+        self.dynamic_min_sat_kvb().max(self.policy.min_relay_sat_kvb)
+    }
+
+    /// What it takes now because of what else waits, or because somebody set it.
+    pub(super) fn dynamic_min_sat_kvb(&self) -> u64 {
+        self.rolling.rate_sat_kvb.max(self.floor_sat_kvb)
+    }
+
+    /// Whether a minimum was set by hand.
+    pub(crate) const fn has_floor(&self) -> bool {
+        self.floor_sat_kvb > 0
+    }
+
+    /// Sets the least it takes, 0 for none; what pays less goes.
+    pub(crate) fn set_floor(&mut self, sat_kvb: u64, now: u32) {
+        self.floor_sat_kvb = sat_kvb;
+        self.limit(now);
     }
 
     /// Throws out what is too old, then what pays least while there is too much.
@@ -77,6 +89,12 @@ impl Mempool {
             self.iter().filter(|(_, e)| e.time < oldest).map(|(txid, _)| *txid).collect();
         for txid in expired {
             self.remove_with_descendants(&txid, RemovedBecause::Expired);
+        }
+        while self.floor_sat_kvb > 0
+            && let Some((rate, txid)) = self.worst()
+            && rate.fee_sat < fee_at(self.floor_sat_kvb, rate.vsize)
+        {
+            self.remove_with_descendants(&txid, RemovedBecause::Evicted);
         }
         while self.size > self.policy.mempool_size_max {
             let Some((rate, txid)) = self.worst() else { break };

@@ -77,7 +77,7 @@ impl Mempool {
             txids.push(candidate.txid);
             self.take(candidate, view.now);
         }
-        if total.fee_sat < fee_at(self.rolling.rate_sat_kvb(), total.vsize) {
+        if total.fee_sat < fee_at(self.dynamic_min_sat_kvb(), total.vsize) {
             return Err(Reject::MempoolMinFee);
         }
         if total.fee_sat < fee_at(self.policy.min_relay_sat_kvb, total.vsize) {

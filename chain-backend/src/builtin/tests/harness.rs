@@ -4,16 +4,18 @@ use crate::Package;
 use crate::builtin::chainstate::{ChainError, Chainstate, Options};
 use crate::builtin::policy::Policy;
 use crate::builtin::reject::Reject;
+use crate::sandbox::Reorg;
 use bitcoin::absolute::LockTime;
 use bitcoin::hashes::Hash;
 use bitcoin::script::Builder;
 use bitcoin::sighash::SighashCache;
 use bitcoin::transaction::Version;
 use bitcoin::{
-    Amount, EcdsaSighashType, OutPoint, PublicKey, ScriptBuf, Sequence, Transaction, TxIn, TxOut,
-    Witness,
+    Amount, BlockHash, EcdsaSighashType, OutPoint, PublicKey, ScriptBuf, Sequence, Transaction,
+    TxIn, TxOut, Txid, Witness,
 };
 use secp256k1::{Message, SECP256K1, SecretKey};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 pub(crate) const START: u32 = 1_700_000_000;
@@ -22,6 +24,19 @@ pub(crate) const COIN: u64 = 100_000_000;
 pub(crate) fn options(dir: Option<&Path>) -> Options {
     let dir = dir.map(Path::to_path_buf);
     Options { dir, now: || START, sync: false, policy: Policy::default() }
+}
+
+impl Chainstate {
+    /// A reorganisation after which what was left out waits again.
+    pub(crate) fn reorg(
+        &mut self,
+        depth: u32,
+        left_out: &BTreeSet<Txid>,
+        script: &ScriptBuf,
+    ) -> Result<Vec<BlockHash>, ChainError> {
+        let (left_out, script) = (left_out.clone(), script.clone());
+        self.reorganise(&Reorg { depth, left_out, forget: false, script })
+    }
 }
 
 /// A chain and the key all its coinbases pay.

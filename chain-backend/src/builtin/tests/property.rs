@@ -3,8 +3,9 @@
 use super::harness::{Bench, START, child, miner};
 use crate::backend::BlockId;
 use crate::builtin::reader::Cursor;
+use crate::sandbox::Reorg;
 use crate::{ChainEvent, Locator, MempoolDelta};
-use bitcoin::{Block, Network, OutPoint, Transaction, Txid};
+use bitcoin::{Block, FeeRate, Network, OutPoint, Transaction, Txid};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,7 +77,9 @@ enum Step {
     Mine(u32),
     Pay(u64),
     Chain(u64),
-    Reorg { depth: u32, exclude: bool },
+    Reorg { depth: u32, exclude: bool, forget: bool },
+    Evict,
+    Floor(u64),
     Invalidate(u32),
     Read(usize),
     Restart(usize),
@@ -87,7 +90,10 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1_u32..4).prop_map(Step::Mine),
         4 => (200_u64..5_000).prop_map(Step::Pay),
         3 => (200_u64..5_000).prop_map(Step::Chain),
-        2 => (1_u32..15, any::<bool>()).prop_map(|(depth, exclude)| Step::Reorg { depth, exclude }),
+        2 => (1_u32..15, any::<bool>(), any::<bool>())
+            .prop_map(|(depth, exclude, forget)| Step::Reorg { depth, exclude, forget }),
+        1 => Just(Step::Evict),
+        1 => (0_u64..20_000).prop_map(Step::Floor),
         1 => (0_u32..4).prop_map(Step::Invalidate),
         4 => (0_usize..2).prop_map(Step::Read),
         1 => (0_usize..2).prop_map(Step::Restart),
@@ -126,9 +132,34 @@ fn run(steps: Vec<Step>) {
                     last = Some(tx);
                 }
             }
-            Step::Reorg { depth, exclude } => {
-                let excluded = last.iter().filter(|_| exclude).map(Transaction::compute_txid);
-                bench.chain.reorg(depth, &excluded.collect(), &miner()).unwrap();
+            Step::Reorg { depth, exclude, forget } => {
+                let left_out = last.iter().filter(|_| exclude).map(Transaction::compute_txid);
+                let left_out: BTreeSet<Txid> = left_out.collect();
+                let before = bench.chain.tip().height;
+                let mined: Vec<bool> =
+                    last.iter().map(|tx| bench.confirmed(tx) && !bench.waits(tx)).collect();
+                let reorg = Reorg { depth, left_out: left_out.clone(), forget, script: miner() };
+                bench.chain.reorganise(&reorg).unwrap();
+                assert_eq!(bench.chain.tip().height, before + 1);
+                // What was left out is in no block above the fork, and waits only if it may.
+                for (tx, mined) in last.iter().zip(mined).filter(|_| exclude) {
+                    let fork = before - depth;
+                    let found = bench.chain.find_tx(tx.compute_txid()).unwrap();
+                    let at = found.and_then(|found| found.confirmed).map(|(at, _)| at.height);
+                    assert!(at.is_none_or(|height| height <= fork));
+                    assert!(!(forget && mined && bench.waits(tx)));
+                }
+            }
+            Step::Evict => {
+                let waiting = bench.chain.mempool().snapshot();
+                if let Some(tx) = waiting.get(waiting.len() / 2) {
+                    assert!(bench.chain.evict(&tx.compute_txid()));
+                    assert!(!bench.waits(tx));
+                }
+            }
+            Step::Floor(sat_kvb) => {
+                let floor = FeeRate::from_sat_per_kwu(sat_kvb / 4);
+                bench.chain.set_floor(Some(floor).filter(|_| sat_kvb > 4_000));
             }
             Step::Invalidate(below) => {
                 let height = bench.chain.tip().height - below;
@@ -145,6 +176,7 @@ fn run(steps: Vec<Step>) {
                 readers[who].0 = Cursor { locator, next: None };
             }
         }
+        bench.chain.check();
     }
     let mut replay = fresh();
     while read_once(&mut bench, &mut replay) {}
