@@ -11,7 +11,7 @@ use crate::clock::Side;
 use crate::effect::{AbandonReason, CloseReason, Effect, HtlcIn, HtlcOut, Resolved};
 use crate::env::Env;
 use crate::event::{Command, Event, Link};
-use crate::fact::Fact;
+use crate::fact::{Fact, Restored};
 use crate::fault::PeerFault;
 use crate::limits::Sendable;
 use crate::live::{Live, htlc_in};
@@ -58,6 +58,8 @@ pub enum Stage {
     Failing(CloseReason),
     /// Our data is stale: the peer has to close.
     DataLoss,
+    /// Only a backup of it is left: the peer has to close.
+    Lost,
     /// Nothing is signed any more until a human has looked.
     Frozen,
     /// The funding output is spent; outputs are being resolved.
@@ -127,13 +129,28 @@ impl Channel {
         out.into_step(self)
     }
 
+    /// A channel of which only a backup is left. Its peer is asked to close whenever it is there; nothing
+    /// of it is ever signed or broadcast, and its balance is taken from whatever spends the funding.
+    ///
+    /// Errors if what was kept can be no channel.
+    pub fn lost(restored: Restored, env: &Env<'_>) -> Result<Step<Self, Effect>, RecordError> {
+        let mut out = Out::default();
+        record::put(&Fact::Restored(Box::new(restored.clone())), &mut out.record);
+        let live = Live::restored(State::lost(restored)?);
+        live.resume(env, &mut out);
+        Ok(out.into_step(Self { phase: Phase::Live(Box::new(live)) }))
+    }
+
     /// A channel from the first record about it. The connection counts as gone.
     pub fn restore(record: &[u8]) -> Result<Self, RecordError> {
         let mut facts = record::facts(record)?.into_iter();
-        let Some(Fact::Created(created)) = facts.next() else {
-            return Err(RecordError::Beginning);
+        #[expect(clippy::wildcard_enum_match_arm, reason = "a channel begins in two ways alone")]
+        let state = match facts.next() {
+            Some(Fact::Created(created)) => State::new(*created)?,
+            Some(Fact::Restored(restored)) => State::lost(*restored)?,
+            _ => return Err(RecordError::Beginning),
         };
-        let mut channel = Self::of(State::new(*created)?);
+        let mut channel = Self::of(state);
         for fact in facts {
             channel.apply(fact)?;
         }
@@ -246,9 +263,11 @@ impl Channel {
         self.live()?.state.short_channel_id()
     }
 
-    /// What is ours and the peer's on our newest commitment, HTLCs in flight with neither.
+    /// What is ours and the peer's on our newest commitment, HTLCs in flight with neither. `None` where
+    /// nobody knows: before there is a commitment, and when our data is lost.
     pub fn balances(&self) -> Option<(Msat, Msat)> {
-        let spec = self.live()?.state.ledger.spec(Side::Us, None)?;
+        let live = self.live().filter(|live| live.state.end != Some(End::Lost))?;
+        let spec = live.state.ledger.spec(Side::Us, None)?;
         Some((spec.to_owner, spec.to_other))
     }
 
@@ -310,6 +329,10 @@ impl Channel {
 
     /// What a signer of this channel must remember when it is made again after a restart.
     pub fn signer_memory(&self) -> Memory {
+        if self.state().is_some_and(|state| state.end == Some(End::Lost)) {
+            // Which secrets are out is not known: all of them may be.
+            return Memory { revealed: u64::MAX, signed_theirs: u64::MAX, broadcast: None };
+        }
         self.live().map_or_else(Memory::default, |live| Memory {
             revealed: live.state.ours,
             signed_theirs: live.state.theirs,

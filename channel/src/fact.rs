@@ -18,8 +18,11 @@ use crate::terms::Terms;
 /// One thing that is true of a channel from now on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fact {
-    /// Both first commitments are signed. Always the first fact.
+    /// Both first commitments are signed. The first fact of every channel but a restored one.
     Created(Box<Created>),
+    /// All data of the channel was lost, and these terms of it were kept elsewhere. The first fact of a
+    /// restored channel.
+    Restored(Box<Restored>),
     /// The funding transaction is in a block, with the right output.
     FundingConfirmed {
         /// The block.
@@ -153,6 +156,17 @@ pub struct Created {
     pub first_point: PublicKey,
     /// The height at which it was created.
     pub height: BlockHeight,
+}
+
+/// What a backup keeps of a channel: enough to ask the peer to close, and to take our balance then.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Restored {
+    /// What was agreed on. What nobody needs any more for that may be anything.
+    pub terms: Terms,
+    /// Where the coins are.
+    pub funding: OutPoint,
+    /// The height at which it was created: nothing of it is in a block below.
+    pub created: BlockHeight,
 }
 
 /// What our `commitment_signed` covers for the first time, besides every removal we decided on.

@@ -57,7 +57,7 @@ impl Live {
                 return out.send(ErrorMessage { channel_id: self.id, data });
             }
             Some(End::Failing(_) | End::Abandoned(_) | End::Frozen) => return,
-            None | Some(End::DataLoss { .. }) => {}
+            None | Some(End::DataLoss { .. } | End::Lost) => {}
         }
         if self.state.chain.spent.is_some() {
             return;
@@ -90,6 +90,19 @@ impl Live {
     }
 
     fn channel_reestablish(&mut self, env: &Env<'_>) -> Option<ChannelReestablish> {
+        if self.state.end == Some(End::Lost) {
+            // BOLT 2: "if `next_commitment_number` is zero: - MUST immediately fail the channel and
+            // broadcast any relevant latest commitment transaction." That is all we can still ask for.
+            return Some(ChannelReestablish {
+                channel_id: self.id,
+                next_commitment_number: 0,
+                next_revocation_number: 0,
+                your_last_per_commitment_secret: [0; 32],
+                my_current_per_commitment_point: self.point(0, env.signer).ok()?,
+                next_funding: None,
+                my_current_funding_locked: None,
+            });
+        }
         let revoked = self.state.secrets.count();
         // BOLT 2: "if `next_revocation_number` equals 0: - MUST set `your_last_per_commitment_secret` to
         // all zeroes"
@@ -118,6 +131,12 @@ impl Live {
             return Err(PeerFault::UnexpectedReestablish);
         };
         let features = features.clone();
+        if self.state.end == Some(End::Lost) {
+            // What the peer says about numbers cannot be checked, and does not matter. A peer that does
+            // not know the zero in ours knows an `error`.
+            self.ask_peer_to_close(out);
+            return Ok(());
+        }
         // BOLT 2: "if `next_commitment_number` is zero: - MUST immediately fail the channel and broadcast"
         if theirs.next_commitment_number == 0 {
             return Err(PeerFault::AskedToFail);

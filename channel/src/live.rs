@@ -252,7 +252,7 @@ impl Live {
     pub(crate) fn fail(&mut self, reason: CloseReason, env: &Env<'_>, out: &mut Out) {
         let may = match &self.state.end {
             None | Some(End::Frozen) => self.state.chain.spent.is_none(),
-            Some(End::Failing(_) | End::DataLoss { .. } | End::Abandoned(_)) => false,
+            Some(End::Failing(_) | End::DataLoss { .. } | End::Abandoned(_) | End::Lost) => false,
         };
         if !may {
             return;
@@ -282,7 +282,7 @@ impl Live {
 
     fn force_close(&mut self, command: CommandId, env: &Env<'_>, out: &mut Out) {
         let refusal = match &self.state.end {
-            Some(End::DataLoss { .. }) => Some(Refusal::Stale),
+            Some(End::DataLoss { .. } | End::Lost) => Some(Refusal::Stale),
             Some(End::Failing(_) | End::Abandoned(_)) => Some(Refusal::Closing),
             None | Some(End::Frozen) => {
                 self.state.chain.spent.is_some().then_some(Refusal::Closing)
@@ -338,7 +338,7 @@ impl Live {
         // BOLT 2: "SHOULD retransmit the error packet and ignore any other packets for that channel."
         let over = match &self.state.end {
             Some(End::Failing(_) | End::Abandoned(_)) => true,
-            None | Some(End::Frozen | End::DataLoss { .. }) => false,
+            None | Some(End::Frozen | End::DataLoss { .. } | End::Lost) => false,
         };
         over || self.state.chain.spent.is_some() || matches!(self.connection, Connection::Cut)
     }
@@ -380,6 +380,7 @@ impl Live {
             Some(End::Failing(reason)) => Stage::Failing(reason.clone()),
             Some(End::DataLoss { .. }) => Stage::DataLoss,
             Some(End::Frozen) => Stage::Frozen,
+            Some(End::Lost) => Stage::Lost,
             Some(End::Abandoned(reason)) => Stage::Abandoned(reason.clone()),
             None if state.closed.is_some() => Stage::MutuallyClosed,
             None if state.our_shutdown.is_some() || state.their_shutdown.is_some() => {

@@ -8,12 +8,14 @@
 //! (`tx::penalty`).
 
 mod classify;
+mod lost;
 mod preimage;
 pub mod sweep;
 #[cfg(test)]
 mod tests;
 mod walk;
 
+pub use lost::{Remains, resolve_lost};
 pub use preimage::preimages_in;
 
 use std::collections::BTreeMap;

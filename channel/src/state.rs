@@ -11,7 +11,7 @@ use wire::units::{BlockHeight, FeeratePerKw, Msat, Sat};
 
 use crate::clock::{Clock, Side, Turn};
 use crate::effect::{AbandonReason, CloseReason, Outcome};
-use crate::fact::{CloseTerms, Created, Fact, Signatures, TheySigned, WeSigned};
+use crate::fact::{CloseTerms, Created, Fact, Restored, Signatures, TheySigned, WeSigned};
 use crate::keys::CommitmentKeys;
 use crate::ledger::{How, Htlc, Ledger, Ticked, Unbalanced, audit};
 use crate::record::RecordError;
@@ -107,6 +107,8 @@ pub enum End {
     Frozen,
     /// It never came to be.
     Abandoned(AbandonReason),
+    /// All our data is lost but the terms: only the peer may close.
+    Lost,
 }
 
 /// What Layer 1 did to the channel.
@@ -174,6 +176,17 @@ impl State {
         })
     }
 
+    /// The beginning of a channel of which only a backup is left. Numbers, points and balances of it are
+    /// nobody's, and nothing may be computed from them: [`End::Lost`] says so.
+    pub fn lost(restored: Restored) -> Result<Self, RecordError> {
+        let Restored { terms, funding, created } = restored;
+        let signature = Signature([0; 64]);
+        let first_point = terms.their_keys.funding;
+        let (funding_tx, height) = (None, created);
+        let created = Created { terms, funding, funding_tx, signature, first_point, height };
+        Ok(Self { end: Some(End::Lost), ..Self::new(created)? })
+    }
+
     /// The channel's name, which follows from its first funding output.
     pub fn channel_id(&self) -> ChannelId {
         self.fundings.first().map_or(ChannelId::ALL, |funding| {
@@ -186,7 +199,7 @@ impl State {
     pub fn apply(&mut self, fact: Fact) -> Result<Ticked, RecordError> {
         let mut ticked = Ticked::default();
         match fact {
-            Fact::Created(_) => return Err(RecordError::Beginning),
+            Fact::Created(_) | Fact::Restored(_) => return Err(RecordError::Beginning),
             Fact::FundingConfirmed { height, tx_index } => {
                 if let Some(funding) = self.fundings.first_mut() {
                     funding.confirmed = Some((height, tx_index));

@@ -10,6 +10,7 @@
 
 mod closes;
 mod dance;
+mod lost;
 mod onchain;
 mod opens;
 mod phases;

@@ -98,7 +98,7 @@ pub enum LockError {
 pub(crate) const ASIDE: &str = ".new";
 
 /// The whole content of a file.
-pub(crate) fn read_all<D: Disk>(disk: &D, name: &str) -> io::Result<Vec<u8>> {
+pub fn read_all<D: Disk>(disk: &D, name: &str) -> io::Result<Vec<u8>> {
     let file = disk.open(name)?;
     let size = usize::try_from(file.size()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
     let mut bytes = Vec::new();
@@ -111,7 +111,7 @@ pub(crate) fn read_all<D: Disk>(disk: &D, name: &str) -> io::Result<Vec<u8>> {
 
 /// Puts a file in place at once: whoever looks after a crash sees all of the parts or what was there
 /// before. Durable when it returns.
-pub(crate) fn put<D: Disk>(disk: &D, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+pub fn put<D: Disk>(disk: &D, name: &str, parts: &[&[u8]]) -> io::Result<()> {
     let aside = format!("{name}{ASIDE}");
     if disk.exists(&aside)? {
         disk.remove(&aside)?;

@@ -20,7 +20,8 @@ use crate::ledger::{How, Htlc};
 use crate::link::Connection;
 use crate::live::Live;
 use crate::onchain::{
-    Chain, Claim, Close, Fate, HtlcName, Known, Mined, Resolution, bump, resolve,
+    Chain, Claim, Close, Fate, HtlcName, Known, Mined, Remains, Resolution, bump, resolve,
+    resolve_lost,
 };
 use crate::out::Out;
 use crate::state::End;
@@ -88,7 +89,7 @@ impl Live {
         match &self.state.end {
             // What is frozen signs nothing new; what it has must not expire all the same.
             None | Some(End::Frozen) => {}
-            Some(End::Failing(_) | End::DataLoss { .. } | End::Abandoned(_)) => return,
+            Some(End::Failing(_) | End::DataLoss { .. } | End::Abandoned(_) | End::Lost) => return,
         }
         if self.state.chain.spent.is_some() {
             return;
@@ -156,6 +157,21 @@ impl Live {
     pub(crate) fn resolution(&self, env: &Env<'_>) -> Option<Resolution> {
         let state = &self.state;
         let (tx, height) = state.chain.spent.as_ref()?;
+        let spends: Vec<_> = (state.chain.outputs.iter())
+            .map(|spend| (spend.outpoint, Mined { tx: &spend.tx, height: spend.height }))
+            .collect();
+        let close = Mined { tx, height: *height };
+        let chain = Chain { tip: env.height, close, spends: &spends };
+        if state.end == Some(End::Lost) {
+            let our_terms = state.commitment_terms(Side::Us)?;
+            let remains = Remains {
+                our_basepoints: &state.terms.our_keys,
+                their_basepoints: &state.terms.their_keys,
+                our_terms: &our_terms,
+                point: &|number| env.signer.point(number).ok(),
+            };
+            return Some(resolve_lost(&remains, &chain));
+        }
         let point = env.signer.point(state.ours).ok()?;
         let ours = state.commitment(Side::Us, None, state.ours, &point).ok()?;
         let theirs = state.their_commitments().ok()?;
@@ -189,11 +205,7 @@ impl Live {
             preimages: &preimages,
             fail_depth: env.policy.fail_depth,
         };
-        let spends: Vec<_> = (state.chain.outputs.iter())
-            .map(|spend| (spend.outpoint, Mined { tx: &spend.tx, height: spend.height }))
-            .collect();
-        let close = Mined { tx, height: *height };
-        Some(resolve(&known, &Chain { tip: env.height, close, spends: &spends }))
+        Some(resolve(&known, &chain))
     }
 
     pub(crate) fn bump(&self, env: &Env<'_>) -> Option<Claim> {

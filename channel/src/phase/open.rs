@@ -33,7 +33,7 @@ impl Live {
     /// Whether anything can be signed now.
     pub(crate) fn may_update(&self) -> Result<(), Refusal> {
         match &self.state.end {
-            Some(End::Frozen | End::DataLoss { .. }) => return Err(Refusal::Frozen),
+            Some(End::Frozen | End::DataLoss { .. } | End::Lost) => return Err(Refusal::Frozen),
             Some(End::Failing(_) | End::Abandoned(_)) => return Err(Refusal::Closing),
             None => {}
         }

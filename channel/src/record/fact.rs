@@ -5,7 +5,7 @@
 use wire::codec::{Decode, DecodeError, Encode, Reader};
 
 use super::layout::{put_tx, take_tx};
-use crate::fact::{Created, Fact};
+use crate::fact::{Created, Fact, Restored};
 
 const CREATED: u64 = 0;
 const FUNDING_CONFIRMED: u64 = 2;
@@ -32,6 +32,7 @@ const OUTPUT_UNSPENT: u64 = 42;
 const RESOLVED_ON_CHAIN: u64 = 44;
 const CLOSED: u64 = 46;
 const ABANDONED: u64 = 48;
+const RESTORED: u64 = 76;
 
 /// Whether a fact of this number is more than a turn of the commitment dance.
 pub(super) const fn tells(number: u64) -> bool {
@@ -47,6 +48,10 @@ pub(super) fn encode(fact: &Fact, out: &mut Vec<u8>) -> u64 {
         Fact::Created(created) => {
             created.encode(out);
             CREATED
+        }
+        Fact::Restored(restored) => {
+            restored.encode(out);
+            RESTORED
         }
         Fact::FundingConfirmed { height, tx_index } => {
             height.encode(out);
@@ -149,6 +154,7 @@ pub(super) fn encode(fact: &Fact, out: &mut Vec<u8>) -> u64 {
 pub(super) fn decode(number: u64, r: &mut Reader<'_>) -> Result<Option<Fact>, DecodeError> {
     Ok(Some(match number {
         CREATED => Fact::Created(Box::new(Created::decode(r)?)),
+        RESTORED => Fact::Restored(Box::new(Restored::decode(r)?)),
         FUNDING_CONFIRMED => {
             Fact::FundingConfirmed { height: Decode::decode(r)?, tx_index: Decode::decode(r)? }
         }

@@ -301,6 +301,7 @@ impl Encode for End {
                 out.push(3);
                 reason.encode(out);
             }
+            Self::Lost => out.push(4),
         }
     }
 }
@@ -312,6 +313,7 @@ impl Decode for End {
             1 => Self::DataLoss { theirs: Decode::decode(r)? },
             2 => Self::Frozen,
             3 => Self::Abandoned(Decode::decode(r)?),
+            4 => Self::Lost,
             _ => return Err(DecodeError::Range),
         })
     }

@@ -4,7 +4,7 @@ use bitcoin::{OutPoint, Transaction};
 use wire::codec::{Decode, DecodeError, Encode, Reader};
 
 use super::layout::{fields, put_tx, take_tx};
-use crate::fact::Created;
+use crate::fact::{Created, Restored};
 use crate::keys::ChannelBasepoints;
 use crate::terms::{Params, Terms};
 
@@ -18,6 +18,7 @@ fields! {
         funder, announce, capacity, push, first_feerate, minimum_depth, us, them, our_keys,
         their_keys, our_upfront_shutdown, their_upfront_shutdown, shutdown_script, alias,
     }
+    Restored { terms, funding, created }
 }
 
 impl Encode for Created {

@@ -3,6 +3,7 @@
 use bitcoin::{Amount, Txid};
 use channel::clock::Side as Who;
 use channel::effect::{AbandonReason, CloseReason};
+use channel::state::{End, State};
 use channel::tx::fee::{ANCHORS, commitment_fee, trimmed};
 use channel::{Channel, Policy};
 use wire::id::{ChannelId, NodeId};
@@ -96,7 +97,10 @@ pub fn view(
         funding.and_then(|funding| funding.confirmed).map_or(0, |(at, _)| depth(at, height));
     view.feerate = channel.feerate().unwrap_or(FeeratePerKw::FLOOR);
     view.anchors = ANCHORS;
-    if let Some(spec) = state.ledger.spec(Who::Us, None) {
+    // Nobody knows what is whose in a channel of which only a backup is left.
+    if channel.balances().is_some()
+        && let Some(spec) = state.ledger.spec(Who::Us, None)
+    {
         let dust = terms.us.dust_limit;
         let untrimmed = spec.htlcs.iter().filter(|htlc| !trimmed(htlc.amount, dust)).count();
         view.ours = spec.to_owner;
@@ -185,6 +189,7 @@ fn phase(channel: &Channel, _linked: bool, height: BlockHeight) -> ChannelPhase 
         Stage::MutuallyClosed
         | Stage::Failing(_)
         | Stage::DataLoss
+        | Stage::Lost
         | Stage::Frozen
         | Stage::OnChain => ChannelPhase::Closing,
         Stage::Closed => ChannelPhase::Closed,
@@ -219,7 +224,8 @@ fn closing(channel: &Channel, meta: &Meta, height: BlockHeight) -> Option<Closin
     }
     let closed = state.closed.as_ref().map(|(terms, _)| terms);
     let at = spent.map(|(_, at)| *at);
-    let failing = matches!(stage, Stage::Failing(_)) || state.end.is_some();
+    let lost = state.end == Some(End::Lost);
+    let failing = matches!(stage, Stage::Failing(_)) || (state.end.is_some() && !lost);
     let locked = if failing { state.terms.them.to_self_delay } else { 0 };
     let value_of = |tx: &bitcoin::Transaction| {
         tx.output
@@ -237,8 +243,11 @@ fn closing(channel: &Channel, meta: &Meta, height: BlockHeight) -> Option<Closin
         let cost = if meta.funder == whose { costs } else { Amount::ZERO };
         msat.floor_sat().checked_sub(cost).unwrap_or(Amount::ZERO)
     };
-    let spec = state.ledger.spec(Who::Us, None);
-    let ours = spec.as_ref().map_or(Amount::ZERO, |spec| share(spec.to_owner, Side::Us));
+    let spec = if lost { None } else { state.ledger.spec(Who::Us, None) };
+    let ours = match &spec {
+        Some(spec) => share(spec.to_owner, Side::Us),
+        None => spent.map_or(Amount::ZERO, |(tx, _)| balance_on_theirs(state, tx)),
+    };
     let theirs = spec.as_ref().map_or(Amount::ZERO, |spec| share(spec.to_other, Side::Them));
     // What is in a block says it; it may be there before the peer's last word about a close together.
     let agreed = closed.is_some() || matches!(stage, Stage::MutuallyClosed | Stage::ShuttingDown);
@@ -275,6 +284,13 @@ fn closing(channel: &Channel, meta: &Meta, height: BlockHeight) -> Option<Closin
     })
 }
 
+/// What a commitment of the peer's pays us at once.
+fn balance_on_theirs(state: &State, tx: &bitcoin::Transaction) -> Amount {
+    let script = channel::tx::script::to_remote(&state.terms.our_keys.payment).to_p2wsh();
+    let ours = tx.output.iter().filter(|out| out.script_pubkey == script);
+    ours.fold(Amount::ZERO, |sum, out| sum.checked_add(out.value).unwrap_or(Amount::MAX_MONEY))
+}
+
 fn why(channel: &Channel, meta: &Meta) -> Option<String> {
     use channel::channel::Stage;
     meta.why.clone().or_else(|| match channel.stage() {
@@ -283,6 +299,10 @@ fn why(channel: &Channel, meta: &Meta) -> Option<String> {
         Stage::DataLoss => {
             Some("our data is older than what the peer proves; it was asked to close".to_owned())
         }
+        Stage::Lost => Some(
+            "all its data is lost and it was restored from a backup: its peer is asked to close"
+                .to_owned(),
+        ),
         Stage::Frozen => Some("frozen: its books do not balance or its signer failed".to_owned()),
         Stage::ShuttingDown | Stage::MutuallyClosed => Some("closed together".to_owned()),
         Stage::Opening | Stage::Funding | Stage::Open | Stage::OnChain | Stage::Closed => None,
