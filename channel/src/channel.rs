@@ -2,7 +2,7 @@
 //!
 //! Not here: what each event does (`phase`, `link`).
 
-use bitcoin::OutPoint;
+use bitcoin::{OutPoint, Transaction};
 use wire::id::{ChannelId, ShortChannelId};
 use wire::message::OpenChannel;
 use wire::units::{FeeratePerKw, Msat, Sat};
@@ -15,7 +15,8 @@ use crate::fact::{Fact, Restored};
 use crate::fault::PeerFault;
 use crate::limits::Sendable;
 use crate::live::{Live, htlc_in};
-use crate::onchain::{Claim, Resolution};
+use crate::onchain::forecast::Forecast;
+use crate::onchain::{Claim, Close, Resolution};
 use crate::out::Out;
 use crate::phase::opening::Opening;
 use crate::record::{self, RecordError};
@@ -346,6 +347,23 @@ impl Channel {
         self.live()?.resolution(env)
     }
 
+    /// What closing alone now would cost and save: a dry run. `None` before the first commitments are
+    /// signed, once the funding output is spent, and if the signer fails.
+    pub fn forecast(&self, env: &Env<'_>) -> Option<Forecast> {
+        self.live()?.forecast(env)
+    }
+
+    /// The unconfirmed transaction that spends the funding output, if one is seen, and which it is.
+    pub fn seen(&self, env: &Env<'_>) -> Option<(&Transaction, Close)> {
+        self.live()?.seen(env)
+    }
+
+    /// Our anchor on a commitment of the peer's that is on its way to a block, if it is not revoked: to
+    /// raise the fee of that one rather than race it. BOLT 5 § Failing a Channel.
+    pub fn bump_seen(&self, env: &Env<'_>) -> Option<Claim> {
+        self.live()?.bump_seen(env)
+    }
+
     /// How to pay for our commitment through its anchor while it waits for a block, if it was broadcast.
     pub fn bump(&self, env: &Env<'_>) -> Option<Claim> {
         self.live()?.bump(env)
@@ -387,7 +405,10 @@ impl Command {
             | Self::UpdateFee { command, .. }
             | Self::Shutdown { command, .. }
             | Self::ForceClose { command } => Some(*command),
-            Self::FundingBuilt { .. } | Self::FundingFailed | Self::ForgetResolved { .. } => None,
+            Self::FundingBuilt { .. }
+            | Self::FundingFailed
+            | Self::ForgetResolved { .. }
+            | Self::UpstreamExpires { .. } => None,
         }
     }
 }

@@ -13,6 +13,7 @@ use wire::units::{BlockHeight, FeeratePerKw, Msat};
 use crate::event::{CommandId, Origin};
 use crate::fault::PeerFault;
 use crate::onchain::Claim;
+use crate::onchain::forecast::Forecast;
 use crate::refusal::Refusal;
 
 /// One thing to do.
@@ -216,6 +217,28 @@ pub enum Notice {
         /// In this block.
         height: BlockHeight,
     },
+    /// An unconfirmed transaction spends the funding output.
+    SpendSeen {
+        /// This one.
+        txid: Txid,
+        /// Which of the transactions that may do so it is.
+        by: Spender,
+    },
+    /// That transaction is gone without a block or a successor.
+    SpendVanished {
+        /// The one that was seen.
+        txid: Txid,
+    },
+    /// An outgoing HTLC was given up before Layer 1 decided it, because the incoming one was about to
+    /// expire.
+    FailedBack {
+        /// Our `id` of it.
+        htlc: u64,
+        /// What it is worth, and what is lost if the peer takes it after all.
+        amount_msat: Msat,
+        /// The height at which the incoming HTLC expires.
+        upstream_expiry: BlockHeight,
+    },
     /// Every output is resolved for good: the channel can be archived.
     Closed,
     /// The channel never came to be; everything about it can be deleted.
@@ -293,8 +316,28 @@ pub enum Spender {
     Unknown,
 }
 
-/// A human must look.
+/// A close that was due and did not happen by itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Advice {
+    /// Why the channel should be closed.
+    pub reason: CloseReason,
+    /// What stood against it.
+    pub held: Held,
+    /// What closing now would cost and save.
+    pub forecast: Forecast,
+}
+
+/// Why a close that was due did not happen by itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Held {
+    /// [`ForceClosePolicy`](crate::env::ForceClosePolicy) leaves it to a human.
+    Policy,
+    /// It costs more than it saves.
+    Cost,
+}
+
+/// A human must look.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Alarm {
     /// The commitment about to be signed does not add up to the channel's value. Nothing was signed and
     /// the channel is frozen.
@@ -314,7 +357,17 @@ pub enum Alarm {
     },
     /// A reorganisation took the funding transaction of a working channel.
     FundingReorganised,
-    /// The funding output was spent by a revoked commitment.
+    /// A close is due that we do not make by ourselves. Said when it becomes due and when what it saves
+    /// or until when changes, not at every block.
+    CloseAdvised(Box<Advice>),
+    /// An HTLC that we failed to whom it came from was taken by the peer after all: its amount is lost.
+    TakenAfterAll {
+        /// Our `id` of it.
+        htlc: u64,
+        /// What it is worth.
+        amount_msat: Msat,
+    },
+    /// The funding output was spent by a revoked commitment, in a block or not yet.
     Breach {
         /// That commitment.
         txid: Txid,

@@ -37,6 +37,20 @@ impl std::fmt::Debug for Env<'_> {
     }
 }
 
+/// When we close alone without being asked. BOLT 5 § Failing a Channel.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ForceClosePolicy {
+    /// Whenever BOLT 2 demands it: over an `error`, a broken rule that leaves no other way, or an HTLC near
+    /// its end that is worth more than its claim costs.
+    #[default]
+    Automatic,
+    /// Only over an HTLC near its end, and only if what that saves is worth more than the whole close
+    /// costs. Over all else the channel stops and says so.
+    WhenMoneyAtRisk,
+    /// Never: the channel stops where it must and says what a close would cost and save.
+    Ask,
+}
+
 /// What this node tolerates, in all its channels.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Policy {
@@ -72,6 +86,11 @@ pub struct Policy {
     pub fail_depth: u32,
     /// As the funder we pay at most so many times the closing fee that we would like.
     pub closing_fee_factor_max: u32,
+    /// When we close alone without being asked.
+    pub force_close: ForceClosePolicy,
+    /// Blocks before the expiry of the incoming HTLC of a forward at which it is failed although its
+    /// outgoing HTLC is open: its offerer would close that channel, too.
+    pub fail_back_buffer: u32,
 }
 
 impl Default for Policy {
@@ -94,6 +113,8 @@ impl Default for Policy {
             forget_after: 2_016,
             fail_depth: 6,
             closing_fee_factor_max: 3,
+            force_close: ForceClosePolicy::Automatic,
+            fail_back_buffer: 3,
         }
     }
 }

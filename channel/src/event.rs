@@ -2,7 +2,7 @@
 //!
 //! Not here: what follows from it (`effect`), what it may know meanwhile (`env`).
 
-use bitcoin::{OutPoint, ScriptBuf, Transaction, TxOut};
+use bitcoin::{OutPoint, ScriptBuf, Transaction, TxOut, Txid};
 use secp256k1::PublicKey;
 use wire::feature::Features;
 use wire::id::{ChannelId, PaymentHash, Preimage};
@@ -120,6 +120,18 @@ pub enum Command {
         /// Our `id` of the HTLC.
         htlc: u64,
     },
+    /// The incoming HTLC of this forward expires at that height, on the channel it came in by. Shortly
+    /// before, the outgoing one counts as failed even if Layer 1 has not decided it: by then it is lost
+    /// anyway, the other channel need not be.
+    ///
+    /// Kept in memory alone: say it once the HTLC is offered, and again after every start, for every
+    /// [`Channel::outgoing`](crate::Channel::outgoing) on behalf of a forward. Has no answer.
+    UpstreamExpires {
+        /// Our `id` of the outgoing HTLC.
+        htlc: u64,
+        /// `cltv_expiry` of the incoming one.
+        expiry: BlockHeight,
+    },
 }
 
 /// An HTLC to be offered.
@@ -201,5 +213,24 @@ pub enum ChainFact {
     OutputUnspent {
         /// The output that is unspent again.
         outpoint: OutPoint,
+    },
+    /// An unconfirmed transaction spends the funding outpoint. Not recorded as a state of the chain: said
+    /// again after a restart, and a later one replaces it.
+    FundingSpendSeen {
+        /// The spending transaction.
+        tx: Transaction,
+    },
+    /// That transaction is gone, and neither confirmed nor replaced.
+    FundingSpendVanished {
+        /// The transaction that was seen.
+        txid: Txid,
+    },
+    /// An unconfirmed transaction spends an output that the channel asked to watch. Not recorded as a
+    /// state of the chain; what it shows cannot be unseen.
+    OutputSpendSeen {
+        /// The spent output.
+        outpoint: OutPoint,
+        /// The spending transaction.
+        tx: Transaction,
     },
 }

@@ -145,13 +145,14 @@ impl Htlc {
         Some(AddOut { add: self.add.clone(), origin: self.origin? })
     }
 
-    /// How it ended, if that is known: a preimage decides.
+    /// How it ended, if that is known: a preimage decides, unless it came after the end was told.
     pub fn outcome(&self) -> Option<Outcome> {
-        match &self.preimage {
-            Some((preimage, attribution)) => {
+        match (&self.ended, &self.preimage) {
+            (Some(ended), _) => Some(ended.clone()),
+            (None, Some((preimage, attribution))) => {
                 Some(Outcome::Fulfilled { preimage: *preimage, attribution: attribution.clone() })
             }
-            None => self.ended.clone(),
+            (None, None) => None,
         }
     }
 

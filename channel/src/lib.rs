@@ -38,8 +38,10 @@ pub mod terms;
 pub mod tx;
 
 pub use channel::{Channel, Stage};
-pub use effect::{Alarm, Answer, Effect, HtlcIn, HtlcOut, Notice, Outcome, Resolved, Why};
-pub use env::{Env, Policy};
+pub use effect::{
+    Advice, Alarm, Answer, Effect, Held, HtlcIn, HtlcOut, Notice, Outcome, Resolved, Why,
+};
+pub use env::{Env, ForceClosePolicy, Policy};
 pub use event::{ChainFact, Command, CommandId, Event, Link, Offer, Origin};
 pub use fact::Fact;
 pub use fault::{PeerFault, Reaction};

@@ -20,6 +20,7 @@ use crate::limits::{Room, Totals};
 use crate::link::Connection;
 use crate::out::Out;
 use crate::phase::closing::Negotiation;
+use crate::phase::onchain::Sight;
 use crate::refusal::Refusal;
 use crate::signer::{SignRefusal, Signer};
 use crate::state::{End, State};
@@ -40,6 +41,8 @@ pub(crate) struct Live {
     /// What limits are measured on, as long as nothing but adds came after the last look.
     totals: Option<Totals>,
     points: Points,
+    /// What was seen or said and is in no record.
+    pub(crate) sight: Sight,
 }
 
 /// A `shutdown` that somebody asked for.
@@ -72,6 +75,7 @@ impl Live {
             shutdown_wanted: None,
             totals: None,
             points: Points::default(),
+            sight: Sight::default(),
         }
     }
 
@@ -213,6 +217,10 @@ impl Live {
             }
             Command::ForceClose { command } => self.force_close(command, env, out),
             Command::ForgetResolved { htlc } => self.forget_resolved(htlc, out),
+            Command::UpstreamExpires { htlc, expiry } => {
+                self.sight.upstream.insert(htlc, expiry);
+                self.fail_back(env, out);
+            }
             // Late words of the wallet about an open that is over.
             Command::FundingBuilt { .. } | Command::FundingFailed => {}
         }
@@ -230,7 +238,7 @@ impl Live {
             Reaction::FailChannel => {
                 out.notice(Notice::Fault(fault));
                 out.send(fault.to_error(self.id));
-                self.fail(CloseReason::Fault(fault), env, out);
+                self.stop(CloseReason::Fault(fault), env, out);
             }
         }
     }
@@ -245,7 +253,7 @@ impl Live {
     // sending node. - otherwise: - MUST fail the channel referred to by `channel_id`"
     fn on_error(&mut self, data: &[u8], env: &Env<'_>, out: &mut Out) {
         out.notice(Notice::PeerSaid { error: true, text: printable(data) });
-        self.fail(CloseReason::PeerError, env, out);
+        self.stop(CloseReason::PeerError, env, out);
     }
 
     /// Closes alone, if nothing stands against it. BOLT 5 § Failing a Channel.

@@ -8,7 +8,9 @@
 //! (`tx::penalty`).
 
 mod classify;
+pub mod forecast;
 mod lost;
+mod outputs;
 mod preimage;
 pub mod sweep;
 #[cfg(test)]
@@ -16,13 +18,14 @@ mod tests;
 mod walk;
 
 pub use lost::{Remains, resolve_lost};
+pub use outputs::{OutputState, OutputView, What};
 pub use preimage::preimages_in;
 
 use std::collections::BTreeMap;
 
-use bitcoin::{OutPoint, Transaction, Txid};
+use bitcoin::{OutPoint, Script, Transaction, Txid};
 use wire::id::{Preimage, Signature};
-use wire::units::{BlockHeight, Sat};
+use wire::units::{BlockHeight, FeeratePerKw, Sat};
 
 use crate::clock::Side;
 use crate::keys::ChannelBasepoints;
@@ -56,6 +59,8 @@ pub struct Known<'a> {
     pub secrets: &'a RevealedSecrets,
     /// Every closing transaction that we signed, in all its variants.
     pub closes: &'a [Txid],
+    /// Where our part of those goes.
+    pub close_script: Option<&'a Script>,
     /// Every HTLC of ours that is not resolved yet, as our own commitment would show it.
     pub outgoing: &'a [SpecHtlc],
     /// HTLCs that may be on a revoked commitment, as the peer's commitment shows them. More than there
@@ -66,6 +71,10 @@ pub struct Known<'a> {
     pub preimages: &'a BTreeMap<HtlcName, Preimage>,
     /// Confirmations after which an HTLC that came back counts as failed.
     pub fail_depth: u32,
+    /// By our `id` of an outgoing HTLC: the height at which the incoming one expires that it pays for.
+    pub upstream: &'a BTreeMap<u64, BlockHeight>,
+    /// Blocks before that height at which it is failed there, whatever happens here.
+    pub fail_back_buffer: u32,
 }
 
 /// A transaction in a block of the best chain.
@@ -82,6 +91,8 @@ pub struct Mined<'a> {
 pub struct Chain<'a> {
     /// The height of the best chain.
     pub tip: BlockHeight,
+    /// What a claim would pay now.
+    pub feerate: FeeratePerKw,
     /// What spent the funding output.
     pub close: Mined<'a>,
     /// What spent outputs of ours, and others that [`Resolution::watch`] named.
@@ -124,7 +135,7 @@ pub struct Claim {
     /// The height of the first block that may contain the spend.
     pub mature: BlockHeight,
     /// The height by which it must be spent, because from the next block on somebody else can spend it,
-    /// too.
+    /// too. For an HTLC of ours that pays for an incoming one: the height at which that one expires.
     pub deadline: Option<BlockHeight>,
     /// Whether somebody else may be able to spend it even before: an honest peer with the preimage, or a
     /// cheater.
@@ -162,7 +173,8 @@ impl Claim {
 pub enum Fate {
     /// The preimage is known: whoever paid us for it must be shown the preimage, whatever happens here.
     Fulfilled(Preimage),
-    /// It came back, or no output can move it any more, deep enough to fail it to whom it came from.
+    /// It came back, or no output can move it any more, deep enough to fail it to whom it came from; or
+    /// the HTLC that pays for it is about to expire.
     Failed,
 }
 
@@ -177,6 +189,8 @@ pub struct Resolution {
     pub watch: Vec<OutPoint>,
     /// HTLCs of ours whose end is known, by our `id`. Nothing here means wait.
     pub fates: BTreeMap<u64, Fate>,
+    /// Every output that matters, for people.
+    pub outputs: Vec<OutputView>,
     /// Whether nothing can change any more: everything that could be ours is spent, 100 blocks deep.
     pub done: bool,
 }

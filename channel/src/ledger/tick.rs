@@ -71,17 +71,24 @@ impl Ledger {
             }
         }
         let Some(origin) = htlc.origin else { return };
-        let outcome = match (htlc.preimage, how) {
-            (Some((preimage, attribution)), _) => Outcome::Fulfilled { preimage, attribution },
-            (None, How::Theirs(TheirRemoval::Failed { reason, attribution })) => {
+        let told = htlc.ended.is_some();
+        let outcome = match (htlc.ended, htlc.preimage, how) {
+            // What was said upstream stands, whatever the peer says later.
+            (Some(ended), ..) => ended,
+            (None, Some((preimage, attribution)), _) => {
+                Outcome::Fulfilled { preimage, attribution }
+            }
+            (None, None, How::Theirs(TheirRemoval::Failed { reason, attribution })) => {
                 Outcome::Failed { reason, attribution }
             }
-            (None, How::Theirs(TheirRemoval::Malformed { sha256_of_onion, failure_code })) => {
-                Outcome::Malformed { sha256_of_onion, failure_code }
-            }
-            (None, How::Theirs(TheirRemoval::Fulfilled) | How::Ours(_)) => return,
+            (
+                None,
+                None,
+                How::Theirs(TheirRemoval::Malformed { sha256_of_onion, failure_code }),
+            ) => Outcome::Malformed { sha256_of_onion, failure_code },
+            (None, None, How::Theirs(TheirRemoval::Fulfilled) | How::Ours(_)) => return,
         };
-        if !matches!(outcome, Outcome::Fulfilled { .. }) {
+        if !told && !matches!(outcome, Outcome::Fulfilled { .. }) {
             ticked.failed.push((id, origin, outcome.clone()));
         }
         if !htlc.forgotten {

@@ -7,9 +7,11 @@
 
 use bitcoin::OutPoint;
 use secp256k1::PublicKey;
-use wire::units::BlockHeight;
+use wire::units::{BlockHeight, Sat};
 
-use super::{Chain, Claim, Close, IRREVOCABLE_DEPTH, Resolution};
+use super::outputs::{OutputState, OutputView, What, taker};
+use super::{Chain, Claim, Close, IRREVOCABLE_DEPTH, Resolution, sweep};
+use crate::clock::Side;
 use crate::keys::{ChannelBasepoints, CommitmentKeys};
 use crate::tx::{CommitmentTerms, Recipe, Spend, script};
 
@@ -39,7 +41,8 @@ impl std::fmt::Debug for Remains<'_> {
 pub fn resolve_lost(remains: &Remains<'_>, chain: &Chain<'_>) -> Resolution {
     let tx = chain.close.tx;
     let txid = tx.compute_txid();
-    let mut found = Found { chain, claims: Vec::new(), watch: Vec::new(), done: true };
+    let (claims, outputs, watch) = (Vec::new(), Vec::new(), Vec::new());
+    let mut found = Found { chain, close: Side::Them, claims, outputs, watch, done: true };
     found.open_unless_deep(chain.close.height);
     let number = remains.our_terms.obscuring.reveal(tx);
     let own = number.and_then(|number| own_balance(remains, number));
@@ -51,6 +54,7 @@ pub fn resolve_lost(remains: &Remains<'_>, chain: &Chain<'_>) -> Resolution {
             && txout.script_pubkey == witness_script.to_p2wsh()
         {
             close = Close::Ours;
+            found.close = Side::Us;
             let (witness_script, recipe) = (witness_script.clone(), recipe.clone());
             // If it is an old one, the peer may take it first.
             found.claim(Spend { outpoint, value, witness_script, recipe }, true);
@@ -59,8 +63,8 @@ pub fn resolve_lost(remains: &Remains<'_>, chain: &Chain<'_>) -> Resolution {
             found.claim(Spend { outpoint, value, witness_script, recipe }, false);
         }
     }
-    let Found { claims, watch, done, .. } = found;
-    Resolution { close, claims, watch, fates: Default::default(), done }
+    let Found { claims, outputs, watch, done, .. } = found;
+    Resolution { close, claims, watch, fates: Default::default(), outputs, done }
 }
 
 /// The script of `to_local` on our own commitment of this number, and what opens it.
@@ -75,7 +79,10 @@ fn own_balance(remains: &Remains<'_>, number: u64) -> Option<(bitcoin::ScriptBuf
 
 struct Found<'a> {
     chain: &'a Chain<'a>,
+    /// Whose commitment it is.
+    close: Side,
     claims: Vec<Claim>,
+    outputs: Vec<OutputView>,
     watch: Vec<OutPoint>,
     done: bool,
 }
@@ -85,12 +92,36 @@ impl Found<'_> {
     fn claim(&mut self, spend: Spend, contested: bool) {
         self.watch.push(spend.outpoint);
         let spent = self.chain.spends.iter().find(|(outpoint, _)| *outpoint == spend.outpoint);
+        let (outpoint, value, what) = (spend.outpoint, spend.value, What::Balance(Side::Us));
+        let mut view = OutputView {
+            outpoint,
+            what,
+            value,
+            state: OutputState::Claimable,
+            deadline: None,
+            cost: Sat::ZERO,
+            expected: value,
+        };
         if let Some((_, mined)) = spent {
-            return self.open_unless_deep(mined.height);
+            let (txid, height) = (mined.tx.compute_txid(), mined.height);
+            view.state = match taker(self.close, what, outpoint, mined.tx) {
+                Side::Us => OutputState::Claimed { txid, height },
+                Side::Them => OutputState::Taken { txid, height },
+            };
+            view.expected = if view.state.is_ours() { value } else { Sat::ZERO };
+            self.outputs.push(view);
+            return self.open_unless_deep(height);
         }
         self.done = false;
         let mature = self.chain.close.height.saturating_add(u32::from(spend.csv()));
-        self.claims.push(Claim { spend, htlc: None, mature, deadline: None, contested });
+        let claim = Claim { spend, htlc: None, mature, deadline: None, contested };
+        if !claim.is_ready(self.chain.tip) {
+            view.state = OutputState::Waits { until: mature };
+        }
+        view.cost = sweep::cost(&claim.spend, self.chain.feerate);
+        view.expected = Sat::from_sat(value.to_sat().saturating_sub(view.cost.to_sat()));
+        self.outputs.push(view);
+        self.claims.push(claim);
     }
 
     fn open_unless_deep(&mut self, height: BlockHeight) {

@@ -24,6 +24,22 @@ const GROUP_MAX: usize = 100;
 /// Version, counts, lock time, segwit flag.
 const OVERHEAD_WEIGHT: u64 = 4 * 10 + 2;
 
+/// A signed P2WPKH coin of the wallet.
+const COIN_WEIGHT: u64 = 272;
+
+/// An output to the wallet.
+const HOME_WEIGHT: u64 = 4 * 31;
+
+/// The second transaction of an HTLC of ours: a delayed output to the wallet.
+const SECOND_WEIGHT: u64 = OVERHEAD_WEIGHT + 4 * 41 + 76 + 82 + HOME_WEIGHT;
+
+/// The child that raises a commitment's fee: our anchor and a coin, to the wallet.
+pub const ANCHOR_CHILD_WEIGHT: u64 = OVERHEAD_WEIGHT + 4 * 41 + 116 + COIN_WEIGHT + HOME_WEIGHT;
+
+/// An HTLC on our commitment, through both of its transactions, at most.
+pub const HTLC_WEIGHT: u64 =
+    OVERHEAD_WEIGHT + 4 * 41 + 327 + COIN_WEIGHT + HOME_WEIGHT + 4 * 43 + SECOND_WEIGHT;
+
 /// A coin of the wallet that pays fees.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Coin {
@@ -65,20 +81,41 @@ pub enum SweepError {
     },
 }
 
+/// What it costs to take one output home alone: for an HTLC of our own commitment both transactions, and
+/// nothing for an anchor, which is not taken for its own sake.
+pub fn cost(spend: &Spend, feerate: FeeratePerKw) -> Sat {
+    let alone = spend.input_weight().saturating_add(OVERHEAD_WEIGHT).saturating_add(HOME_WEIGHT);
+    let weight = match spend.recipe {
+        Recipe::Anchor => return Sat::ZERO,
+        Recipe::HtlcTransaction { ref output, .. } => {
+            [COIN_WEIGHT, weight_of(output), SECOND_WEIGHT]
+                .into_iter()
+                .fold(alone, u64::saturating_add)
+        }
+        Recipe::ToRemote
+        | Recipe::Delayed { .. }
+        | Recipe::HtlcDirect { .. }
+        | Recipe::PenaltyDelayed { .. }
+        | Recipe::PenaltyHtlc { .. } => alone,
+    };
+    feerate.fee_ceil(weight)
+}
+
 /// The claims that can be broadcast now, divided into transactions.
 ///
-/// What nobody else can take goes together and never waits for what is contested. HTLC transactions go
-/// together if the peer signed the same lock time. Near their deadline contested claims go alone, where
-/// no one else's spend can push them out. Anchors are left: they are not worth their input.
+/// What nobody else can take goes together and never waits for what is contested: what a cheater can pin
+/// stays apart from what it cannot. HTLC transactions go together if the peer signed the same lock time.
+/// Near their deadline claims go alone, where no one else's spend can push them out. Anchors are left:
+/// they are not worth their input.
 pub fn groups(claims: &[Claim], tip: BlockHeight) -> Vec<Vec<&Claim>> {
     let mut groups: BTreeMap<(u8, u32), Vec<&Claim>> = BTreeMap::new();
     let mut alone = Vec::new();
     for claim in claims.iter().filter(|claim| claim.is_ready(tip) && claim.worth() > Sat::ZERO) {
         let security = tip.saturating_add(SECURITY_DELAY);
-        if claim.contested && claim.deadline.is_some_and(|deadline| deadline <= security) {
+        if claim.deadline.is_some_and(|deadline| deadline <= security) {
             alone.push((claim.deadline, vec![claim]));
         } else {
-            groups.entry(kind(&claim.spend)).or_default().push(claim);
+            groups.entry(kind(claim)).or_default().push(claim);
         }
     }
     alone.sort_by_key(|(deadline, _)| *deadline);
@@ -87,11 +124,11 @@ pub fn groups(claims: &[Claim], tip: BlockHeight) -> Vec<Vec<&Claim>> {
 }
 
 /// What may share a transaction.
-fn kind(spend: &Spend) -> (u8, u32) {
-    let lock_time = spend.lock_time().to_consensus_u32();
-    match spend.recipe {
+fn kind(claim: &Claim) -> (u8, u32) {
+    let lock_time = claim.spend.lock_time().to_consensus_u32();
+    match claim.spend.recipe {
         Recipe::PenaltyDelayed { .. } => (0, 0),
-        Recipe::PenaltyHtlc { .. } => (1, 0),
+        Recipe::PenaltyHtlc { .. } => (u8::from(claim.contested), 0),
         Recipe::HtlcTransaction { .. } => (2, lock_time),
         Recipe::HtlcDirect { .. } => (3, lock_time),
         Recipe::ToRemote | Recipe::Delayed { .. } | Recipe::Anchor => (4, 0),

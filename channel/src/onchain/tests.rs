@@ -32,7 +32,11 @@ pub(super) struct World {
     pub(super) preimages: BTreeMap<HtlcName, Preimage>,
     pub(super) tip: BlockHeight,
     pub(super) spends: Vec<(OutPoint, Transaction, BlockHeight)>,
+    pub(super) upstream: BTreeMap<u64, BlockHeight>,
 }
+
+/// What claims would pay, for views.
+pub(super) const FEERATE: FeeratePerKw = FeeratePerKw(1_000);
 
 /// The same division, seen from the other side.
 pub(super) fn mirrored(spec: &CommitmentSpec) -> CommitmentSpec {
@@ -70,6 +74,7 @@ impl World {
             preimages: BTreeMap::new(),
             tip: CLOSED,
             spends: Vec::new(),
+            upstream: BTreeMap::new(),
         }
     }
 
@@ -96,6 +101,9 @@ impl World {
             past: &self.past,
             preimages: &self.preimages,
             fail_depth: 6,
+            close_script: None,
+            upstream: &self.upstream,
+            fail_back_buffer: 3,
         }
     }
 
@@ -104,7 +112,7 @@ impl World {
             .map(|(outpoint, tx, height)| (*outpoint, Mined { tx, height: *height }))
             .collect();
         let close = Mined { tx: close, height: CLOSED };
-        resolve(&self.known(), &Chain { tip: self.tip, close, spends: &spends })
+        resolve(&self.known(), &Chain { tip: self.tip, feerate: FEERATE, close, spends: &spends })
     }
 
     /// Puts a transaction in a block: every input of it is a spend.

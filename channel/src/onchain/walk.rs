@@ -1,4 +1,9 @@
 //! From the close along every output to its end. BOLT 5.
+//!
+//! Not here: a revoked close (`revoked`), what becomes of HTLCs upstream (`fates`).
+
+mod fates;
+mod revoked;
 
 use std::collections::BTreeMap;
 
@@ -6,13 +11,12 @@ use bitcoin::{OutPoint, Txid};
 use wire::id::{PaymentHash, Preimage};
 use wire::units::{BlockHeight, Sat};
 
-use super::{Chain, Claim, Close, Fate, HtlcName, IRREVOCABLE_DEPTH, Known, Mined, Resolution};
-use super::{classify, name, preimages_in};
+use super::outputs::{OutputState, OutputView, What, taker};
+use super::{Chain, Claim, Close, HtlcName, IRREVOCABLE_DEPTH, Known, Mined, Resolution};
+use super::{classify, name, preimages_in, sweep};
 use crate::clock::Side;
-use crate::tx::penalty::Revoked;
 use crate::tx::{
-    Commitment, CommitmentTerms, Direction, HtlcKey, HtlcOutput, OutputKind, Party, Recipe,
-    SpecHtlc, Spend, script,
+    Commitment, CommitmentTerms, HtlcKey, HtlcOutput, OutputKind, Party, Recipe, Spend, script,
 };
 
 /// Our anchor, wherever it is.
@@ -29,14 +33,35 @@ pub(super) struct Walk<'a> {
     known: &'a Known<'a>,
     chain: &'a Chain<'a>,
     txid: Txid,
+    /// Whose commitment it is.
+    owner: Side,
     spends: BTreeMap<OutPoint, Mined<'a>>,
     /// What the chain has shown, by hash.
     seen: BTreeMap<PaymentHash, Preimage>,
     /// Outgoing HTLCs that have an output, to the height at which it was spent.
     outputs: BTreeMap<u64, Option<BlockHeight>>,
     claims: Vec<Claim>,
+    views: Vec<OutputView>,
     watch: Vec<OutPoint>,
     done: bool,
+}
+
+/// An output that is ours to take.
+struct Ours {
+    what: What,
+    spend: Spend,
+    /// The height of its block.
+    height: BlockHeight,
+    deadline: Option<BlockHeight>,
+    htlc: Option<HtlcName>,
+    contested: bool,
+}
+
+impl Ours {
+    /// One that nobody else can take.
+    const fn safe(what: What, spend: Spend, height: BlockHeight) -> Self {
+        Self { what, spend, height, deadline: None, htlc: None, contested: false }
+    }
 }
 
 impl<'a> Walk<'a> {
@@ -48,10 +73,12 @@ impl<'a> Walk<'a> {
             known,
             chain,
             txid: chain.close.tx.compute_txid(),
+            owner: Side::Them,
             spends: chain.spends.iter().copied().collect(),
             seen,
             outputs: BTreeMap::new(),
             claims: Vec::new(),
+            views: Vec::new(),
             watch: Vec::new(),
             done: true,
         }
@@ -61,7 +88,7 @@ impl<'a> Walk<'a> {
         let close = classify::classify(self.known, self.chain.close.tx);
         self.open_unless_deep(self.chain.close.height);
         match close {
-            Close::Mutual => {}
+            Close::Mutual => self.mutual(),
             Close::Ours => self.ours(self.known.ours),
             Close::Theirs { .. } => {
                 let known = self.known.theirs.iter().find(|theirs| theirs.txid() == self.txid);
@@ -70,27 +97,40 @@ impl<'a> Walk<'a> {
                 }
             }
             Close::Revoked { number } => {
-                self.balance_on_theirs();
                 if let Some(revoked) = classify::revoked(self.known, number) {
                     self.revoked(&revoked);
                 }
             }
-            Close::Future { .. } | Close::Unknown => self.balance_on_theirs(),
+            Close::Future { .. } | Close::Unknown => self.unknown(),
         }
         let fates = self.fates(close);
         // Whoever waits for a fate, or for coins, still needs us to look.
         let waiting = self.known.outgoing.iter().any(|htlc| !fates.contains_key(&htlc.id));
         let done = self.done && !waiting;
-        Resolution { close, claims: self.claims, watch: self.watch, fates, done }
+        let (claims, watch, outputs) = (self.claims, self.watch, self.views);
+        Resolution { close, claims, watch, fates, outputs, done }
+    }
+
+    /// Its outputs are in the hands of whoever they pay.
+    fn mutual(&mut self) {
+        let close = self.chain.close;
+        for (vout, txout) in (0..).zip(&close.tx.output) {
+            let ours = self.known.close_script.is_some_and(|ours| *ours == *txout.script_pubkey);
+            let by = if ours { Side::Us } else { Side::Them };
+            let state = self.taken(by, self.txid, close.height);
+            let outpoint = OutPoint { txid: self.txid, vout };
+            self.view(outpoint, What::Balance(by), txout.value, state);
+        }
     }
 
     fn ours(&mut self, commitment: &Commitment) {
+        self.owner = Side::Us;
         let height = self.chain.close.height;
         for (outpoint, kind, txout) in commitment.outputs() {
             match kind {
                 OutputKind::ToOwner => {
                     let spend = self.delayed(commitment, outpoint, txout.value);
-                    self.claim(spend, height, None, None, false);
+                    self.claim(Ours::safe(What::Balance(Side::Us), spend, height));
                 }
                 OutputKind::Anchor(Party::Owner) => {
                     self.anchor(commitment.terms(), outpoint, txout.value);
@@ -102,11 +142,16 @@ impl<'a> Walk<'a> {
                         let spend = signature
                             .zip(key)
                             .map(|(signature, key)| commitment.htlc_spend(output, *signature, key));
-                        self.htlc(Side::Us, outpoint, output, spend);
-                        self.second_level(commitment, outpoint);
+                        self.htlc(outpoint, output, spend);
+                        self.second_level(commitment, outpoint, name(Side::Us, &output.htlc));
                     }
                 }
-                OutputKind::ToOther | OutputKind::Anchor(Party::Other) => {}
+                OutputKind::ToOther => {
+                    self.view_theirs(outpoint, What::Balance(Side::Them), txout.value);
+                }
+                OutputKind::Anchor(Party::Other) => {
+                    self.view_theirs(outpoint, What::Anchor(Side::Them), txout.value);
+                }
             }
         }
     }
@@ -127,66 +172,39 @@ impl<'a> Walk<'a> {
                             witness_script: output.witness_script.clone(),
                             recipe: Recipe::HtlcDirect { point, key },
                         });
-                        self.htlc(Side::Them, outpoint, output, spend);
+                        self.htlc(outpoint, output, spend);
                     }
                 }
-                OutputKind::ToOwner | OutputKind::ToOther | OutputKind::Anchor(Party::Owner) => {}
+                OutputKind::ToOwner => {
+                    self.view_theirs(outpoint, What::Balance(Side::Them), txout.value);
+                }
+                OutputKind::Anchor(Party::Owner) => {
+                    self.view_theirs(outpoint, What::Anchor(Side::Them), txout.value);
+                }
+                OutputKind::ToOther => {}
             }
         }
     }
 
-    /// BOLT 5: "MUST *resolve* the _remote node's main output_ by spending it using the"
-    fn revoked(&mut self, revoked: &Revoked) {
-        let close = self.chain.close;
-        let deadline = self.penalty_deadline(close.height);
-        let mut known: Vec<OutPoint> = self.watch.clone();
-        for (spend, htlc) in revoked.penalties(close.tx, &classify::candidates(self.known)) {
-            let outpoint = spend.outpoint;
-            known.push(outpoint);
-            let htlc = htlc.map(|htlc| name(Side::Them, &htlc));
-            if let Some((Side::Us, id)) = htlc {
-                self.outputs.insert(id, self.spends.get(&outpoint).map(|mined| mined.height));
-            }
-            self.claim(spend, close.height, Some(deadline), htlc, true);
-            self.second_stage(revoked, outpoint, htlc);
-        }
-        let terms = self.known.their_terms;
-        let anchors = [&terms.owner_funding, &terms.other_funding]
-            .map(|funding| script::anchor(funding).to_p2wsh());
-        for (vout, txout) in (0..).zip(&close.tx.output) {
+    /// Our balance is found by its script. Which of the rest are HTLCs is not known, but what a spend of
+    /// one shows opens the incoming HTLC all the same.
+    fn unknown(&mut self) {
+        self.balance_on_theirs();
+        let open = !self.known.outgoing.is_empty();
+        for (vout, txout) in (0..).zip(&self.chain.close.tx.output) {
             let outpoint = OutPoint { txid: self.txid, vout };
-            if known.contains(&outpoint) || anchors.contains(&txout.script_pubkey) {
+            if self.views.iter().any(|view| view.outpoint == outpoint) {
                 continue;
             }
-            // An HTLC that we forgot: what the cheater makes of it still carries the revocation key.
-            self.watch.push(outpoint);
-            match self.spends.get(&outpoint) {
-                Some(mined) => self.open_unless_deep(mined.height),
-                None => self.done = false,
+            if open {
+                self.watch.push(outpoint);
             }
-            self.second_stage(revoked, outpoint, None);
+            self.view(outpoint, What::Unknown, txout.value, OutputState::Unresolved);
         }
-    }
-
-    /// What the cheater made of an HTLC output, found by its place: its transaction may do more than one
-    /// thing.
-    fn second_stage(&mut self, revoked: &Revoked, spent: OutPoint, htlc: Option<HtlcName>) {
-        let Some(mined) = self.spends.get(&spent).copied() else { return };
-        let txid = mined.tx.compute_txid();
-        if let Some(penalty) = revoked.second_stage(mined.tx, txid, spent) {
-            let deadline = self.penalty_deadline(mined.height);
-            self.claim(penalty, mined.height, Some(deadline), htlc, true);
-        }
-    }
-
-    /// The last block before the cheater's own delay is over.
-    fn penalty_deadline(&self, confirmed: BlockHeight) -> BlockHeight {
-        let delay = u32::from(self.known.their_terms.to_self_delay);
-        confirmed.saturating_add(delay).saturating_sub(1)
     }
 
     /// What our own HTLC transaction made.
-    fn second_level(&mut self, commitment: &Commitment, spent: OutPoint) {
+    fn second_level(&mut self, commitment: &Commitment, spent: OutPoint, htlc: HtlcName) {
         let Some(mined) = self.spends.get(&spent).copied() else { return };
         let inputs = &mined.tx.input;
         let Some(place) = inputs.iter().position(|input| input.previous_output == spent) else {
@@ -197,7 +215,8 @@ impl<'a> Walk<'a> {
             let vout = u32::try_from(place).unwrap_or(u32::MAX);
             let outpoint = OutPoint { txid: mined.tx.compute_txid(), vout };
             let spend = self.delayed(commitment, outpoint, txout.value);
-            self.claim(spend, mined.height, None, None, false);
+            self.moved_on(spent);
+            self.claim(Ours::safe(What::SecondStage { htlc: Some(htlc) }, spend, mined.height));
         }
     }
 
@@ -225,7 +244,7 @@ impl<'a> Walk<'a> {
                     witness_script: witness_script.clone(),
                     recipe: Recipe::ToRemote,
                 };
-                self.claim(spend, close.height, None, None, false);
+                self.claim(Ours::safe(What::Balance(Side::Us), spend, close.height));
             }
         }
     }
@@ -239,57 +258,98 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn htlc(&mut self, owner: Side, outpoint: OutPoint, output: &HtlcOutput, spend: Option<Spend>) {
-        let (height, htlc) = (self.chain.close.height, name(owner, &output.htlc));
+    fn htlc(&mut self, outpoint: OutPoint, output: &HtlcOutput, spend: Option<Spend>) {
+        let (height, htlc) = (self.chain.close.height, name(self.owner, &output.htlc));
         if htlc.0 == Side::Us {
             self.outputs.insert(htlc.1, self.spends.get(&outpoint).map(|mined| mined.height));
         }
         let deadline = match htlc.0 {
             // From its expiry on, the peer can take it back.
             Side::Them => Some(output.htlc.cltv_expiry),
-            Side::Us => None,
+            // From the expiry of the incoming one on, a preimage of the peer's is our loss.
+            Side::Us => self.known.upstream.get(&htlc.1).copied(),
         };
-        match spend {
-            Some(spend) => self.claim(spend, height, deadline, Some(htlc), true),
+        let (payment_hash, cltv_expiry) = (output.htlc.payment_hash, output.htlc.cltv_expiry);
+        let what = What::Htlc { name: htlc, payment_hash, cltv_expiry };
+        let Some(spend) = spend else {
             // Without the preimage it is the peer's; but the preimage may still come.
-            None => {
-                self.watch.push(outpoint);
-                match self.spends.get(&outpoint) {
-                    Some(mined) => self.open_unless_deep(mined.height),
-                    // BOLT 5: "If it's NOT otherwise resolved, once the HTLC output has expired, it is"
-                    None => self.open_unless_deep(output.htlc.cltv_expiry),
-                }
+            self.watch.push(outpoint);
+            match self.spends.get(&outpoint) {
+                Some(mined) => self.open_unless_deep(mined.height),
+                // BOLT 5: "If it's NOT otherwise resolved, once the HTLC output has expired, it is"
+                None => self.open_unless_deep(cltv_expiry),
             }
-        }
+            return self.view(outpoint, what, output.value, OutputState::Unresolved);
+        };
+        self.claim(Ours { what, spend, height, deadline, htlc: Some(htlc), contested: true });
     }
 
     fn anchor(&mut self, terms: &CommitmentTerms, outpoint: OutPoint, value: Sat) {
+        let what = What::Anchor(Side::Us);
         // Not worth waiting for: nobody loses anything if it stays.
         if !self.spends.contains_key(&outpoint) {
             let mature = BlockHeight(0);
             let spend = anchor(terms, outpoint, value);
             self.claims.push(Claim { spend, htlc: None, mature, deadline: None, contested: false });
         }
+        self.view(outpoint, what, value, OutputState::Claimable);
     }
 
-    /// An output of ours, confirmed at `height`: open until it is spent, watched until that is deep.
-    fn claim(
-        &mut self,
-        spend: Spend,
-        height: BlockHeight,
-        deadline: Option<BlockHeight>,
-        htlc: Option<HtlcName>,
-        contested: bool,
-    ) {
-        self.watch.push(spend.outpoint);
-        if let Some(mined) = self.spends.get(&spend.outpoint) {
-            return self.open_unless_deep(mined.height);
+    /// An output of ours: open until it is spent, watched until that is deep.
+    fn claim(&mut self, ours: Ours) {
+        let Ours { what, spend, height, deadline, htlc, contested } = ours;
+        let (outpoint, value) = (spend.outpoint, spend.value);
+        self.watch.push(outpoint);
+        if let Some(mined) = self.spends.get(&outpoint) {
+            self.open_unless_deep(mined.height);
+            return self.view(outpoint, what, value, OutputState::Unresolved);
         }
         self.done = false;
         let lock = spend.lock_time().to_consensus_u32();
         let unlocked = BlockHeight(if lock == 0 { 0 } else { lock.saturating_add(1) });
         let mature = height.saturating_add(u32::from(spend.csv())).max(unlocked);
-        self.claims.push(Claim { spend, htlc, mature, deadline, contested });
+        let claim = Claim { spend, htlc, mature, deadline, contested };
+        let state = if claim.is_ready(self.chain.tip) {
+            OutputState::Claimable
+        } else {
+            OutputState::Waits { until: mature }
+        };
+        let cost = sweep::cost(&claim.spend, self.chain.feerate);
+        let expected = Sat::from_sat(value.to_sat().saturating_sub(cost.to_sat()));
+        self.views.push(OutputView { outpoint, what, value, state, deadline, cost, expected });
+        self.claims.push(claim);
+    }
+
+    /// Shows an output for which there is no claim; `open` is its state if nobody spent it.
+    fn view(&mut self, outpoint: OutPoint, what: What, value: Sat, open: OutputState) {
+        let state = self.spends.get(&outpoint).map_or(open, |mined| {
+            let by = taker(self.owner, what, outpoint, mined.tx);
+            self.taken(by, mined.tx.compute_txid(), mined.height)
+        });
+        let expected = if state.is_ours() { value } else { Sat::ZERO };
+        let (deadline, cost) = (None, Sat::ZERO);
+        self.views.push(OutputView { outpoint, what, value, state, deadline, cost, expected });
+    }
+
+    fn view_theirs(&mut self, outpoint: OutPoint, what: What, value: Sat) {
+        self.view(outpoint, what, value, OutputState::Theirs);
+    }
+
+    /// What was expected of this output is expected of another one now.
+    fn moved_on(&mut self, outpoint: OutPoint) {
+        for view in self.views.iter_mut().filter(|view| view.outpoint == outpoint) {
+            view.expected = Sat::ZERO;
+        }
+    }
+
+    fn taken(&self, by: Side, txid: Txid, height: BlockHeight) -> OutputState {
+        match by {
+            _ if self.depth(height) >= IRREVOCABLE_DEPTH => {
+                OutputState::Irrevocable { by, txid, height }
+            }
+            Side::Us => OutputState::Claimed { txid, height },
+            Side::Them => OutputState::Taken { txid, height },
+        }
     }
 
     fn open_unless_deep(&mut self, height: BlockHeight) {
@@ -301,37 +361,5 @@ impl<'a> Walk<'a> {
     /// Blocks from `height` to the tip, both counted; 0 if it is still to come.
     fn depth(&self, height: BlockHeight) -> u32 {
         (self.chain.tip.blocks_since(height)).map_or(0, |blocks| blocks.saturating_add(1))
-    }
-
-    fn fates(&self, close: Close) -> BTreeMap<u64, Fate> {
-        (self.known.outgoing.iter())
-            .filter_map(|htlc| Some((htlc.id, self.fate(close, htlc)?)))
-            .collect()
-    }
-
-    /// The one rule for failing and fulfilling upstream: a known preimage always fulfils; nothing fails
-    /// before the chain has buried every other way.
-    fn fate(&self, close: Close, htlc: &SpecHtlc) -> Option<Fate> {
-        debug_assert_eq!(htlc.direction, Direction::Offered, "seen from our own commitment");
-        let preimage = self.known.preimages.get(&(Side::Us, htlc.id));
-        if let Some(preimage) = preimage.or_else(|| self.seen.get(&htlc.payment_hash)) {
-            return Some(Fate::Fulfilled(*preimage));
-        }
-        let buried = |height: BlockHeight| {
-            (self.depth(height) >= self.known.fail_depth).then_some(Fate::Failed)
-        };
-        match (self.outputs.get(&htlc.id), close) {
-            // BOLT 5: "once the resolving transaction has reached reasonable depth:"
-            (Some(spent), _) => buried((*spent)?),
-            // BOLT 5: "once the commitment transaction has reached reasonable depth:"
-            (None, Close::Ours | Close::Theirs { .. } | Close::Revoked { .. } | Close::Mutual) => {
-                buried(self.chain.close.height)
-            }
-            // Which outputs these have is not known: the peer may yet show the preimage. After the expiry
-            // an honest peer has done so.
-            (None, Close::Future { .. } | Close::Unknown) => {
-                buried(self.chain.close.height.max(htlc.cltv_expiry))
-            }
-        }
     }
 }

@@ -3,16 +3,21 @@
 //! The resolver remembers nothing and is asked again after every block; what it says is compared with what
 //! is recorded already.
 //!
-//! Not here: who can take which output (`onchain`), building and bumping sweeps (the daemon).
+//! Not here: who can take which output (`onchain`), when to close (`deadlines`), what is not confirmed
+//! (`sight`), building and bumping sweeps (the daemon).
+
+mod deadlines;
+mod sight;
+
+pub(crate) use sight::Sight;
 
 use std::collections::BTreeMap;
 
 use bitcoin::Transaction;
-use wire::message::Error as ErrorMessage;
 use wire::units::BlockHeight;
 
 use crate::clock::Side;
-use crate::effect::{Alarm, CloseReason, Effect, Notice, Resolved, Spender};
+use crate::effect::{Alarm, Effect, Notice, Spender};
 use crate::env::Env;
 use crate::event::ChainFact;
 use crate::fact::{Fact, Removal};
@@ -42,9 +47,14 @@ impl Live {
             ChainFact::FundingUnspent => {
                 if self.state.chain.spent.is_some() {
                     self.note(Fact::FundingUnspent, out);
+                    // What was to be taken is not there any more.
+                    out.effect(Effect::Claims(Vec::new()));
                     self.resume(env, out);
                 }
             }
+            ChainFact::FundingSpendSeen { tx } => self.see_close(tx, env, out),
+            ChainFact::FundingSpendVanished { txid } => self.lose_sight(txid, out),
+            ChainFact::OutputSpendSeen { tx, .. } => self.learn(&tx, out),
             ChainFact::OutputSpent { outpoint, tx, height } => {
                 let known = self.state.chain.outputs.iter().any(|spend| {
                     spend.outpoint == outpoint && spend.tx == tx && spend.height == height
@@ -60,6 +70,7 @@ impl Live {
             }
         }
         self.resolve(env, out);
+        self.fail_back(env, out);
     }
 
     fn on_spent(&mut self, tx: Transaction, height: BlockHeight, env: &Env<'_>, out: &mut Out) {
@@ -70,11 +81,14 @@ impl Live {
         self.disconnect(out);
         self.connection = Connection::Cut;
         let txid = tx.compute_txid();
+        let seen = self.sight.close.take().is_some_and(|seen| seen.compute_txid() == txid);
         self.note(Fact::FundingSpent { tx: Box::new(tx), height }, out);
         let Some(resolution) = self.resolution(env) else { return };
         let by = spender(resolution.close);
         out.notice(Notice::OnChain { txid, by, height });
         match by {
+            // Said already when it was seen.
+            Spender::RevokedCommitment if seen => {}
             Spender::RevokedCommitment => out.alarm(Alarm::Breach { txid }),
             Spender::Unknown => out.alarm(Alarm::RogueSpend { txid }),
             Spender::MutualClose
@@ -84,40 +98,24 @@ impl Live {
         }
     }
 
-    /// BOLT 2 § `cltv_expiry_delta` Selection: "MUST fail the channel" over an HTLC that came too near.
-    fn check_deadlines(&mut self, env: &Env<'_>, out: &mut Out) {
-        match &self.state.end {
-            // What is frozen signs nothing new; what it has must not expire all the same.
-            None | Some(End::Frozen) => {}
-            Some(End::Failing(_) | End::DataLoss { .. } | End::Abandoned(_) | End::Lost) => return,
-        }
-        if self.state.chain.spent.is_some() {
-            return;
-        }
-        let late = (self.state.ledger.htlcs()).find(|(by, htlc)| is_late(*by, htlc, env));
-        if let Some((by, htlc)) = late {
-            let reason = CloseReason::HtlcDeadline {
-                offered_by_us: by == Side::Us,
-                htlc: htlc.add.id,
-                cltv_expiry: htlc.add.cltv_expiry,
-            };
-            if self.is_up() {
-                let data = b"an HTLC came too near to its expiry".to_vec();
-                out.send(ErrorMessage { channel_id: self.id, data });
-            }
-            self.fail(reason, env, out);
-        }
-    }
-
     /// Asks where everything stands, and does what is new.
     fn resolve(&mut self, env: &Env<'_>, out: &mut Out) {
-        if self.state.chain.spent.is_none() || self.state.chain.closed {
+        if self.state.chain.spent.is_none() {
+            return self.claim_seen(env, out);
+        }
+        if self.state.chain.closed {
             return;
         }
         let Some(resolution) = self.resolution(env) else {
             return out.alarm(Alarm::Signer);
         };
-        for (id, fate) in &resolution.fates {
+        // Preimages first: what is given up for want of time must not have one.
+        let fulfilled = |fate: &Fate| matches!(fate, Fate::Fulfilled(_));
+        for (id, fate) in resolution.fates.iter().filter(|(_, fate)| fulfilled(fate)) {
+            self.meet(*id, *fate, out);
+        }
+        self.fail_back(env, out);
+        for (id, fate) in resolution.fates.iter().filter(|(_, fate)| !fulfilled(fate)) {
             self.meet(*id, *fate, out);
         }
         out.effect(Effect::WatchOutputs(resolution.watch));
@@ -130,21 +128,22 @@ impl Live {
 
     /// Records the end of an HTLC of ours, once.
     fn meet(&mut self, id: u64, fate: Fate, out: &mut Out) {
-        let open = (self.state.ledger.htlc(Side::Us, id))
-            .is_some_and(|htlc| htlc.outcome().is_none() && !htlc.forgotten);
-        if !open {
-            return;
-        }
         let preimage = match fate {
             Fate::Fulfilled(preimage) => Some(preimage),
             Fate::Failed => None,
         };
-        self.note(Fact::ResolvedOnChain { htlc: id, preimage }, out);
-        if let Some(htlc) = self.state.ledger.htlc(Side::Us, id)
-            && let (Some(origin), Some(outcome)) = (htlc.origin, htlc.outcome())
-        {
-            out.effect(Effect::Resolved(Resolved { htlc: id, origin, outcome }));
+        let Some(htlc) = self.state.ledger.htlc(Side::Us, id) else { return };
+        if htlc.outcome().is_some() {
+            if let Some(preimage) = preimage {
+                self.learn_late(id, preimage, out);
+            }
+            return;
         }
+        if htlc.forgotten {
+            return;
+        }
+        self.note(Fact::ResolvedOnChain { htlc: id, preimage }, out);
+        self.tell_outcome(id, out);
     }
 
     pub(crate) fn resume_on_chain(&self, env: &Env<'_>, out: &mut Out) {
@@ -155,23 +154,37 @@ impl Live {
     }
 
     pub(crate) fn resolution(&self, env: &Env<'_>) -> Option<Resolution> {
-        let state = &self.state;
-        let (tx, height) = state.chain.spent.as_ref()?;
-        let spends: Vec<_> = (state.chain.outputs.iter())
+        let (tx, height) = self.state.chain.spent.as_ref()?;
+        let spends: Vec<_> = (self.state.chain.outputs.iter())
             .map(|spend| (spend.outpoint, Mined { tx: &spend.tx, height: spend.height }))
             .collect();
         let close = Mined { tx, height: *height };
-        let chain = Chain { tip: env.height, close, spends: &spends };
+        self.resolve_on(
+            &Chain { tip: env.height, feerate: env.feerate, close, spends: &spends },
+            env,
+        )
+    }
+
+    fn resolve_on(&self, chain: &Chain<'_>, env: &Env<'_>) -> Option<Resolution> {
+        let state = &self.state;
         if state.end == Some(End::Lost) {
             let our_terms = state.commitment_terms(Side::Us)?;
-            let remains = Remains {
-                our_basepoints: &state.terms.our_keys,
-                their_basepoints: &state.terms.their_keys,
-                our_terms: &our_terms,
-                point: &|number| env.signer.point(number).ok(),
-            };
-            return Some(resolve_lost(&remains, &chain));
+            return Some(resolve_lost(
+                &Remains {
+                    our_basepoints: &state.terms.our_keys,
+                    their_basepoints: &state.terms.their_keys,
+                    our_terms: &our_terms,
+                    point: &|number| env.signer.point(number).ok(),
+                },
+                chain,
+            ));
         }
+        self.with_known(env, |known| resolve(known, chain))
+    }
+
+    /// What the channel knows, for the resolver. `None` if the signer fails.
+    fn with_known<T>(&self, env: &Env<'_>, ask: impl FnOnce(&Known<'_>) -> T) -> Option<T> {
+        let state = &self.state;
         let point = env.signer.point(state.ours).ok()?;
         let ours = state.commitment(Side::Us, None, state.ours, &point).ok()?;
         let theirs = state.their_commitments().ok()?;
@@ -191,7 +204,7 @@ impl Live {
         let preimages: BTreeMap<HtlcName, _> = (state.ledger.htlcs())
             .filter_map(|(by, htlc)| Some(((by, htlc.add.id), showable_preimage(htlc)?)))
             .collect();
-        let known = Known {
+        Some(ask(&Known {
             our_basepoints: &state.terms.our_keys,
             their_basepoints: &state.terms.their_keys,
             their_terms: &their_terms,
@@ -200,12 +213,14 @@ impl Live {
             theirs: &theirs,
             secrets: &state.secrets,
             closes: &closes,
+            close_script: state.our_shutdown.as_ref().map(|shutdown| shutdown.script.as_script()),
             outgoing: &outgoing,
             past: &past,
             preimages: &preimages,
             fail_depth: env.policy.fail_depth,
-        };
-        Some(resolve(&known, &chain))
+            upstream: &self.sight.upstream,
+            fail_back_buffer: env.policy.fail_back_buffer,
+        }))
     }
 
     pub(crate) fn bump(&self, env: &Env<'_>) -> Option<Claim> {
@@ -215,22 +230,6 @@ impl Live {
         }
         let point = env.signer.point(self.state.ours).ok()?;
         bump(&self.state.commitment(Side::Us, None, self.state.ours, &point).ok()?)
-    }
-}
-
-fn is_late(by: Side, htlc: &Htlc, env: &Env<'_>) -> bool {
-    let expiry = htlc.add.cltv_expiry;
-    match by {
-        // What nobody signed is in no commitment, and what failed for the peer is being removed.
-        Side::Us => {
-            !htlc.clock.is_proposed()
-                && htlc.preimage.is_none()
-                && expiry.saturating_add(env.policy.timeout_grace) <= env.height
-        }
-        Side::Them => {
-            showable_preimage(htlc).is_some()
-                && expiry.saturating_sub(env.policy.claim_buffer) <= env.height
-        }
     }
 }
 

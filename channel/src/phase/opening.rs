@@ -165,7 +165,8 @@ impl Opening {
             | Command::FailHtlc { .. }
             | Command::FailMalformedHtlc { .. }
             | Command::UpdateFee { .. }
-            | Command::ForgetResolved { .. } => {
+            | Command::ForgetResolved { .. }
+            | Command::UpstreamExpires { .. } => {
                 out.refuse(&command, Refusal::NotReady);
                 Turned::Opening(self)
             }

@@ -222,6 +222,9 @@ impl ChannelTask {
             | Notice::Ready { .. }
             | Notice::Usable(_)
             | Notice::ShuttingDown { .. }
+            | Notice::SpendSeen { .. }
+            | Notice::SpendVanished { .. }
+            | Notice::FailedBack { .. }
             | Notice::Fault(_)
             | Notice::FeerateChanged { .. } => {}
         }

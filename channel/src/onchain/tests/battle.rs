@@ -115,7 +115,8 @@ impl Player {
             })
             .collect();
         let close = Mined { tx: &ground.mined[0].1, height: CLOSED };
-        let chain = Chain { tip: BlockHeight(ground.tip), close, spends: &spends };
+        let tip = BlockHeight(ground.tip);
+        let chain = Chain { tip, feerate: FEERATE, close, spends: &spends };
         resolve(&self.world.known(), &chain)
     }
 

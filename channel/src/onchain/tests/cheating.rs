@@ -31,8 +31,12 @@ fn every_output_of_a_revoked_commitment_is_taken() {
     for claim in &resolution.claims {
         world.sweep(&[claim], &[&tx]);
         if kind(claim) != "to_remote" {
-            assert!(claim.contested && claim.is_ready(CLOSED));
+            assert!(claim.is_ready(CLOSED));
             assert_eq!(claim.deadline, Some(BlockHeight(1_000 + 144 - 1)));
+            // What was offered to the cheater it can take with a preimage at once, and nothing else before
+            // its own delay or the expiry.
+            let ours = matches!(claim.htlc, Some((Side::Us, _)));
+            assert_eq!(claim.contested, ours, "{:?}", claim.htlc);
         }
     }
     let claims: Vec<_> = resolution.claims.iter().collect();
@@ -165,12 +169,15 @@ fn near_its_deadline_each_penalty_goes_alone() {
     let (world, _, tx, _) = cheated();
     let resolution = world.resolve(&tx);
     let far = sweep::groups(&resolution.claims, BlockHeight(1_001));
-    // The balance of the cheater apart from what it can spend any moment, and ours apart from both.
-    assert_eq!(far.iter().map(Vec::len).collect::<Vec<_>>(), [1, 3, 1]);
+    // What the cheater must wait for apart from what it can spend and pin any moment, and ours apart from
+    // both.
+    assert_eq!(far.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
+    assert!(far[0].iter().all(|claim| !claim.contested));
+    assert!(far[1].iter().all(|claim| claim.contested));
     let near = sweep::groups(&resolution.claims, BlockHeight(1_000 + 143 - 18));
     assert_eq!(near.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1, 1, 1]);
     let young = sweep::groups(&resolution.claims, BlockHeight(999));
-    assert_eq!(young.iter().map(Vec::len).collect::<Vec<_>>(), [1, 3], "ours is not mature");
+    assert_eq!(young.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2], "ours is not mature");
 }
 
 #[test]

@@ -77,19 +77,45 @@ fn an_htlc_with_an_output_fails_when_the_spend_is_buried_and_not_before() {
 
 #[test]
 fn an_htlc_without_an_output_fails_when_the_commitment_is_buried() {
-    for commitment in closes(&World::busy()) {
-        let mut world = World::busy();
-        let missing = SpecHtlc { id: GONE, ..world.outgoing[0] };
-        let dust = SpecHtlc { id: GONE + 1, amount: Msat::new(1_000).unwrap(), ..missing };
-        let other = SpecHtlc { payment_hash: Preimage([9; 32]).hash(), ..missing };
-        world.outgoing = vec![other, dust];
+    let mut world = World::busy();
+    // Signed for the peer's newest commitment and in no other so far: a reorganisation may still show it.
+    let missing =
+        SpecHtlc { id: GONE, payment_hash: Preimage([9; 32]).hash(), ..world.outgoing[0] };
+    let mut with = spec();
+    with.to_owner = with.to_owner.checked_sub(missing.amount).unwrap();
+    with.htlcs.push(missing);
+    world.theirs[1] = world.pair.commitment(Side::Us, Side::Them, 10, &mirrored(&with));
+    world.outgoing = vec![missing];
+    for commitment in closes(&World::busy()).into_iter().take(3) {
         world.tip = BlockHeight(1_004);
         assert!(world.resolve(commitment.tx()).fates.is_empty());
         world.tip = BlockHeight(1_005);
         let fates = world.resolve(commitment.tx()).fates;
         assert_eq!(fates.get(&GONE), Some(&Fate::Failed));
-        assert_eq!(fates.get(&(GONE + 1)), Some(&Fate::Failed));
     }
+}
+
+#[test]
+fn an_htlc_that_no_valid_commitment_shows_fails_with_the_first_block() {
+    for commitment in closes(&World::busy()) {
+        let mut world = World::busy();
+        let dust = SpecHtlc {
+            id: GONE,
+            amount: Msat::new(1_000).unwrap(),
+            payment_hash: Preimage([9; 32]).hash(),
+            ..world.outgoing[0]
+        };
+        world.outgoing = vec![dust];
+        // Seen and not in a block yet: nothing is decided.
+        world.tip = BlockHeight(CLOSED.0 - 1);
+        assert!(world.resolve(commitment.tx()).fates.is_empty());
+        world.tip = CLOSED;
+        assert_eq!(world.resolve(commitment.tx()).fates.get(&GONE), Some(&Fate::Failed));
+    }
+    let mut world = World::busy();
+    let future = world.pair.commitment(Side::Us, Side::Them, 11, &mirrored(&spec()));
+    world.outgoing[0].id = GONE;
+    assert!(world.resolve(future.tx()).fates.is_empty(), "it may be on what we do not know");
 }
 
 #[test]

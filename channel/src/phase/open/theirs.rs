@@ -6,7 +6,7 @@ use wire::message::{
 
 use super::BADONION;
 use crate::clock::Side;
-use crate::effect::{Effect, Outcome, Resolved};
+use crate::effect::{Alarm, Effect, Outcome, Resolved};
 use crate::env::Env;
 use crate::fact::{Add, AddIn, Fact, TheirRemoval};
 use crate::fault::PeerFault;
@@ -60,7 +60,12 @@ impl Live {
             return Err(PeerFault::WrongPreimage);
         }
         let (new, origin) = (htlc.preimage.is_none(), htlc.origin);
-        if new {
+        let late = htlc.ended.is_some().then_some(htlc.add.amount_msat);
+        if new && let Some(amount_msat) = late {
+            let attribution = fulfill.attribution_data;
+            self.note(Fact::PreimageSeen { htlc: id, preimage, attribution }, out);
+            out.alarm(Alarm::TakenAfterAll { htlc: id, amount_msat });
+        } else if new {
             let attribution = fulfill.attribution_data;
             let outcome = Outcome::Fulfilled { preimage, attribution: attribution.clone() };
             self.note(Fact::PreimageSeen { htlc: id, preimage, attribution }, out);
