@@ -27,6 +27,7 @@ use crate::v1::node_client::NodeClient;
 use crate::v1::payments_client::PaymentsClient;
 use crate::v1::sandbox_client::SandboxClient;
 use crate::v1::wallet_client::WalletClient;
+use crate::v1::why_client::WhyClient;
 
 /// The largest answer that is read, in bytes: a page of 1000 payments with all attempts.
 const ANSWER_LEN_MAX: usize = 16 * 1024 * 1024;
@@ -143,6 +144,8 @@ impl Client {
         events -> EventsClient
         /// Service Sandbox.
         sandbox -> SandboxClient
+        /// Service Why.
+        why -> WhyClient
     }
 
     /// Makes a call, and again if the server was not there to answer and the request is repeatable: up

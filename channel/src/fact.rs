@@ -11,7 +11,7 @@ use wire::id::{PaymentHash, Preimage, ShortChannelId, Signature};
 use wire::message::{AttributionData, OnionPacket};
 use wire::units::{BlockHeight, FeeratePerKw, Msat};
 
-use crate::effect::{AbandonReason, CloseReason};
+use crate::effect::{AbandonReason, CloseReason, Spender};
 use crate::event::Origin;
 use crate::terms::Terms;
 
@@ -139,6 +139,18 @@ pub enum Fact {
     Closed,
     /// The channel never came to be.
     Abandoned(AbandonReason),
+    /// What people are told about the facts beside it. No state follows from it.
+    Told(Told),
+}
+
+/// What a later look at the record cannot find out again: the peer's words, and what a transaction was
+/// taken for when it appeared.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Told {
+    /// The peer's `error` that made us close; ASCII 32 to 126, at most 1,000 bytes.
+    PeerError(String),
+    /// What spent the funding output.
+    SpentBy(Spender),
 }
 
 /// How a channel starts.

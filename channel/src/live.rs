@@ -11,9 +11,9 @@ use wire::units::FeeratePerKw;
 use crate::channel::Stage;
 use crate::clock::Side;
 use crate::effect::{AbandonReason, Alarm, CloseReason, Effect, HtlcIn, Notice, Resolved, Why};
-use crate::env::{Env, Policy};
+use crate::env::{Env, ForceClosePolicy, Policy};
 use crate::event::{Command, CommandId, Event, Link};
-use crate::fact::{Fact, TheirRemoval};
+use crate::fact::{Fact, TheirRemoval, Told};
 use crate::fault::{PeerFault, Reaction};
 use crate::ledger::{How, Htlc, Ticked};
 use crate::limits::{Room, Totals};
@@ -252,17 +252,27 @@ impl Live {
     // BOLT 1: "upon receiving `error`: - if `channel_id` is all zero: - MUST fail all channels with the
     // sending node. - otherwise: - MUST fail the channel referred to by `channel_id`"
     fn on_error(&mut self, data: &[u8], env: &Env<'_>, out: &mut Out) {
-        out.notice(Notice::PeerSaid { error: true, text: printable(data) });
+        let text = printable(data);
+        // Said once: with the fact that ends the cooperation, never again.
+        let automatic = env.policy.force_close == ForceClosePolicy::Automatic;
+        if self.may_fail() && (self.state.end.is_none() || automatic) {
+            self.note(Fact::Told(Told::PeerError(text.clone())), out);
+        }
+        out.notice(Notice::PeerSaid { error: true, text });
         self.stop(CloseReason::PeerError, env, out);
+    }
+
+    /// Whether nothing stands against closing alone.
+    const fn may_fail(&self) -> bool {
+        match &self.state.end {
+            None | Some(End::Frozen) => self.state.chain.spent.is_none(),
+            Some(End::Failing(_) | End::DataLoss { .. } | End::Abandoned(_) | End::Lost) => false,
+        }
     }
 
     /// Closes alone, if nothing stands against it. BOLT 5 § Failing a Channel.
     pub(crate) fn fail(&mut self, reason: CloseReason, env: &Env<'_>, out: &mut Out) {
-        let may = match &self.state.end {
-            None | Some(End::Frozen) => self.state.chain.spent.is_none(),
-            Some(End::Failing(_) | End::DataLoss { .. } | End::Abandoned(_) | End::Lost) => false,
-        };
-        if !may {
+        if !self.may_fail() {
             return;
         }
         self.note(Fact::Failing(reason.clone()), out);

@@ -262,6 +262,7 @@ impl State {
                 self.ledger.end_on_chain(htlc, outcome);
             }
             Fact::Closed => self.chain.closed = true,
+            Fact::Told(_) => {}
         }
         Ok(ticked)
     }

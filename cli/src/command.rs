@@ -14,6 +14,7 @@ pub(crate) mod peers;
 pub(crate) mod sandbox;
 pub(crate) mod status;
 pub(crate) mod wallet;
+pub(crate) mod why;
 
 #[cfg(test)]
 mod fake;
@@ -46,6 +47,7 @@ pub(crate) enum NodeCommand {
     #[command(alias = "listpayments")]
     Payments(payments::Payments),
     Events(events::Events),
+    Why(why::Why),
 }
 
 impl NodeCommand {
@@ -63,6 +65,7 @@ impl NodeCommand {
             Self::Invoice(command) => command.run(cx).await,
             Self::Payments(command) => command.run(cx).await,
             Self::Events(command) => command.run(cx).await,
+            Self::Why(command) => command.run(cx).await,
         }
     }
 }

@@ -189,22 +189,46 @@ pub(crate) async fn channel(cx: &Context<'_>, text: &str) -> Result<String, Fail
     if is_hex(text, 64) {
         return Ok(text.to_ascii_lowercase());
     }
-    let candidates: Vec<Candidate> = channels(cx)
-        .await?
-        .into_iter()
-        .map(|channel| {
-            let scid = channel.short_channel_id.unwrap_or_default();
-            let place = if scid.is_empty() { short(&channel.channel_id) } else { scid.clone() };
-            let peer = named(&channel.node_alias, &channel.node_id);
-            Candidate {
-                shown: format!("{place} with {peer}"),
-                names: non_empty([channel.node_alias, scid]),
-                more_ids: vec![channel.node_id],
-                id: channel.channel_id,
-            }
-        })
-        .collect();
+    let candidates: Vec<Candidate> =
+        channels(cx).await?.into_iter().map(channel_candidate).collect();
     Ok(pick("channel", text, &candidates)?)
+}
+
+fn channel_candidate(channel: v1::Channel) -> Candidate {
+    let scid = channel.short_channel_id.unwrap_or_default();
+    let place = if scid.is_empty() { short(&channel.channel_id) } else { scid.clone() };
+    let peer = named(&channel.node_alias, &channel.node_id);
+    Candidate {
+        shown: format!("{place} with {peer}"),
+        names: non_empty([channel.node_alias, scid]),
+        more_ids: vec![channel.node_id],
+        id: channel.channel_id,
+    }
+}
+
+/// As [`channel`]; where no living channel is meant, a closed one may be.
+pub(crate) async fn any_channel(cx: &Context<'_>, text: &str) -> Result<String, Failure> {
+    let nothing = match channel(cx, text).await {
+        Err(Failure::Unresolved(nothing @ Unresolved::Nothing { .. })) => nothing,
+        found => return found,
+    };
+    let all = all_pages(|page_token| async move {
+        let ask = v1::ListClosedRequest { page_size: PAGE, page_token, ..Default::default() };
+        let send = |to: Client, ask| async move { to.channels().list_closed(ask).await };
+        let page = cx.client.call(ask, send).await?;
+        Ok((page.channels, page.next_page_token))
+    });
+    let mut candidates = Vec::new();
+    for closed in all.await? {
+        if let Some(mut channel) = closed.channel {
+            cx.name(&mut channel.node_alias, &channel.node_id);
+            candidates.push(channel_candidate(channel));
+        }
+    }
+    match pick("channel", text, &candidates) {
+        Err(Unresolved::Nothing { .. }) => Err(nothing.into()),
+        found => Ok(found?),
+    }
 }
 
 /// The payment hash that is meant.

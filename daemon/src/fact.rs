@@ -12,8 +12,9 @@
 mod body;
 
 pub use body::{
-    ChannelBorn, IntentMade, InvoiceCancelled, InvoiceMade, InvoiceSettled, OrderKept,
-    PaymentEnded, PaymentStarted, PaymentTried, PeerKept, Text,
+    AttemptFailed, ChannelBorn, ForceCloseSet, IntentMade, InvoiceCancelled, InvoiceMade,
+    InvoiceSettled, Moment, MomentKind, OrderKept, PaymentEnded, PaymentStarted, PaymentTried,
+    PeerKept, Text,
 };
 
 use bitcoin::Txid;
@@ -65,6 +66,14 @@ pub enum Fact {
     IntentMade(IntentMade),
     /// It is deep in the chain, or can never be.
     IntentDone(Txid),
+    /// When and how a step of a channel was decided.
+    Moment(Moment),
+    /// How channels with a peer are closed alone.
+    ForceCloseSet(ForceCloseSet),
+    /// A channel's story so far (`crate::why::Story`): in snapshots alone.
+    StoryKept(Vec<u8>),
+    /// A part of a payment failed.
+    AttemptFailed(AttemptFailed),
 }
 
 /// Version of every body below.
@@ -89,6 +98,10 @@ impl Fact {
             Self::OrderKept(_) => 14,
             Self::IntentMade(_) => 15,
             Self::IntentDone(_) => 16,
+            Self::Moment(_) => 32,
+            Self::ForceCloseSet(_) => 33,
+            Self::StoryKept(_) => 34,
+            Self::AttemptFailed(_) => 35,
         }
     }
 
@@ -113,7 +126,9 @@ impl Fact {
             }
             Self::ChannelBorn(body) => body.encode(out),
             Self::ChannelGone(index) => index.0.encode(out),
-            Self::Wallet(bytes) | Self::ChainAt(bytes) => out.extend_from_slice(bytes),
+            Self::Wallet(bytes) | Self::ChainAt(bytes) | Self::StoryKept(bytes) => {
+                out.extend_from_slice(bytes);
+            }
             Self::PeerKept(body) => body.encode(out),
             Self::PeerDropped(node) => node.encode(out),
             Self::InvoiceMade(body) => body.encode(out),
@@ -125,6 +140,9 @@ impl Fact {
             Self::OrderKept(body) => body.encode(out),
             Self::IntentMade(body) => body.encode(out),
             Self::IntentDone(txid) => txid.encode(out),
+            Self::Moment(body) => body.encode(out),
+            Self::ForceCloseSet(body) => body.encode(out),
+            Self::AttemptFailed(body) => body.encode(out),
         }
     }
 
@@ -163,6 +181,10 @@ impl Fact {
             14 => Self::OrderKept(Decode::decode(r)?),
             15 => Self::IntentMade(Decode::decode(r)?),
             16 => Self::IntentDone(Decode::decode(r)?),
+            32 => Self::Moment(Decode::decode(r)?),
+            33 => Self::ForceCloseSet(Decode::decode(r)?),
+            34 => Self::StoryKept(r.rest().to_vec()),
+            35 => Self::AttemptFailed(Decode::decode(r)?),
             kind => return Err(FactError::Kind(kind)),
         })
     }

@@ -12,6 +12,7 @@ mod open;
 mod orders;
 mod pay;
 mod updates;
+mod why;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -46,6 +47,7 @@ use crate::layer1::{self, Feerates, Layer1, Tip};
 use crate::payments::{self, Payments};
 use crate::peers::connection::Readers;
 use crate::peers::{self, Limits, Peers};
+use crate::policy::Policies;
 use crate::rpc::model::UnixMillis;
 use crate::seed::Secrets;
 use crate::state::{State, StateError};
@@ -232,7 +234,11 @@ fn open(config: &Config, us: &Identity) -> Result<Opened, StartError> {
         }
         None => (State::default(), None),
     };
-    let mut under_way = UnderWay { sent: state.sent.clone(), asked: state.asked.clone() };
+    let mut under_way = UnderWay {
+        sent: state.sent.clone(),
+        asked: state.asked.clone(),
+        stories: state.stories.clone(),
+    };
     keeper::begin(&mut index, &mut under_way, snapshot)?;
     while let Some(record) = recovery.next_record()? {
         state.apply(Lsn(record.seq), record.payload)?;
@@ -297,6 +303,8 @@ fn run(
         time: 0,
         synced: false,
     });
+    let policies = Policies::of(config.channel.force_close, &state.force_close);
+    let (force_close, force_close_seen) = watch::channel(policies);
     let directory = Directory::default();
     let (to_payments, from_channels) = back(payments::FROM_CHANNELS);
     let (to_switch, to_switch_in) = back(switch::FROM_CHANNELS);
@@ -313,6 +321,7 @@ fn run(
         policy: Arc::new(config.channel.policy),
         height: height_seen.clone(),
         feerates: feerates_seen.clone(),
+        force_close: force_close_seen.clone(),
         disk: journal.flushed.clone(),
         directory: directory.clone(),
         payments: to_payments,
@@ -378,6 +387,7 @@ fn run(
             kept: state.peers,
             writer: journal.writer.clone(),
             readers: Readers { directory: directory.clone(), registry: orders.clone() },
+            force_close,
             tasks: tasks.clone(),
             limits: Limits {
                 inbound_max: config.p2p.inbound_max,
@@ -406,6 +416,8 @@ fn run(
         registry: orders,
         desk,
         reading,
+        disk: journal.flushed.clone(),
+        force_close: force_close_seen,
         sandbox: chain.sandbox,
         faucet,
         tasks: tasks.clone(),

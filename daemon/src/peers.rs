@@ -30,7 +30,7 @@ use wire::id::NodeId;
 use crate::channels::registry;
 use crate::clock::now_ms;
 use crate::edge::{Back, Forward, Inbox, back};
-use crate::fact::{Fact, PeerKept, record};
+use crate::fact::{Fact, ForceCloseSet, PeerKept, record};
 use crate::identity::Identity;
 use crate::journal::Writer;
 use crate::payments::Reply;
@@ -39,6 +39,7 @@ use crate::peers::connection::Readers;
 use crate::peers::handshake::{ConnectionFault, Greeted};
 use crate::peers::link::{Link, OUTBOUND};
 use crate::peers::strangers::Strangers;
+use crate::policy::{self, ForceClosePolicy, Policies};
 use crate::rpc::model::UnixMillis;
 use crate::rpc::model::peer::Peer;
 use crate::rpc::refusal::{Noun, Refusal, Unreachable};
@@ -76,6 +77,15 @@ pub enum Ask {
         /// Even if channels need it.
         force: bool,
         /// Answered when it is durable.
+        reply: Reply<()>,
+    },
+    /// Say how channels with a peer are closed alone.
+    ForceClose {
+        /// With whom.
+        node: NodeId,
+        /// None: as the node's setting says.
+        policy: Option<ForceClosePolicy>,
+        /// Answered when it is durable, and in force.
         reply: Reply<()>,
     },
     /// All peers.
@@ -186,6 +196,8 @@ pub struct Start {
     pub writer: Writer,
     /// Where connections lead.
     pub readers: Readers,
+    /// When channels are closed alone, for all who must know.
+    pub force_close: watch::Sender<Policies>,
     /// The tree of tasks.
     pub tasks: Tasks,
     /// Bounds on strangers.
@@ -200,6 +212,7 @@ pub struct Peers {
     writer: Writer,
     waiting: std::collections::VecDeque<Sealed<Then>>,
     readers: Readers,
+    force_close: watch::Sender<Policies>,
     tasks: Tasks,
     inbound_max: u32,
     generation: u64,
@@ -219,7 +232,7 @@ impl std::fmt::Debug for Peers {
 impl Peers {
     /// Takes up where the journal ends: every kept peer is due for a call now.
     pub fn new(start: Start, to_self: Back<FromConnection>) -> Self {
-        let Start { us, chain, kept, writer, readers, tasks, limits } = start;
+        let Start { us, chain, kept, writer, readers, force_close, tasks, limits } = start;
         let places = kept.values().map(|(place, _)| *place).max().unwrap_or(0);
         let known = kept
             .into_iter()
@@ -232,6 +245,7 @@ impl Peers {
             writer,
             waiting: std::collections::VecDeque::new(),
             readers,
+            force_close,
             tasks,
             inbound_max: limits.inbound_max,
             generation: 0,
@@ -319,10 +333,29 @@ impl Peers {
         match ask {
             Ask::Connect { node, address, reply } => self.connect(node, address, reply),
             Ask::Disconnect { node, force, reply } => self.disconnect(node, force, reply),
+            Ask::ForceClose { node, policy, reply } => self.set_force_close(node, policy, reply),
             Ask::List { reply } => {
                 let _gone = reply.send(self.list());
             }
         }
+    }
+
+    fn set_force_close(
+        &mut self,
+        node: NodeId,
+        policy: Option<ForceClosePolicy>,
+        reply: Reply<()>,
+    ) {
+        let force_close = self.force_close.clone();
+        let then: Then = Box::new(move || {
+            force_close.send_modify(|all| match policy {
+                Some(policy) => drop(all.peers.insert(node, policy)),
+                None => drop(all.peers.remove(&node)),
+            });
+            let _gone = reply.send(Ok(()));
+        });
+        let policy = policy.map(policy::number);
+        self.commit(&Fact::ForceCloseSet(ForceCloseSet { node, policy }), vec![then]);
     }
 
     fn connect(&mut self, node: NodeId, address: Option<String>, reply: Reply<bool>) {

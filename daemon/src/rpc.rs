@@ -21,6 +21,7 @@ mod node;
 mod payments;
 mod sandbox;
 mod wallet;
+mod why;
 
 #[cfg(test)]
 mod tests;

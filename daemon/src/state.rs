@@ -22,6 +22,8 @@ use crate::fact::{
 use crate::payments::received::{Asked, AskedBook, AskedEnd};
 use crate::payments::sent::SentBook;
 use crate::wallet;
+use crate::why::Stories;
+use crate::why::story::ENDED;
 
 pub use rows::RowError;
 pub use snapshot::SnapshotError;
@@ -63,6 +65,10 @@ pub struct State {
     pub intents: BTreeMap<Txid, IntentMade>,
     /// The index the next channel gets.
     pub next_channel: u64,
+    /// What happened to channels, for people.
+    pub stories: Stories,
+    /// How channels with some peers are closed alone, as `crate::policy::number`.
+    pub force_close: BTreeMap<NodeId, u8>,
 }
 
 /// Why the journal cannot be folded. The node must not start on it.
@@ -112,6 +118,7 @@ impl State {
     fn apply_fact(&mut self, at: Lsn, fact: Fact) -> Result<(), StateError> {
         self.sent.apply(at, &fact);
         self.asked.apply(at, &fact);
+        let _told = self.stories.apply(at, &fact);
         match fact {
             Fact::Channel { index, record } => self.apply_channel(at, index, &record)?,
             Fact::ChannelBorn(born) => {
@@ -147,7 +154,16 @@ impl State {
             | Fact::InvoiceCancelled(_)
             | Fact::PaymentStarted(_)
             | Fact::PaymentTried(_)
-            | Fact::PaymentEnded(_) => {}
+            | Fact::PaymentEnded(_)
+            | Fact::AttemptFailed(_)
+            | Fact::Moment(_)
+            | Fact::StoryKept(_) => {}
+            Fact::ForceCloseSet(set) => {
+                match set.policy {
+                    Some(policy) => self.force_close.insert(set.node, policy),
+                    None => self.force_close.remove(&set.node),
+                };
+            }
         }
         Ok(())
     }
@@ -177,6 +193,7 @@ impl State {
         let channels = &self.channels;
         self.asked
             .forget(|asked| past(asked.made.expires_ms) && !is_being_settled(asked, channels));
+        self.stories.forget(ENDED);
         self.orders.retain(|_, kept| kept.at_ms.saturating_add(ORDERS_REMEMBERED_MS) >= now_ms);
     }
 }

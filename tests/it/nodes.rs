@@ -7,3 +7,4 @@ pub(crate) mod pair;
 mod refusals;
 mod startup;
 mod twice;
+mod why;

@@ -31,6 +31,8 @@ const READS: &[&str] = &[
     "/viaduct.v1.Invoices/Watch",
     "/viaduct.v1.Invoices/Decode",
     "/viaduct.v1.Events/Subscribe",
+    "/viaduct.v1.Why/Channel",
+    "/viaduct.v1.Why/Payment",
     "/viaduct.v1.Sandbox/Status",
 ];
 

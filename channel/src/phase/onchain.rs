@@ -20,7 +20,7 @@ use crate::clock::Side;
 use crate::effect::{Alarm, Effect, Notice, Spender};
 use crate::env::Env;
 use crate::event::ChainFact;
-use crate::fact::{Fact, Removal};
+use crate::fact::{Fact, Removal, Told};
 use crate::ledger::{How, Htlc};
 use crate::link::Connection;
 use crate::live::Live;
@@ -85,6 +85,7 @@ impl Live {
         self.note(Fact::FundingSpent { tx: Box::new(tx), height }, out);
         let Some(resolution) = self.resolution(env) else { return };
         let by = spender(resolution.close);
+        self.note(Fact::Told(Told::SpentBy(by)), out);
         out.notice(Notice::OnChain { txid, by, height });
         match by {
             // Said already when it was seen.

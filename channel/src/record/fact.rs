@@ -33,6 +33,8 @@ const RESOLVED_ON_CHAIN: u64 = 44;
 const CLOSED: u64 = 46;
 const ABANDONED: u64 = 48;
 const RESTORED: u64 = 76;
+/// Odd: a build that does not know it reads on without it.
+const TOLD: u64 = 101;
 
 /// Whether a fact of this number is more than a turn of the commitment dance.
 pub(super) const fn tells(number: u64) -> bool {
@@ -147,6 +149,10 @@ pub(super) fn encode(fact: &Fact, out: &mut Vec<u8>) -> u64 {
             reason.encode(out);
             ABANDONED
         }
+        Fact::Told(told) => {
+            told.encode(out);
+            TOLD
+        }
     }
 }
 
@@ -201,6 +207,7 @@ pub(super) fn decode(number: u64, r: &mut Reader<'_>) -> Result<Option<Fact>, De
         }
         CLOSED => Fact::Closed,
         ABANDONED => Fact::Abandoned(Decode::decode(r)?),
+        TOLD => Fact::Told(Decode::decode(r)?),
         _ => return Ok(None),
     }))
 }

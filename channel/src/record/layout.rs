@@ -6,10 +6,10 @@ use wire::codec::{Decode, DecodeError, Encode, Long, Reader};
 use wire::units::BlockHeight;
 
 use crate::clock::{Clock, Moment, Side};
-use crate::effect::{AbandonReason, CloseReason, Outcome};
+use crate::effect::{AbandonReason, CloseReason, Outcome, Spender};
 use crate::event::Origin;
 use crate::fact::{
-    Add, AddIn, AddOut, CloseTerms, Removal, Signatures, TheirRemoval, TheySigned, WeSigned,
+    Add, AddIn, AddOut, CloseTerms, Removal, Signatures, TheirRemoval, TheySigned, Told, WeSigned,
 };
 use crate::fault::PeerFault;
 
@@ -290,6 +290,60 @@ impl Decode for AbandonReason {
             3 => Self::FundingFailed,
             4 => Self::Asked,
             5 => Self::NeverFunded,
+            _ => return Err(DecodeError::Range),
+        })
+    }
+}
+
+impl Encode for Spender {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(match self {
+            Self::MutualClose => 0,
+            Self::OurCommitment => 1,
+            Self::TheirCommitment => 2,
+            Self::RevokedCommitment => 3,
+            Self::FutureCommitment => 4,
+            Self::Unknown => 5,
+        });
+    }
+}
+
+impl Decode for Spender {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match u8::decode(r)? {
+            0 => Self::MutualClose,
+            1 => Self::OurCommitment,
+            2 => Self::TheirCommitment,
+            3 => Self::RevokedCommitment,
+            4 => Self::FutureCommitment,
+            5 => Self::Unknown,
+            _ => return Err(DecodeError::Range),
+        })
+    }
+}
+
+impl Encode for Told {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::PeerError(text) => {
+                out.push(0);
+                text.as_bytes().to_vec().encode(out);
+            }
+            Self::SpentBy(by) => {
+                out.push(1);
+                by.encode(out);
+            }
+        }
+    }
+}
+
+impl Decode for Told {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match u8::decode(r)? {
+            0 => Self::PeerError(
+                String::from_utf8(Decode::decode(r)?).map_err(|_| DecodeError::Range)?,
+            ),
+            1 => Self::SpentBy(Decode::decode(r)?),
             _ => return Err(DecodeError::Range),
         })
     }

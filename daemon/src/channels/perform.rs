@@ -231,7 +231,10 @@ impl ChannelTask {
         Ok(())
     }
 
-    fn alarm(&self, alarm: &Alarm) {
+    fn alarm(&mut self, alarm: &Alarm) {
+        if let Alarm::CloseAdvised(advice) = alarm {
+            self.held_back(advice);
+        }
         tracing::error!(
             channel = self.index.0,
             node = %self.meta.node,

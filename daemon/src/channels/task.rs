@@ -12,9 +12,9 @@ use std::sync::Arc;
 use bitcoin::{ScriptBuf, Transaction};
 use channel::seal::{Flushed, Journal as Records, Lsn, Sealed};
 use channel::signer::InMemorySigner;
-use channel::{ChainFact, Channel, Command, CommandId, Effect, Env, Event, Policy};
+use channel::{Advice, ChainFact, Channel, Command, CommandId, Effect, Env, Event, Held, Policy};
 use tokio::sync::{oneshot, watch};
-use wire::id::ChannelId;
+use wire::id::{ChannelId, NodeId};
 use wire::message::Message;
 use wire::units::{BlockHeight, FeeratePerKw};
 
@@ -24,14 +24,17 @@ use crate::channels::perform::Told;
 use crate::channels::registry::Ended;
 use crate::channels::sweep::{Sweeper, Word};
 use crate::channels::view::{Meta, view};
-use crate::clock::UnixTime;
+use crate::clock::{UnixTime, now_ms};
 use crate::edge::{Back, Inbox};
-use crate::fact::{ChannelBorn, ChannelIndex, Fact, OrderKept, channel_record, record};
+use crate::fact::{
+    ChannelBorn, ChannelIndex, Fact, Moment, MomentKind, OrderKept, channel_record, record,
+};
 use crate::identity::Identity;
 use crate::journal::Writer;
 use crate::layer1::{self, Feerates};
 use crate::payments::{self, Reply};
 use crate::peers::link::Link;
+use crate::policy::{self, Policies};
 use crate::rpc::model::channel::Channel as View;
 use crate::rpc::refusal::Refusal;
 use crate::switch;
@@ -144,6 +147,8 @@ pub struct Common {
     pub height: watch::Receiver<BlockHeight>,
     /// What things cost.
     pub feerates: watch::Receiver<Feerates>,
+    /// When channels are closed alone without being told to.
+    pub force_close: watch::Receiver<Policies>,
     /// What the disk has.
     pub disk: watch::Receiver<Flushed>,
     /// Who runs which channel.
@@ -174,12 +179,24 @@ pub struct Inboxes {
 }
 
 /// A channel's way into the journal: its records carry its index, and its birth, and the key of
-/// the request that made it, go with the first.
+/// the request that made it, go with the first. Where they tell of more than the dance, they say when that
+/// was decided and under which policy.
 struct ChannelWriter {
     index: ChannelIndex,
+    node: NodeId,
     born: Option<ChannelBorn>,
     kept: Option<OrderKept>,
     writer: Writer,
+    height: watch::Receiver<BlockHeight>,
+    force_close: watch::Receiver<Policies>,
+}
+
+impl ChannelWriter {
+    fn moment(&self, kind: MomentKind) -> Fact {
+        let policy = policy::number(self.force_close.borrow().with(self.node));
+        let height = self.height.borrow().0;
+        Fact::Moment(Moment { channel: self.index.0, at_ms: now_ms(), height, policy, kind })
+    }
 }
 
 impl Records for ChannelWriter {
@@ -190,7 +207,11 @@ impl Records for ChannelWriter {
             let first = Fact::Channel { index: self.index, record: bytes };
             let mut facts = vec![Fact::ChannelBorn(born), first];
             facts.extend(self.kept.take().map(Fact::OrderKept));
+            facts.push(self.moment(MomentKind::Beside));
             record(&facts)
+        } else if channel::record::tells(&bytes) {
+            let beside = self.moment(MomentKind::Beside);
+            record(&[Fact::Channel { index: self.index, record: bytes }, beside])
         } else {
             channel_record(self.index, &bytes)
         };
@@ -206,6 +227,8 @@ pub struct ChannelTask {
     /// Moved through every step; there between steps.
     machine: Option<Channel>,
     signer: InMemorySigner,
+    /// What this node tolerates of this peer.
+    policy: Policy,
     records: ChannelWriter,
     /// Effects whose cause the disk does not have yet, and the connection they are for.
     waiting: VecDeque<(Option<u64>, Sealed<Effect>)>,
@@ -267,13 +290,17 @@ impl ChannelTask {
         let Parts { index, meta, born, kept, signer, writer, links, back, glance, swept } = parts;
         let link = links.borrow().clone();
         let sweeper = Sweeper::restore(&swept, *common.height.borrow());
+        let (height, force_close) = (common.height.clone(), common.force_close.clone());
+        let node = meta.node;
+        let policy = Policy { force_close: force_close.borrow().with(node), ..*common.policy };
         let mut task = Self {
             index,
             common,
             meta,
             machine: None,
             signer,
-            records: ChannelWriter { index, born, kept, writer },
+            policy,
+            records: ChannelWriter { index, node, born, kept, writer, height, force_close },
             waiting: VecDeque::new(),
             link,
             links,
@@ -293,12 +320,25 @@ impl ChannelTask {
         Ok(task)
     }
 
+    /// Writes down, for people, that a close was due and did not happen by itself.
+    pub(super) fn held_back(&mut self, advice: &Advice) {
+        let moment = self.records.moment(MomentKind::HeldBack {
+            reason: advice.reason.clone(),
+            by_policy: advice.held == Held::Policy,
+            cost_sat: advice.forecast.cost.to_sat(),
+            saves_sat: advice.forecast.saved.to_sat(),
+            before: advice.forecast.deadline.map(|height| height.0),
+        });
+        // Nothing follows from it, so nobody waits for it.
+        let _lsn = self.records.writer.append(record(&[moment]));
+    }
+
     pub(super) fn env(&self) -> Env<'_> {
         Env {
             height: *self.common.height.borrow(),
             now: UnixTime::now().0,
             feerate: self.common.feerates.borrow().commitment,
-            policy: &self.common.policy,
+            policy: &self.policy,
             signer: &self.signer,
             workers: &Pool,
         }
@@ -315,6 +355,7 @@ impl ChannelTask {
 
     fn step(&mut self, event: Event) {
         let Some(machine) = self.machine.take() else { return };
+        self.policy.force_close = self.common.force_close.borrow().with(self.meta.node);
         let step = machine.step(event, &self.env());
         let (machine, sealed) = step.stage(&mut self.records);
         self.machine = Some(machine);

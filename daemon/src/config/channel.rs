@@ -6,6 +6,7 @@ use wire::units::{FeeratePerKw, Msat};
 
 use super::settings::RawChannel;
 use super::{Check, ConfigError, Network};
+use crate::policy::{self, ForceClosePolicy};
 
 /// The settings of channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct ChannelConfig {
     pub asks: Asks,
     /// Blocks that an invoice of ours leaves at the end.
     pub min_final_cltv: u16,
+    /// When channels are closed alone, with peers that have no policy of their own.
+    pub force_close: ForceClosePolicy,
 }
 
 /// What we put into `open_channel` and `accept_channel` (BOLT 2).
@@ -94,7 +97,7 @@ pub(super) fn check(
         dust_limit: sat("dust_limit_sat", raw.dust_limit_sat, 354, 5_000)?,
     };
     let exposure = raw.dust_exposure_max_sat.map(|sat| sat.saturating_mul(1_000));
-    let policy = Policy {
+    let tolerated = Policy {
         dust_exposure_max: msat("dust_exposure_max_sat", exposure, 0, Msat::MAX.to_u64())?,
         feerate_min: FeeratePerKw(wide(
             "feerate_min_sat_per_kw",
@@ -119,10 +122,10 @@ pub(super) fn check(
         ..Policy::default()
     };
     let ordered = [
-        ("funding_max_sat", policy.funding_min <= policy.funding_max, "funding_min_sat"),
+        ("funding_max_sat", tolerated.funding_min <= tolerated.funding_max, "funding_min_sat"),
         (
             "feerate_max_sat_per_kw",
-            policy.feerate_min <= policy.feerate_max,
+            tolerated.feerate_min <= tolerated.feerate_max,
             "feerate_min_sat_per_kw",
         ),
     ];
@@ -132,5 +135,10 @@ pub(super) fn check(
         }
     }
     let min_final_cltv = small("min_final_cltv_blocks", raw.min_final_cltv_blocks, 18, 2_016)?;
-    Ok(ChannelConfig { policy, asks, min_final_cltv })
+    let word = raw.force_close.as_deref().unwrap_or("automatic");
+    let force_close = policy::of_word(word).ok_or_else(|| {
+        let why = format!("{word:?} is not automatic, when-money-at-risk or ask");
+        check.invalid("channel", "force_close", why)
+    })?;
+    Ok(ChannelConfig { policy: tolerated, asks, min_final_cltv, force_close })
 }

@@ -180,6 +180,10 @@ settings! {
         feerate_min_sat_per_kw: number = "253",
         /// The highest feerate that a funder may set, in sat per 1000 weight.
         feerate_max_sat_per_kw: number = "100_000",
+        /// When channels are closed alone without being asked for: "automatic" (whenever BOLT 2 demands
+        /// it), "when-money-at-risk" (only to save more than it costs) or "ask" (never: the channel
+        /// stops and says what a close would cost and save). Peers can have a policy of their own.
+        force_close: text = "\"automatic\"",
         /// Blocks that an invoice of ours leaves between the last hop and its expiry (BOLT 11).
         min_final_cltv_blocks: number = "42",
     }

@@ -2,6 +2,7 @@
 
 use bitcoin::consensus::encode as consensus;
 use bitcoin::{OutPoint, Transaction, Txid};
+use channel::effect::CloseReason;
 use wire::codec::{Decode, DecodeError, Encode, Reader};
 use wire::id::{NodeId, PaymentHash, PaymentSecret, Preimage};
 use wire::units::Msat;
@@ -172,6 +173,30 @@ bodies! {
         at_ms: u64,
     }
 
+    /// A part of a payment failed: said before another is tried or the payment ends.
+    AttemptFailed {
+        /// Which payment.
+        payment_hash: PaymentHash,
+        /// Which part.
+        part: u32,
+        /// Why: a number of `payments::failure`, and what belongs to it.
+        failure: (u16, u64),
+        /// Who failed it, if that is known.
+        failed_by: Option<NodeId>,
+        /// The same in words, with the limit or the hop.
+        words: Text,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+    }
+
+    /// How channels with a peer are closed alone, unless the whole node's setting is to count.
+    ForceCloseSet {
+        /// The peer.
+        node: NodeId,
+        /// As `crate::policy::number`; none: the whole node's setting.
+        policy: Option<u8>,
+    }
+
     /// A request with an idempotency key was carried out.
     OrderKept {
         /// The key.
@@ -182,6 +207,84 @@ bodies! {
         made: Text,
         /// When, Unix milliseconds.
         at_ms: u64,
+    }
+}
+
+/// When and how a step of a channel was decided. For people alone: no state of a channel follows from it,
+/// and no date of it drives money.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Moment {
+    /// Of which channel.
+    pub channel: u64,
+    /// When, Unix milliseconds.
+    pub at_ms: u64,
+    /// The height of the best chain.
+    pub height: u32,
+    /// The force-close policy in force, as `crate::policy::number`.
+    pub policy: u8,
+    /// What it is about.
+    pub kind: MomentKind,
+}
+
+/// What a [`Moment`] is about.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum MomentKind {
+    /// The channel's facts in the same record.
+    Beside,
+    /// A close that was due and did not happen by itself.
+    HeldBack {
+        /// Why it was due.
+        reason: CloseReason,
+        /// Whether the policy kept it back; else it costs more than it saves.
+        by_policy: bool,
+        /// What it would cost, satoshi.
+        cost_sat: u64,
+        /// What it would save, satoshi.
+        saves_sat: u64,
+        /// The height before which it has to be in a block.
+        before: Option<u32>,
+    },
+}
+
+impl Encode for Moment {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.channel.encode(out);
+        self.at_ms.encode(out);
+        self.height.encode(out);
+        self.policy.encode(out);
+        match &self.kind {
+            MomentKind::Beside => out.push(0),
+            MomentKind::HeldBack { reason, by_policy, cost_sat, saves_sat, before } => {
+                out.push(1);
+                reason.encode(out);
+                by_policy.encode(out);
+                cost_sat.encode(out);
+                saves_sat.encode(out);
+                before.encode(out);
+            }
+        }
+    }
+}
+
+impl Decode for Moment {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            channel: Decode::decode(r)?,
+            at_ms: Decode::decode(r)?,
+            height: Decode::decode(r)?,
+            policy: Decode::decode(r)?,
+            kind: match u8::decode(r)? {
+                0 => MomentKind::Beside,
+                1 => MomentKind::HeldBack {
+                    reason: Decode::decode(r)?,
+                    by_policy: Decode::decode(r)?,
+                    cost_sat: Decode::decode(r)?,
+                    saves_sat: Decode::decode(r)?,
+                    before: Decode::decode(r)?,
+                },
+                _ => return Err(DecodeError::Range),
+            },
+        })
     }
 }
 

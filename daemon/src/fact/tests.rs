@@ -82,6 +82,29 @@ fn each() -> Vec<Fact> {
         }),
         Fact::IntentMade(IntentMade { tx, label: "funding".into(), channel: Some(3) }),
         Fact::IntentDone(Txid::all_zeros()),
+        Fact::Moment(Moment {
+            channel: 3,
+            at_ms: 1,
+            height: 2,
+            policy: 1,
+            kind: MomentKind::HeldBack {
+                reason: channel::effect::CloseReason::Asked,
+                by_policy: true,
+                cost_sat: 1,
+                saves_sat: 2,
+                before: Some(3),
+            },
+        }),
+        Fact::ForceCloseSet(ForceCloseSet { node, policy: Some(3) }),
+        Fact::StoryKept(vec![1, 2]),
+        Fact::AttemptFailed(AttemptFailed {
+            payment_hash: hash,
+            part: 1,
+            failure: (3, 4),
+            failed_by: Some(node),
+            words: "no".into(),
+            at_ms: 5,
+        }),
     ]
 }
 
@@ -89,7 +112,7 @@ fn each() -> Vec<Fact> {
 fn every_fact_reads_back_as_it_was_written() {
     let all = each();
     let kinds: std::collections::BTreeSet<_> = all.iter().map(Fact::kind).collect();
-    assert_eq!(kinds.len(), 16, "one of each kind");
+    assert_eq!(kinds.len(), 20, "one of each kind");
     assert_eq!(facts(&record(&all)), Ok(all));
 }
 

@@ -163,6 +163,10 @@ fn subject(fact: &Fact) -> Option<Subject> {
         | Fact::Wallet(_)
         | Fact::PaymentTried(_)
         | Fact::OrderKept(_)
-        | Fact::IntentDone(_) => None,
+        | Fact::IntentDone(_)
+        | Fact::Moment(_)
+        | Fact::ForceCloseSet(_)
+        | Fact::StoryKept(_)
+        | Fact::AttemptFailed(_) => None,
     }
 }

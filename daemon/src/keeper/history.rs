@@ -8,10 +8,14 @@ use store::engine::{Batch, Engine, Order};
 use store::table::{Table, TableError, Value};
 use wire::id::PaymentHash;
 
-use crate::fact::Fact;
+use crate::fact::{ChannelIndex, Fact};
 use crate::payments::received::{Asked, AskedBook};
 use crate::payments::sent::{Sent, SentBook};
 use crate::state::rows;
+use crate::why::{self, Stories};
+
+/// Stories of channels that are over which are kept in mind, for facts that still belong to them.
+const STORIES: usize = 64;
 
 /// Payments that ended, by their place in the list.
 const PAYMENTS: Table<u64, Sent> = Table::new(2);
@@ -71,6 +75,8 @@ pub struct UnderWay {
     pub sent: SentBook,
     /// Invoices that did not end.
     pub asked: AskedBook,
+    /// What happened to channels.
+    pub stories: Stories,
 }
 
 impl UnderWay {
@@ -84,6 +90,7 @@ impl UnderWay {
         for fact in facts {
             self.sent.apply(at, fact);
             self.asked.apply(at, fact);
+            self.stories.apply(at, fact).map_or(Ok(()), |index| self.put_story(batch, index))?;
             #[expect(clippy::wildcard_enum_match_arm, reason = "only what ends becomes a row")]
             match fact {
                 Fact::PaymentEnded(ended) => {
@@ -109,8 +116,19 @@ impl UnderWay {
         for asked in self.asked.iter().filter(|asked| asked.end.is_some()) {
             put_invoice(batch, asked)?;
         }
+        self.stories.iter().try_for_each(|story| why::rows::put(batch, story))?;
         self.sent.forget(|_| true);
         self.asked.forget(|asked| asked.end.is_some());
+        Ok(())
+    }
+
+    /// Stories of channels that are over stay in the index alone.
+    fn put_story(&mut self, batch: &mut Batch, index: ChannelIndex) -> Result<(), TableError> {
+        let Some(story) = self.stories.get(index) else { return Ok(()) };
+        why::rows::put(batch, story)?;
+        if story.ended {
+            self.stories.forget(STORIES);
+        }
         Ok(())
     }
 

@@ -38,6 +38,7 @@ use crate::rpc::model::sandbox::{Faucet, Mine, Mined, Poured, Reorg, SandboxStat
 use crate::rpc::model::wallet::{
     AddressKind, SendCoins, SentCoins, Utxo, WalletBalance, WalletTransaction,
 };
+use crate::rpc::model::why::{ChannelWhy, PaymentWhy};
 use crate::rpc::model::{OrderKey, Started, UnixMillis, Updates};
 use crate::rpc::node_api::{Answer, NodeApi};
 use crate::rpc::refusal::{Refusal, Unreachable};
@@ -276,6 +277,14 @@ impl NodeApi for Handle {
         }
         let updates = self.watch_channel(ChannelRef::Id(channel.id)).await?;
         Ok(Started { fresh: !attach, updates })
+    }
+
+    async fn why_channel(&self, which: ChannelRef) -> Answer<ChannelWhy> {
+        self.tell_channel(which).await
+    }
+
+    async fn why_payment(&self, hash: PaymentHash) -> Answer<PaymentWhy> {
+        self.tell_payment(hash).await
     }
 
     async fn decode_invoice(&self, invoice: String) -> Answer<DecodedInvoice> {

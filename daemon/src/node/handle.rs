@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bitcoin::{Amount, Network, ScriptBuf};
 use chain_backend::sandbox::Sandbox;
+use channel::seal::Flushed;
 use store::engine::Order as Direction;
 use tokio::sync::{oneshot, watch};
 use wire::id::{NodeId, PaymentHash};
@@ -23,6 +24,7 @@ use crate::node::faucet::Pour;
 use crate::node::orders::{self, DeskAsks, Standing};
 use crate::payments;
 use crate::peers;
+use crate::policy::Policies;
 use crate::rpc::model::OrderKey;
 use crate::rpc::model::channel::{Channel, ChannelRef};
 use crate::rpc::model::invoice::Invoice;
@@ -55,6 +57,8 @@ pub(super) struct Parts {
     pub(super) registry: Forward<registry::Order>,
     pub(super) desk: DeskAsks,
     pub(super) reading: Reading,
+    pub(super) disk: watch::Receiver<Flushed>,
+    pub(super) force_close: watch::Receiver<Policies>,
     pub(super) sandbox: Option<Arc<dyn Sandbox>>,
     pub(super) faucet: Option<Forward<Pour>>,
     pub(super) tasks: Tasks,

@@ -45,6 +45,13 @@ pub enum Ask {
         /// Answered when what it shows is durable.
         reply: Reply<Payment>,
     },
+    /// One payment with its whole story.
+    Sent {
+        /// Which.
+        hash: PaymentHash,
+        /// Answered when what it shows is durable.
+        reply: Reply<Box<Sent>>,
+    },
     /// Follow a payment.
     WatchPayment {
         /// Which.
@@ -100,6 +107,11 @@ impl Payments {
             Ask::Pay { order, reply } => self.pay(*order, reply),
             Ask::Payment { hash, reply } => {
                 let found = self.show_payment(hash).ok_or_else(|| missing(Noun::Payment, hash));
+                self.after_all(Box::new(move || drop(reply.send(found))));
+            }
+            Ask::Sent { hash, reply } => {
+                let found = self.sent.get(hash).map(|sent| Box::new(sent.clone()));
+                let found = found.ok_or_else(|| missing(Noun::Payment, hash));
                 self.after_all(Box::new(move || drop(reply.send(found))));
             }
             Ask::WatchPayment { hash, reply } => {

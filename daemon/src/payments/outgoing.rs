@@ -9,7 +9,7 @@ use wire::onion::failure::{Failure, Reading, Source, code, read};
 use wire::units::BlockHeight;
 
 use crate::clock::now_ms;
-use crate::fact::{ChannelIndex, Fact, PaymentEnded, PaymentTried};
+use crate::fact::{AttemptFailed, ChannelIndex, Fact, PaymentEnded, PaymentTried};
 use crate::payments::Payments;
 use crate::payments::sent::{Sent, failed_by, failure_code};
 use crate::rpc::model::payment::PaymentFailure;
@@ -34,7 +34,7 @@ impl Payments {
 
     /// A channel would not offer.
     pub(super) fn take_refusal(&mut self, command: CommandId, refusal: &ChannelRefusal) {
-        let Some((hash, _)) = self.attempts.offered(command) else { return };
+        let Some((hash, part)) = self.attempts.offered(command) else { return };
         tracing::info!(%hash, %refusal, "channel refused the payment");
         let failure = match refusal {
             ChannelRefusal::InsufficientBalance { .. }
@@ -62,7 +62,21 @@ impl Payments {
             | ChannelRefusal::BadFunding
             | ChannelRefusal::Stale => PaymentFailure::NeverSent,
         };
+        self.note_failure(hash, part, failure, &format!("our channel refused: {refusal}"));
         self.try_next(hash, failure);
+    }
+
+    /// Writes down what became of a part, for whoever asks why.
+    fn note_failure(&mut self, hash: PaymentHash, part: u32, failure: PaymentFailure, words: &str) {
+        let failed = AttemptFailed {
+            payment_hash: hash,
+            part,
+            failure: failure_code(failure),
+            failed_by: failed_by(failure),
+            words: words.into(),
+            at_ms: now_ms(),
+        };
+        self.commit(&[Fact::AttemptFailed(failed)], Vec::new());
     }
 
     /// An HTLC has its outcome; said again after a restart until it is forgotten.
@@ -80,8 +94,14 @@ impl Payments {
                 Ok(preimage) => self.end(hash, Ok(preimage)),
                 // A failure of an older attempt says nothing about the one under way.
                 Err(_) if !is_newest => {}
-                Err((failure, true)) => self.end(hash, Err(failure)),
-                Err((failure, false)) => self.try_next(hash, failure),
+                Err((failure, last)) => {
+                    self.note_failure(hash, part, failure, "");
+                    if last {
+                        self.end(hash, Err(failure));
+                    } else {
+                        self.try_next(hash, failure);
+                    }
+                }
             }
         }
         self.command(channel, Command::ForgetResolved { htlc: resolved.htlc });

@@ -11,7 +11,7 @@ use channel::seal::Lsn;
 use wire::id::{NodeId, PaymentHash};
 use wire::units::{BlockHeight, Msat};
 
-use crate::fact::{Fact, PaymentEnded, PaymentStarted, PaymentTried};
+use crate::fact::{AttemptFailed, Fact, PaymentEnded, PaymentStarted, PaymentTried};
 use crate::rpc::model::UnixMillis;
 use crate::rpc::model::payment::{
     Attempt, AttemptState, Hop, Payment, PaymentFailure, PaymentStatus,
@@ -26,6 +26,8 @@ pub struct Sent {
     pub started: PaymentStarted,
     /// What was tried, by part.
     pub tried: Vec<PaymentTried>,
+    /// What became of parts that failed.
+    pub failed: Vec<AttemptFailed>,
     /// How it ended.
     pub ended: Option<PaymentEnded>,
     /// Parts below this belong to an earlier, failed payment of the same invoice.
@@ -47,6 +49,7 @@ impl SentBook {
                     index: at.0,
                     started: started.clone(),
                     tried: Vec::new(),
+                    failed: Vec::new(),
                     ended: None,
                     first_part: before,
                 };
@@ -55,6 +58,11 @@ impl SentBook {
             Fact::PaymentTried(tried) => {
                 if let Some(sent) = self.0.get_mut(&tried.payment_hash) {
                     sent.tried.push(tried.clone());
+                }
+            }
+            Fact::AttemptFailed(failed) => {
+                if let Some(sent) = self.0.get_mut(&failed.payment_hash) {
+                    sent.failed.push(failed.clone());
                 }
             }
             Fact::PaymentEnded(ended) => {
@@ -158,6 +166,10 @@ impl Sent {
 
     /// Only the newest attempt can still be under way or be the one that arrived.
     fn attempt_state(&self, tried: &PaymentTried, last: Option<u32>) -> AttemptState {
+        let failed = self.failed.iter().find(|failed| failed.part == tried.part);
+        if let Some(failed) = failed {
+            return AttemptState::Failed(failure_from(Some(failed.failure), failed.failed_by));
+        }
         if Some(tried.part) != last {
             return AttemptState::Failed(PaymentFailure::NeverSent);
         }
@@ -204,8 +216,13 @@ pub const fn failed_by(failure: PaymentFailure) -> Option<NodeId> {
 }
 
 fn failure_of(ended: &PaymentEnded) -> PaymentFailure {
-    let by = ended.failed_by.unwrap_or(NodeId([0; 33]));
-    match ended.failure {
+    failure_from(ended.failure, ended.failed_by)
+}
+
+/// Reads [`failure_code`] and [`failed_by`].
+pub fn failure_from(stored: Option<(u16, u64)>, by: Option<NodeId>) -> PaymentFailure {
+    let by = by.unwrap_or(NodeId([0; 33]));
+    match stored {
         Some((1, height)) => {
             PaymentFailure::UnknownByPayee { height: u32::try_from(height).ok().map(BlockHeight) }
         }

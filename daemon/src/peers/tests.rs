@@ -53,6 +53,7 @@ impl World {
             kept: kept.collect(),
             writer: journal.writer.clone(),
             readers: Readers { directory: directory.clone(), registry },
+            force_close: watch::Sender::default(),
             tasks,
             limits: Limits { inbound_max, handshakes_max: 100 },
         };

@@ -12,6 +12,7 @@ pub mod payment;
 pub mod peer;
 pub mod sandbox;
 pub mod wallet;
+pub mod why;
 
 use core::pin::Pin;
 

@@ -25,6 +25,7 @@ use super::model::sandbox::{Faucet, Mine, Mined, Poured, Reorg, SandboxStatus};
 use super::model::wallet::{
     AddressKind, SendCoins, SentCoins, Utxo, WalletBalance, WalletTransaction,
 };
+use super::model::why::{ChannelWhy, PaymentWhy};
 use super::model::{OrderKey, Started, Updates};
 use super::refusal::Refusal;
 
@@ -101,6 +102,9 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
     /// cooperative close to a forced one. Updates end with [`super::model::channel::ChannelPhase::Closed`].
     async fn close_channel(&self, order: CloseChannel) -> Answer<Started<Channel>>;
 
+    /// Why a channel is where it is, told from the journal.
+    async fn why_channel(&self, which: ChannelRef) -> Answer<ChannelWhy>;
+
     // ---- Payments
 
     /// Reads an invoice without doing anything; refuses only what cannot be read.
@@ -115,6 +119,9 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
 
     /// Follows a payment from its newest snapshot until it is final.
     async fn watch_payment(&self, hash: PaymentHash) -> Answer<Updates<Payment>>;
+
+    /// Why a payment is where it is, told from the journal.
+    async fn why_payment(&self, hash: PaymentHash) -> Answer<PaymentWhy>;
 
     /// The payments.
     async fn list_payments(&self, filter: PaymentFilter, page: Page) -> Answer<Listing<Payment>>;

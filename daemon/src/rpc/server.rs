@@ -16,6 +16,7 @@ use api::v1::node_server::NodeServer;
 use api::v1::payments_server::PaymentsServer;
 use api::v1::sandbox_server::SandboxServer;
 use api::v1::wallet_server::WalletServer;
+use api::v1::why_server::WhyServer;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::Routes;
@@ -218,6 +219,7 @@ async fn routes<N: NodeApi>(rpc: &Rpc<N>, verifier: &Arc<Verifier>) -> Result<Ro
         .add_service(behind_the_door!(PaymentsServer))
         .add_service(behind_the_door!(InvoicesServer))
         .add_service(behind_the_door!(EventsServer))
+        .add_service(behind_the_door!(WhyServer))
         .add_service(behind_the_door!(SandboxServer)))
 }
 

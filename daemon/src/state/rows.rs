@@ -27,6 +27,9 @@ pub(crate) fn encode_sent(sent: &Sent) -> Vec<u8> {
     for tried in &sent.tried {
         Fact::PaymentTried(tried.clone()).encode(&mut out);
     }
+    for failed in &sent.failed {
+        Fact::AttemptFailed(failed.clone()).encode(&mut out);
+    }
     if let Some(ended) = &sent.ended {
         Fact::PaymentEnded(ended.clone()).encode(&mut out);
     }
@@ -41,11 +44,13 @@ pub(crate) fn decode_sent(bytes: &[u8]) -> Result<Sent, RowError> {
     let Some(Fact::PaymentStarted(started)) = facts.next() else {
         return Err(DecodeError::NotCanonical.into());
     };
-    let mut sent = Sent { index, first_part, started, tried: Vec::new(), ended: None };
+    let (tried, failed, ended) = (Vec::new(), Vec::new(), None);
+    let mut sent = Sent { index, first_part, started, tried, failed, ended };
     for fact in facts {
         #[expect(clippy::wildcard_enum_match_arm, reason = "only these are written")]
         match fact {
             Fact::PaymentTried(tried) => sent.tried.push(tried),
+            Fact::AttemptFailed(failed) => sent.failed.push(failed),
             Fact::PaymentEnded(ended) => sent.ended = Some(ended),
             _ => return Err(DecodeError::NotCanonical.into()),
         }

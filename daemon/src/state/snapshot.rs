@@ -8,9 +8,10 @@ use channel::record::RecordError;
 use channel::seal::Lsn;
 use wire::codec::{Decode, DecodeError, Encode, Long, Reader};
 
-use crate::fact::{ChannelBorn, ChannelIndex, Fact, FactError, facts};
+use crate::fact::{ChannelBorn, ChannelIndex, Fact, FactError, ForceCloseSet, facts};
 use crate::state::rows::{decode_asked, decode_sent, encode_asked, encode_sent};
 use crate::state::{Kept, State};
+use crate::why::Story;
 
 const VERSION: u8 = 1;
 
@@ -77,6 +78,15 @@ impl State {
         if let Some(cursor) = &self.chain_at {
             put(&mut rest, 0, &Fact::ChainAt(cursor.clone()));
         }
+        for story in self.stories.iter() {
+            let mut bytes = Vec::new();
+            story.encode(&mut bytes);
+            put(&mut rest, 0, &Fact::StoryKept(bytes));
+        }
+        for (node, policy) in &self.force_close {
+            let set = ForceCloseSet { node: *node, policy: Some(*policy) };
+            put(&mut rest, 0, &Fact::ForceCloseSet(set));
+        }
         Long(rest).encode(&mut out);
         out
     }
@@ -126,7 +136,18 @@ impl State {
                 Fact::IntentMade(made) => {
                     self.intents.insert(made.txid(), made);
                 }
-                Fact::ChainAt(cursor) => self.chain_at = Some(cursor),
+                Fact::ChainAt(cursor) => {
+                    self.stories.see_chain(&cursor);
+                    self.chain_at = Some(cursor);
+                }
+                Fact::StoryKept(bytes) => {
+                    let mut r = Reader::new(&bytes);
+                    self.stories.put(Story::decode(&mut r)?);
+                    r.end()?;
+                }
+                Fact::ForceCloseSet(ForceCloseSet { node, policy: Some(policy) }) => {
+                    self.force_close.insert(node, policy);
+                }
                 _ => return Err(DecodeError::NotCanonical.into()),
             }
         }

@@ -22,6 +22,7 @@ use crate::rpc::model::payment::*;
 use crate::rpc::model::peer::*;
 use crate::rpc::model::sandbox::*;
 use crate::rpc::model::wallet::*;
+use crate::rpc::model::why::*;
 use crate::rpc::model::{OrderKey, Started, UnixMillis, Updates};
 use crate::rpc::node_api::{Answer, NodeApi};
 use crate::rpc::refusal::{Noun, Refusal, Shortage};
@@ -158,6 +159,19 @@ pub(super) fn a_channel(index: u64) -> Channel {
         closing: None,
         why: None,
         created: UnixMillis(9),
+    }
+}
+
+fn a_step() -> Step {
+    Step {
+        seq: 12,
+        at: Some(UnixMillis(34)),
+        height: Some(BlockHeight(150)),
+        code: "force-close-asked",
+        text: "we decided to close alone".into(),
+        txid: Some(Txid::from_byte_array([1; 32])),
+        amount: None,
+        fee: Some(Amount::from_sat(3)),
     }
 }
 
@@ -357,6 +371,35 @@ impl NodeApi for PaperNode {
     async fn watch_payment(&self, hash: PaymentHash) -> Answer<Updates<Payment>> {
         self.payment(hash).await?;
         Ok(follow(&self.payment))
+    }
+
+    async fn why_channel(&self, _: ChannelRef) -> Answer<ChannelWhy> {
+        let channel = self.channel.borrow().clone();
+        Ok(ChannelWhy {
+            id: channel.id,
+            node: channel.node,
+            summary: "we closed alone: we were asked to close without the peer".into(),
+            policy: "automatic",
+            steps: vec![a_step()],
+            left_out: 2,
+            waiting: vec![Wait {
+                text: "our balance is locked".into(),
+                until: Some(BlockHeight(260)),
+                amount: Some(Amount::from_sat(5)),
+                outpoint: channel.funding,
+            }],
+            cost: Amount::from_sat(7),
+            home: Amount::from_sat(9),
+            channel: Some(channel),
+        })
+    }
+
+    async fn why_payment(&self, hash: PaymentHash) -> Answer<PaymentWhy> {
+        if hash != PREIMAGE.hash() {
+            return Err(Refusal::NotFound { kind: Noun::Payment, id: hash.to_string() });
+        }
+        let (status, summary) = ("failed", "no way to the payee was left to try".to_owned());
+        Ok(PaymentWhy { hash, status, summary, steps: vec![a_step()], waiting: Vec::new() })
     }
 
     async fn list_payments(&self, filter: PaymentFilter, page: Page) -> Answer<Listing<Payment>> {
