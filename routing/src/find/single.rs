@@ -1,0 +1,206 @@
+//! One path: labels from the recipient to the payer, the best first.
+//!
+//! A label's amount is exact, because it is what its node must receive; so its fee, limits and doubt are. What is
+//! left to the payer is bounded from below by the hops that are known to be left, which keeps the order right and
+//! ends the search early. A node keeps its best label alone, so a limit can hide a path that has one worse label
+//! and obeys it; then a search with that limit as its aim finds it.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::field::{Aim, ExtraVia, Field};
+use super::walk::Step;
+use crate::graph::{Lane, at};
+use crate::request::PAYLOADS_MAX;
+
+/// How a node reaches the recipient.
+#[derive(Clone, Copy, Debug)]
+struct Label {
+    /// What the search minimises; `u64::MAX` if there is no way yet.
+    cost: u64,
+    /// What the node must receive.
+    amount: u64,
+    /// The lane it forwards over, and where that leads.
+    place: u32,
+    to: u32,
+    /// Blocks from now to the expiry of what it receives.
+    cltv: u32,
+    /// Bytes of the payloads behind it.
+    bytes: u16,
+    hops: u8,
+    done: bool,
+}
+
+const NO_WAY: Label = Label {
+    cost: u64::MAX,
+    amount: 0,
+    place: u32::MAX,
+    to: u32::MAX,
+    cltv: 0,
+    bytes: 0,
+    hops: 0,
+    done: false,
+};
+
+/// The best path by an aim, from the payer on; `None` if no label reached the payer.
+pub(super) fn search(field: &Field<'_>, aim: Aim) -> Option<Vec<Step>> {
+    let mut search = Search::start(field, aim);
+    while let Some(node) = search.next() {
+        if node == field.payer {
+            return Some(search.path());
+        }
+        search.spread(node);
+    }
+    None
+}
+
+struct Search<'f, 'a> {
+    field: &'f Field<'a>,
+    aim: Aim,
+    labels: Vec<Label>,
+    heap: BinaryHeap<Reverse<(u64, u32)>>,
+    /// What a node must receive at most, so that fees stay within their limit.
+    amount_max: u64,
+    least_hop: u64,
+}
+
+impl<'f, 'a> Search<'f, 'a> {
+    fn start(field: &'f Field<'a>, aim: Aim) -> Self {
+        let request = field.request;
+        let amount = request.amount.to_u64();
+        let mut labels = vec![NO_WAY; field.nodes()];
+        // A blinded tail says itself how long its payloads are.
+        let bytes = if request.tails.is_empty() { request.final_payload_len } else { 0 };
+        let cltv = request.final_cltv_delta;
+        if let Some(label) = labels.get_mut(at(field.payee)) {
+            *label = Label { cost: 0, amount, bytes, cltv, ..NO_WAY };
+        }
+        let mut heap = BinaryHeap::with_capacity(1_024);
+        heap.push(Reverse((0, field.payee)));
+        let least_hop = field.worth(aim, amount).least_hop();
+        let amount_max = amount.saturating_add(request.fee_limit.to_u64());
+        Self { field, aim, labels, heap, amount_max, least_hop }
+    }
+
+    /// The node whose label is final next.
+    fn next(&mut self) -> Option<u32> {
+        while let Some(Reverse((_, node))) = self.heap.pop() {
+            let Some(label) = self.labels.get_mut(at(node)) else { continue };
+            if !label.done {
+                label.done = true;
+                return Some(node);
+            }
+        }
+        None
+    }
+
+    /// Offers everyone with a lane into `node` to forward over it.
+    fn spread(&mut self, node: u32) {
+        let field = self.field;
+        let Some(label) = self.labels.get(at(node)).copied() else { return };
+        if label.hops >= field.request.max_hops || label.cltv > field.request.cltv_limit {
+            return;
+        }
+        let worth = field.worth(self.aim, label.amount);
+        let mut bytes = label.bytes;
+        if node != field.payee {
+            // The node needs a payload of its own. What it forwards is not more than what it receives.
+            bytes = bytes.saturating_add(forward_payload_len(label.amount));
+        }
+        if bytes > PAYLOADS_MAX {
+            return;
+        }
+        let from = Label { bytes, ..label };
+        let first = field.rows.start_of(node);
+        for (place, lane) in (first..).zip(field.rows.toward(node)) {
+            if lane.from == field.payer && !field.payer_is_public() {
+                continue;
+            }
+            self.offer(node, &from, place, lane, true, &worth);
+        }
+        for (place, extra) in field.extras_into(node) {
+            let mut from = from;
+            if let ExtraVia::Tail(tail) = extra.via {
+                let tail = field.request.tails.get(tail);
+                from.bytes = bytes.saturating_add(tail.map_or(0, |tail| tail.payloads_len));
+                from.hops =
+                    label.hops.saturating_add(tail.map_or(0, |tail| tail.hops)).saturating_sub(1);
+            }
+            self.offer(node, &from, place, &extra.lane, false, &worth);
+        }
+    }
+
+    #[inline]
+    fn offer(
+        &mut self,
+        node: u32,
+        from: &Label,
+        place: u32,
+        lane: &Lane,
+        public: bool,
+        worth: &super::field::Worth,
+    ) {
+        let field = self.field;
+        if from.amount < lane.least || from.amount > lane.most {
+            return;
+        }
+        let Some(known) = self.labels.get(at(lane.from)) else { return };
+        if known.done {
+            return;
+        }
+        let paying = lane.from == field.payer;
+        // BOLT 7: nobody takes a fee from himself, nor blocks.
+        let (fee, blocks) = if paying { (0, 0) } else { (lane.fee(from.amount), lane.cltv_delta) };
+        let amount = from.amount.saturating_add(fee);
+        let cltv = from.cltv.saturating_add(u32::from(blocks));
+        // What nothing but the fee costs is enough to be worse: the logarithm can be saved.
+        let floor = worth.of(fee, blocks, 0.0).saturating_add(from.cost);
+        if floor >= known.cost || amount > self.amount_max || cltv > field.request.cltv_limit {
+            return;
+        }
+        if !paying && field.is_closed(lane.from) {
+            return;
+        }
+        let Some(doubt) = field.doubt(lane, public, from.amount) else { return };
+        let cost = worth.of(fee, blocks, doubt).saturating_add(from.cost);
+        let ahead = field.hops_away(lane.from).saturating_mul(self.least_hop);
+        let best = self.labels.get(at(field.payer)).map_or(u64::MAX, |label| label.cost);
+        if cost >= known.cost || cost.saturating_add(ahead) >= best {
+            return;
+        }
+        let label = Label {
+            cost,
+            amount,
+            place,
+            to: node,
+            cltv,
+            bytes: from.bytes,
+            hops: from.hops.saturating_add(1),
+            done: false,
+        };
+        if let Some(place) = self.labels.get_mut(at(lane.from)) {
+            *place = label;
+        }
+        self.heap.push(Reverse((cost.saturating_add(ahead), lane.from)));
+    }
+
+    /// The steps from the payer to the payee.
+    fn path(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut node = self.field.payer;
+        while node != self.field.payee && steps.len() < 64 {
+            let Some(label) = self.labels.get(at(node)) else { break };
+            steps.push(Step { place: label.place, from: node, to: label.to });
+            node = label.to;
+        }
+        steps
+    }
+}
+
+/// Bytes of a forwarding node's payload with its length prefix and its HMAC: amount, expiry, channel.
+pub(super) fn forward_payload_len(amount: u64) -> u16 {
+    // BOLT 4: an amount is as short as it can be, an expiry four bytes at most, a channel eight.
+    let amount_len = 8_u32.saturating_sub(amount.leading_zeros() / 8);
+    let amount_len = u16::try_from(amount_len).unwrap_or(8);
+    amount_len.saturating_add(1 + 2 + 2 + 4 + 2 + 8 + 32)
+}
