@@ -111,6 +111,8 @@ pub struct HtlcIn {
     pub onion: OnionPacket,
     /// `path_key` inside a blinded route.
     pub path_key: Option<PublicKey>,
+    /// The peer says that it answers for its being quick.
+    pub accountable: bool,
     /// It would lift the trimmed value above the policy: fail it, do not forward it, do not reveal its
     /// preimage. BOLT 2 § Bounding exposure to trimmed in-flight HTLCs.
     pub overexposed: bool,

@@ -151,6 +151,8 @@ pub struct Offer {
     pub origin: Origin,
     /// `path_key` inside a blinded route.
     pub path_key: Option<PublicKey>,
+    /// Whether to say that we answer for its being quick: the `accountable` of the HTLC it pays for.
+    pub accountable: bool,
 }
 
 /// Why an outgoing HTLC exists. It lies in the HTLC's own record, so circuits and the state of

@@ -227,6 +227,8 @@ pub struct Add {
     pub onion: OnionPacket,
     /// `path_key` inside a blinded route.
     pub path_key: Option<PublicKey>,
+    /// The offerer says that it answers for its being quick.
+    pub accountable: bool,
 }
 
 /// An HTLC we offer.

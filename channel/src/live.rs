@@ -425,6 +425,7 @@ pub(crate) fn htlc_in(htlc: &Htlc) -> HtlcIn {
         cltv_expiry: htlc.add.cltv_expiry,
         onion: htlc.add.onion.clone(),
         path_key: htlc.add.path_key,
+        accountable: htlc.add.accountable,
         overexposed: htlc.overexposed,
     }
 }

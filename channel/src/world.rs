@@ -242,6 +242,7 @@ impl Node {
             onion: onion(payment),
             origin: origin(payment),
             path_key: None,
+            accountable: false,
         };
         self.think(Event::Command(Command::OfferHtlc(Box::new(offer))));
         command

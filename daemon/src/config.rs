@@ -2,6 +2,7 @@
 //! module sees a setting that can be wrong.
 
 pub mod channel;
+mod forwarding;
 pub mod layers;
 pub mod settings;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use crate::datadir::DataDir;
 use crate::seed::password::PasswordSource;
+use crate::switch::Manner;
 
 pub use channel::ChannelConfig;
 pub use layers::{Layered, Origin, Sources};
@@ -233,6 +235,8 @@ pub struct Config {
     pub chain: ChainSource,
     /// Channels.
     pub channel: ChannelConfig,
+    /// Forwarding.
+    pub forwarding: Manner,
     /// The log.
     pub log: LogConfig,
 }
@@ -266,6 +270,7 @@ impl Config {
             },
             chain: check.chain(&raw, network)?,
             channel: channel::check(&check, &raw.channel, network)?,
+            forwarding: forwarding::check(&check, &raw.forwarding)?,
             log: check.log(&raw)?,
         })
     }

@@ -95,4 +95,9 @@ impl<T> Back<T> {
             mpsc::error::TrySendError::Closed(_) => EdgeError::Closed,
         })
     }
+
+    /// Whether the receiver has ended.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
 }

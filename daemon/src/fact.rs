@@ -10,12 +10,15 @@
 //! (`store::journal`).
 
 mod body;
+mod forward;
 
 pub use body::{
     AttemptFailed, ChannelBorn, ForceCloseSet, IntentMade, InvoiceCancelled, InvoiceMade,
     InvoiceSettled, Moment, MomentKind, OrderKept, PaymentEnded, PaymentStarted, PaymentTried,
     PeerKept, Text,
 };
+
+pub use forward::{ForwardEnd, ForwardEnded, ForwardTaken, ForwardsBefore, OnionTaken, PolicySet};
 
 use bitcoin::Txid;
 use wire::codec::{Decode, DecodeError, Encode, Reader};
@@ -74,6 +77,14 @@ pub enum Fact {
     StoryKept(Vec<u8>),
     /// A part of a payment failed.
     AttemptFailed(AttemptFailed),
+    /// An HTLC is to go on.
+    ForwardTaken(ForwardTaken),
+    /// What went on has its outcome.
+    ForwardEnded(ForwardEnded),
+    /// A channel asks for something else of those who forward over it.
+    PolicySet(PolicySet),
+    /// What remains of forwards that ended before a snapshot.
+    ForwardsBefore(ForwardsBefore),
 }
 
 /// Version of every body below.
@@ -102,6 +113,10 @@ impl Fact {
             Self::ForceCloseSet(_) => 33,
             Self::StoryKept(_) => 34,
             Self::AttemptFailed(_) => 35,
+            Self::ForwardTaken(_) => 38,
+            Self::ForwardEnded(_) => 39,
+            Self::PolicySet(_) => 40,
+            Self::ForwardsBefore(_) => 41,
         }
     }
 
@@ -143,6 +158,10 @@ impl Fact {
             Self::Moment(body) => body.encode(out),
             Self::ForceCloseSet(body) => body.encode(out),
             Self::AttemptFailed(body) => body.encode(out),
+            Self::ForwardTaken(body) => body.encode(out),
+            Self::ForwardEnded(body) => body.encode(out),
+            Self::PolicySet(body) => body.encode(out),
+            Self::ForwardsBefore(body) => body.encode(out),
         }
     }
 
@@ -185,6 +204,10 @@ impl Fact {
             33 => Self::ForceCloseSet(Decode::decode(r)?),
             34 => Self::StoryKept(r.rest().to_vec()),
             35 => Self::AttemptFailed(Decode::decode(r)?),
+            38 => Self::ForwardTaken(Decode::decode(r)?),
+            39 => Self::ForwardEnded(Decode::decode(r)?),
+            40 => Self::PolicySet(Decode::decode(r)?),
+            41 => Self::ForwardsBefore(Decode::decode(r)?),
             kind => return Err(FactError::Kind(kind)),
         })
     }

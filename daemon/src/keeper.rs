@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use crate::clock::now_ms;
 use crate::journal::Group;
 use crate::state::{State, StateError};
+use crate::switch::book::Sums;
 
 pub use events::{EVENTS, EventRow, Subject};
 pub use history::UnderWay;
@@ -49,6 +50,8 @@ pub struct Reading {
     engine: std::sync::Weak<dyn store::engine::Engine>,
     /// The last journal position that is in it.
     pub reached: watch::Receiver<u64>,
+    /// What the forwards in it add up to.
+    pub forwarded: watch::Receiver<Sums>,
 }
 
 impl Reading {
@@ -81,9 +84,10 @@ pub fn start(
     let (groups, group) = mpsc::sync_channel::<Group>(GROUPS);
     let (due, wake) = mpsc::sync_channel::<()>(1);
     let (publish, reached) = watch::channel(index.reached());
+    let (sums, forwarded) = watch::channel(under_way.forwards.sums());
     let engine = std::sync::Arc::downgrade(&index.reader());
     let index = thread::Builder::new().name("index".to_owned()).spawn(move || {
-        Filler { index, under_way, failed: false, publish, due, bytes: 0, expired_ms: 0 }
+        Filler { index, under_way, failed: false, publish, sums, due, bytes: 0, expired_ms: 0 }
             .run(&group);
     })?;
     let snapshots = thread::Builder::new().name("snapshots".to_owned()).spawn(move || {
@@ -96,7 +100,7 @@ pub fn start(
             }
         }
     })?;
-    Ok((Keeper { index, snapshots }, Reading { engine, reached }, groups))
+    Ok((Keeper { index, snapshots }, Reading { engine, reached, forwarded }, groups))
 }
 
 /// Puts what had ended by the last snapshot into the index, if that was lost or left behind, and keeps
@@ -140,6 +144,7 @@ struct Filler {
     under_way: UnderWay,
     failed: bool,
     publish: watch::Sender<u64>,
+    sums: watch::Sender<Sums>,
     due: mpsc::SyncSender<()>,
     bytes: u64,
     expired_ms: u64,
@@ -182,6 +187,7 @@ impl Filler {
             self.under_way.expire(&mut batch, now)?;
         }
         self.index.apply(last, batch)?;
+        self.sums.send_replace(self.under_way.forwards.sums());
         self.publish.send_replace(last);
         if self.bytes >= SNAPSHOT_EVERY_BYTES && self.due.try_send(()).is_ok() {
             self.bytes = 0;

@@ -14,7 +14,7 @@ mod pay;
 mod updates;
 mod why;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,7 +51,8 @@ use crate::policy::Policies;
 use crate::rpc::model::UnixMillis;
 use crate::seed::Secrets;
 use crate::state::{State, StateError};
-use crate::switch::{self, ForwardPolicy, Switch};
+use crate::switch::updates::OwnUpdates;
+use crate::switch::{self, Switch};
 use crate::tasks::{Fatal, Tasks};
 use crate::wallet::{Wallet, WalletFault};
 
@@ -238,6 +239,7 @@ fn open(config: &Config, us: &Identity) -> Result<Opened, StartError> {
         sent: state.sent.clone(),
         asked: state.asked.clone(),
         stories: state.stories.clone(),
+        forwards: state.forwards.book.clone(),
     };
     keeper::begin(&mut index, &mut under_way, snapshot)?;
     while let Some(record) = recovery.next_record()? {
@@ -319,7 +321,7 @@ fn run(
     let common = Common {
         us: Arc::clone(&us),
         policy: Arc::new(config.channel.policy),
-        height: height_seen.clone(),
+        height: height_seen,
         feerates: feerates_seen.clone(),
         force_close: force_close_seen.clone(),
         disk: journal.flushed.clone(),
@@ -362,8 +364,23 @@ fn run(
         },
     );
     tasks.spawn("layer1", layer1.run(to_layer1_in, wallet_asks_in, journal.flushed.clone()));
-    let switch = Switch::new(directory.clone(), height_seen, ForwardPolicy::default());
-    tasks.spawn("switch", switch.run(to_switch_in, alive.circuits, tasks.clone()));
+    let updates = OwnUpdates::default();
+    let (policies, policies_seen) = watch::channel(Arc::default());
+    let (switch_asks, switch_asks_in) = forward(switch::hold::ASKS);
+    let switch = Switch::new(switch::Start {
+        directory: directory.clone(),
+        tip: tip_seen.clone(),
+        writer: journal.writer.clone(),
+        forwards: std::mem::take(&mut state.forwards),
+        manner: config.forwarding,
+        alive: alive.circuits,
+        updates: updates.clone(),
+        policies,
+    });
+    tasks.spawn(
+        "switch",
+        switch.run(to_switch_in, switch_asks_in, journal.flushed.clone(), tasks.clone()),
+    );
     let payments = Payments::new(payments::Start {
         us: Arc::clone(&us),
         directory: directory.clone(),
@@ -413,6 +430,9 @@ fn run(
         payments: payment_asks,
         peers: peer_asks,
         wallet: wallet_asks,
+        switch: switch_asks,
+        policies: policies_seen,
+        updates,
         registry: orders,
         desk,
         reading,
@@ -428,23 +448,26 @@ fn run(
 /// What a restart finds under way.
 struct Alive {
     payments: BTreeSet<(PaymentHash, u32)>,
-    circuits: BTreeSet<(ChannelId, u64)>,
+    circuits: BTreeMap<(ChannelId, u64), Option<(ChannelIndex, u64)>>,
 }
 
 impl Alive {
     /// Payments and circuits of which a channel still has an HTLC or its outcome.
     fn of(state: &State) -> Self {
-        let mut alive = Self { payments: BTreeSet::new(), circuits: BTreeSet::new() };
-        for channel in state.channels.values().filter_map(|kept| kept.channel.as_ref()) {
-            let live = channel.outgoing().map(|htlc| htlc.origin);
-            let ended = channel.resolved().map(|resolved| resolved.origin);
-            for origin in live.chain(ended) {
+        let mut alive = Self { payments: BTreeSet::new(), circuits: BTreeMap::new() };
+        let channels = state.channels.iter();
+        for (index, channel) in
+            channels.filter_map(|(index, kept)| Some((*index, kept.channel.as_ref()?)))
+        {
+            let live = channel.outgoing().map(|htlc| (htlc.origin, Some((index, htlc.id))));
+            let ended = channel.resolved().map(|resolved| (resolved.origin, None));
+            for (origin, place) in live.chain(ended) {
                 match origin {
                     Origin::Payment { payment_id, part } => {
                         alive.payments.insert((PaymentHash(payment_id), part));
                     }
                     Origin::Forward { channel, htlc } => {
-                        alive.circuits.insert((channel, htlc));
+                        alive.circuits.insert((channel, htlc), place);
                     }
                 }
             }

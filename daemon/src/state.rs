@@ -11,16 +11,19 @@ mod snapshot;
 use std::collections::BTreeMap;
 
 use bitcoin::Txid;
+use chain_backend::backend::Locator;
 use channel::Channel;
 use channel::record::RecordError;
 use channel::seal::Lsn;
 use wire::id::NodeId;
+use wire::units::BlockHeight;
 
 use crate::fact::{
     ChannelBorn, ChannelIndex, Fact, FactError, IntentMade, OrderKept, PeerKept, facts,
 };
 use crate::payments::received::{Asked, AskedBook, AskedEnd};
 use crate::payments::sent::SentBook;
+use crate::switch::book::Forwards;
 use crate::wallet;
 use crate::why::Stories;
 use crate::why::story::ENDED;
@@ -63,6 +66,8 @@ pub struct State {
     pub orders: BTreeMap<String, OrderKept>,
     /// Transactions that are not deep in the chain.
     pub intents: BTreeMap<Txid, IntentMade>,
+    /// Forwards, onions that went on, and what channels ask for.
+    pub forwards: Forwards,
     /// The index the next channel gets.
     pub next_channel: u64,
     /// What happened to channels, for people.
@@ -119,6 +124,7 @@ impl State {
         self.sent.apply(at, &fact);
         self.asked.apply(at, &fact);
         let _told = self.stories.apply(at, &fact);
+        self.forwards.apply(at, &fact);
         match fact {
             Fact::Channel { index, record } => self.apply_channel(at, index, &record)?,
             Fact::ChannelBorn(born) => {
@@ -155,6 +161,10 @@ impl State {
             | Fact::PaymentStarted(_)
             | Fact::PaymentTried(_)
             | Fact::PaymentEnded(_)
+            | Fact::ForwardTaken(_)
+            | Fact::ForwardEnded(_)
+            | Fact::PolicySet(_)
+            | Fact::ForwardsBefore(_)
             | Fact::AttemptFailed(_)
             | Fact::Moment(_)
             | Fact::StoryKept(_) => {}
@@ -185,11 +195,20 @@ impl State {
         }
     }
 
+    /// Up to where the chain was acted upon.
+    fn height(&self) -> Option<BlockHeight> {
+        let cursor = Locator::decode(self.chain_at.as_ref()?).ok()?;
+        Some(BlockHeight(cursor.tip().height))
+    }
+
     /// Drops what nobody can ask for any more, so that the state stays small: ended payments and
     /// invoices some time after they expired, old idempotency keys.
     pub fn forget(&mut self, now_ms: u64) {
         let past = |expires_ms: u64| expires_ms.saturating_add(REMEMBERED_MS) < now_ms;
         self.sent.forget(|sent| past(sent.started.expires_ms));
+        if let Some(height) = self.height() {
+            self.forwards.onions.forget(height);
+        }
         let channels = &self.channels;
         self.asked
             .forget(|asked| past(asked.made.expires_ms) && !is_being_settled(asked, channels));

@@ -2,27 +2,44 @@
 //! back. BOLT 2 § Forwarding HTLCs, BOLT 4 § Non-strict Forwarding.
 //!
 //! A circuit is not stored: the outgoing HTLC says on whose behalf it exists. After a restart both
-//! channels tell again what is open, and the circuit is whole.
+//! channels tell again what is open, and the circuit is whole. What is written down here is for people, for
+//! sums, and against onions that come twice; it lies in the journal before the offer that it is about.
 //!
 //! Not here: HTLCs that end with us (`payments`).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+pub mod book;
+pub mod choose;
+mod circuit;
+pub mod hold;
+pub mod policy;
+mod settle;
+pub mod updates;
 
-use channel::{
-    Answer, Command, CommandId, Offer, Origin, Outcome, Refusal as ChannelRefusal, Resolved,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use channel::seal::{Flushed, Journal as _, Sealed, Step};
+use channel::{Answer, Command, CommandId, Refusal as ChannelRefusal, Resolved};
 use tokio::sync::watch;
-use wire::id::{ChannelId, PaymentHash};
+use wire::id::{ChannelId, NodeId, PaymentHash};
 use wire::message::OnionPacket;
 use wire::onion::SharedSecret;
-use wire::onion::failure::{ChannelUpdateBytes, Failure, ReturnPacket};
 use wire::onion::payload;
 use wire::units::{BlockHeight, Msat};
 
-use crate::channels::directory::{Directory, Door, Doors};
+use crate::channels::directory::{Directory, Doors};
 use crate::channels::task::Asker;
+use crate::clock::now_ms;
 use crate::edge::{EdgeError, Inbox};
-use crate::fact::ChannelIndex;
+use crate::fact::{ChannelIndex, Fact, PolicySet, record};
+use crate::journal::Writer;
+use crate::layer1::Tip;
+use crate::rpc::refusal::Refusal;
+use crate::switch::book::Forwards;
+use crate::switch::choose::{Load, Share};
+use crate::switch::hold::{Ask, Listener};
+use crate::switch::policy::{ForwardPolicy, Policies, PolicyChange};
+use crate::switch::updates::OwnUpdates;
 use crate::tasks::{Fatal, Tasks};
 
 /// What channels told in one go may wait: bounded by the HTLCs all channels can have.
@@ -31,8 +48,8 @@ pub const FROM_CHANNELS: usize = 65_536;
 /// How much is taken in one go.
 const BATCH: usize = 512;
 
-/// Blocks before an expiry below which nothing goes on. BOLT 2 § `cltv_expiry_delta` Selection.
-const EXPIRY_TOO_SOON: u32 = 24;
+/// Onions that are remembered at most; with so many under way nothing more goes on.
+const ONIONS_MAX: usize = 1 << 20;
 
 /// An HTLC whose onion names a next hop.
 #[derive(Clone, Debug)]
@@ -49,12 +66,25 @@ pub struct Forward {
     pub cltv_expiry: BlockHeight,
     /// Trimmed value is above the policy: it must not go on.
     pub overexposed: bool,
+    /// The peer says that it answers for its being quick.
+    pub accountable: bool,
+    /// What tells its onion from every other: of the shared secret, which follows from our key and this.
+    pub tag: [u8; 16],
     /// What encrypts a failure on its way back.
     pub secret: SharedSecret,
     /// What the sender says.
     pub payload: payload::Forward,
     /// The onion for the next hop.
     pub onion: OnionPacket,
+    /// When it was irrevocably committed, or told again after a restart, Unix milliseconds.
+    pub since_ms: u64,
+}
+
+impl Forward {
+    /// How the journal names it.
+    pub const fn key(&self) -> book::Key {
+        (self.channel.0, self.htlc)
+    }
 }
 
 /// What a channel tells the switch, all of one released step.
@@ -62,6 +92,8 @@ pub struct Forward {
 pub struct FromChannel {
     /// Which channel.
     pub channel: ChannelIndex,
+    /// All that is open, after a restart: what is not among it now will not come.
+    pub again: bool,
     /// HTLCs that are to go on.
     pub forwards: Vec<Forward>,
     /// HTLCs that went on and have their outcome.
@@ -73,306 +105,277 @@ pub struct FromChannel {
 impl FromChannel {
     /// Whether there is nothing to tell.
     pub const fn is_empty(&self) -> bool {
-        self.forwards.is_empty() && self.resolved.is_empty() && self.answers.is_empty()
+        !self.again
+            && self.forwards.is_empty()
+            && self.resolved.is_empty()
+            && self.answers.is_empty()
     }
 }
 
-/// What forwarding costs, and whether it is done at all.
+/// How a node forwards, besides what each channel asks for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Manner {
+    /// What channels without a policy of their own ask for.
+    pub policy: ForwardPolicy,
+    /// What one peer may have under way over one channel.
+    pub share: Share,
+    /// Whether everything waits for somebody's word.
+    pub intercept: bool,
+}
+
+/// An HTLC by its incoming side.
+type Name = (ChannelId, u64);
+
+/// Something to be done once a record is durable.
+type Then = Box<dyn FnOnce() + Send>;
+
+/// How far an HTLC has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ForwardPolicy {
-    /// Off until Layer 1 can defend a forwarded HTLC.
-    pub enabled: bool,
-    /// Flat fee.
-    pub base_msat: u64,
-    /// Fee per million forwarded.
-    pub ppm: u64,
-    /// Blocks between the expiries of the incoming and the outgoing HTLC.
-    pub cltv_delta: u32,
-    /// How far ahead an outgoing HTLC may expire, in blocks.
-    pub cltv_ahead_max: u32,
-}
-
-impl Default for ForwardPolicy {
-    fn default() -> Self {
-        Self { enabled: false, base_msat: 1_000, ppm: 100, cltv_delta: 80, cltv_ahead_max: 2_016 }
-    }
-}
-
-impl ForwardPolicy {
-    /// Whether the sender left enough. BOLT 7 § HTLC Fees: on the amount forwarded.
-    ///
-    /// # Errors
-    /// The failure for the sender.
-    pub fn check(&self, forward: &Forward, height: BlockHeight) -> Result<(), Failure> {
-        let channel_update = ChannelUpdateBytes::default;
-        if !self.enabled {
-            return Err(Failure::UnknownNextPeer);
-        }
-        let out = forward.payload.amt_to_forward;
-        let fee = u128::from(out.to_u64())
-            .saturating_mul(u128::from(self.ppm))
-            .checked_div(1_000_000)
-            .unwrap_or(u128::MAX)
-            .saturating_add(u128::from(self.base_msat));
-        let left = forward.amount.checked_sub(out).map(|left| u128::from(left.to_u64()));
-        if left.is_none_or(|left| left < fee) {
-            return Err(Failure::FeeInsufficient {
-                htlc_msat: forward.amount.to_u64(),
-                channel_update: channel_update(),
-            });
-        }
-        let expiry = forward.payload.outgoing_cltv_value;
-        if forward.cltv_expiry < expiry.saturating_add(self.cltv_delta) {
-            return Err(Failure::IncorrectCltvExpiry {
-                cltv_expiry: forward.cltv_expiry.0,
-                channel_update: channel_update(),
-            });
-        }
-        if expiry <= height.saturating_add(EXPIRY_TOO_SOON) {
-            return Err(Failure::ExpiryTooSoon { channel_update: channel_update() });
-        }
-        if expiry > height.saturating_add(self.cltv_ahead_max) {
-            return Err(Failure::ExpiryTooFar);
-        }
-        Ok(())
-    }
-}
-
-/// The task's state.
-#[derive(Debug)]
-pub struct Switch {
-    directory: Directory,
-    height: watch::Receiver<BlockHeight>,
-    policy: ForwardPolicy,
-    /// HTLCs that are on their way out, with what tells the sender why they are not.
-    open: BTreeMap<(ChannelId, u64), Open>,
-    offers: BTreeMap<u64, (ChannelId, u64)>,
-    /// Which tombstone may go once the incoming side is durable.
-    settling: BTreeMap<u64, (ChannelIndex, u64)>,
-    number: u64,
-    commands: BTreeMap<ChannelIndex, Vec<Command>>,
+enum At {
+    /// Until the chain was followed to its tip.
+    Waiting,
+    /// For somebody's word.
+    Held,
+    /// On its way out, or about to be.
+    Out,
 }
 
 #[derive(Debug)]
 struct Open {
     forward: Forward,
+    at: At,
+    from: NodeId,
+    out: Option<ChannelIndex>,
     left: VecDeque<ChannelIndex>,
+    /// What the last channel that was asked said.
+    refusal: Option<ChannelRefusal>,
+    /// The channel the sender named.
+    named: Option<ChannelIndex>,
+}
+
+/// What the task starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// Who runs which channel.
+    pub directory: Directory,
+    /// The best chain's tip.
+    pub tip: watch::Receiver<Tip>,
+    /// The way into the journal.
+    pub writer: Writer,
+    /// Forwards as the journal has them.
+    pub forwards: Forwards,
+    /// How we forward.
+    pub manner: Manner,
+    /// Incoming HTLCs, by channel and id, of which some channel still has the outgoing one (which and where)
+    /// or its outcome: they are not forwarded a second time.
+    pub alive: BTreeMap<(ChannelId, u64), Option<(ChannelIndex, u64)>>,
+    /// Our own `channel_update`s.
+    pub updates: OwnUpdates,
+    /// Where it shows what channels ask for.
+    pub policies: watch::Sender<Arc<Policies>>,
+}
+
+/// The task's state.
+pub struct Switch {
+    directory: Directory,
+    tip: watch::Receiver<Tip>,
+    /// Whether the chain was followed to its tip since the start.
+    synced: bool,
+    /// The tip that was acted upon.
+    heard_of: Tip,
+    writer: Writer,
+    forwards: Forwards,
+    manner: Manner,
+    updates: OwnUpdates,
+    shown: watch::Sender<Arc<Policies>>,
+    listener: Listener,
+    /// HTLCs that are to go on, or went.
+    open: BTreeMap<Name, Open>,
+    alive: BTreeMap<Name, Option<(ChannelIndex, u64)>>,
+    /// Channels that told what they have open.
+    spoken: BTreeSet<ChannelIndex>,
+    /// Outcomes of HTLCs whose incoming channel did not speak yet.
+    early: BTreeMap<Name, Vec<(ChannelIndex, Resolved)>>,
+    load: Load,
+    held: usize,
+    offers: BTreeMap<u64, (Name, ChannelIndex)>,
+    /// Which tombstone may go once the incoming side is durable.
+    settling: BTreeMap<u64, (ChannelIndex, u64)>,
+    number: u64,
+    commands: BTreeMap<ChannelIndex, Vec<Command>>,
+    /// What is to be written before the commands go.
+    facts: Vec<Fact>,
+    waiting: VecDeque<Sealed<Then>>,
+}
+
+impl std::fmt::Debug for Switch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Switch").field("open", &self.open.len()).finish_non_exhaustive()
+    }
 }
 
 impl Switch {
-    /// `alive` are the incoming HTLCs, by channel and id, of which some channel still has the outgoing
-    /// one or its outcome: they are not forwarded a second time.
-    pub fn new(
-        directory: Directory,
-        height: watch::Receiver<BlockHeight>,
-        policy: ForwardPolicy,
-    ) -> Self {
+    /// Takes up where the journal ends.
+    pub fn new(start: Start) -> Self {
+        let Start { directory, tip, writer, mut forwards, manner, alive, updates, policies } =
+            start;
+        forwards.policies.default = manner.policy;
+        policies.send_replace(Arc::new(forwards.policies.clone()));
         Self {
             directory,
-            height,
-            policy,
+            tip,
+            synced: false,
+            heard_of: Tip::default(),
+            writer,
+            forwards,
+            manner,
+            updates,
+            shown: policies,
+            listener: Listener { required: manner.intercept, ..Listener::default() },
             open: BTreeMap::new(),
+            alive,
+            spoken: BTreeSet::new(),
+            early: BTreeMap::new(),
+            load: Load::default(),
+            held: 0,
             offers: BTreeMap::new(),
             settling: BTreeMap::new(),
             number: 0,
             commands: BTreeMap::new(),
+            facts: Vec::new(),
+            waiting: VecDeque::new(),
         }
     }
 
     /// Runs until the node stops.
     ///
     /// # Errors
-    /// None of its own.
+    /// [`Fatal`] if a proven bound does not hold.
     pub async fn run(
         mut self,
         mut inbox: Inbox<FromChannel>,
-        mut alive: BTreeSet<(ChannelId, u64)>,
+        mut asks: Inbox<Ask>,
+        mut disk: watch::Receiver<Flushed>,
         tasks: Tasks,
     ) -> Result<(), Fatal> {
-        let mut batch = Vec::new();
+        let (mut batch, mut asked) = (Vec::new(), Vec::new());
+        self.end_what_came_by_no_channel();
         loop {
             tokio::select! {
                 biased;
                 () = tasks.stopping() => return Ok(()),
+                Ok(()) = disk.changed(), if !self.waiting.is_empty() => {}
+                Ok(()) = self.tip.changed() => {}
                 count = inbox.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                }
+                count = asks.recv_many(&mut asked, BATCH) => {
                     if count == 0 {
                         return Ok(());
                     }
                 }
             }
             let doors = self.directory.doors();
+            if self.heard_of != *self.tip.borrow() {
+                self.follow(&doors);
+            }
             for told in batch.drain(..) {
-                self.hear(told, &doors, &mut alive);
+                self.hear(told, &doors);
             }
-            for (channel, commands) in std::mem::take(&mut self.commands) {
-                if let Some(door) = doors.get(channel)
-                    && door.commands.send(commands) == Err(EdgeError::Full)
-                {
-                    return Err(Fatal::Overflow("switch to channel"));
-                }
+            for ask in asked.drain(..) {
+                self.answer(ask, &doors);
+            }
+            self.send(&doors)?;
+            let flushed = *disk.borrow_and_update();
+            self.release(flushed);
+        }
+    }
+
+    /// Writes down what was decided, then has it done: no offer is older in the journal than what is said of it.
+    fn send(&mut self, doors: &Doors) -> Result<(), Fatal> {
+        if !self.facts.is_empty() {
+            let bytes = record(&std::mem::take(&mut self.facts));
+            self.writer.append(bytes);
+        }
+        for (channel, commands) in std::mem::take(&mut self.commands) {
+            let Some(door) = doors.get(channel) else { continue };
+            match door.commands.send(commands) {
+                // What was to go out over a channel that has just ended is looked after at the next block.
+                Ok(()) | Err(EdgeError::Closed) => {}
+                Err(EdgeError::Full) => return Err(Fatal::Overflow("switch to channel")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes facts in and has them written. Nothing is done before `send` has written them.
+    fn note(&mut self, fact: Fact) {
+        self.forwards.apply(channel::seal::Lsn(0), &fact);
+        self.facts.push(fact);
+    }
+
+    fn release(&mut self, disk: Flushed) {
+        while let Some(sealed) = self.waiting.pop_front() {
+            match sealed.open(disk) {
+                Ok(then) => then.into_iter().for_each(|then| then()),
+                Err(early) => return self.waiting.push_front(early),
             }
         }
     }
 
-    fn hear(&mut self, told: FromChannel, doors: &Doors, alive: &mut BTreeSet<(ChannelId, u64)>) {
-        for (command, answer) in told.answers {
-            self.take_answer(command, answer, doors);
-        }
-        for resolved in told.resolved {
-            self.take_outcome(told.channel, resolved, doors);
-        }
-        for forward in told.forwards {
-            let Some(door) = doors.get(forward.channel) else { continue };
-            let name = (door.id, forward.htlc);
-            // A circuit that a restart interrupted: its outgoing HTLC will bring the outcome.
-            let known = alive.remove(&name) || self.open.contains_key(&name);
-            if known {
-                self.open.entry(name).or_insert(Open { forward, left: VecDeque::new() });
-            } else {
-                self.forward(name, forward, doors);
-            }
-        }
-    }
-
-    fn forward(&mut self, name: (ChannelId, u64), forward: Forward, doors: &Doors) {
-        let height = *self.height.borrow();
-        if forward.overexposed {
-            let failure =
-                Failure::TemporaryChannelFailure { channel_update: ChannelUpdateBytes::default() };
-            return self.fail(&forward, &failure);
-        }
-        if let Err(failure) = self.policy.check(&forward, height) {
-            return self.fail(&forward, &failure);
-        }
-        let Some(named) = doors.with_short_id(forward.payload.short_channel_id) else {
-            return self.fail(&forward, &Failure::UnknownNextPeer);
-        };
-        let left = candidates(doors, named, forward.payload.amt_to_forward);
-        self.open.insert(name, Open { forward, left });
-        self.try_next(name);
-    }
-
-    fn try_next(&mut self, name: (ChannelId, u64)) {
-        let Some(open) = self.open.get_mut(&name) else { return };
-        let Some(next) = open.left.pop_front() else {
-            if let Some(open) = self.open.remove(&name) {
-                let failure = Failure::TemporaryChannelFailure {
-                    channel_update: ChannelUpdateBytes::default(),
-                };
-                self.fail(&open.forward, &failure);
-            }
-            return;
-        };
+    fn command(&mut self) -> CommandId {
         self.number = self.number.wrapping_add(1);
-        let command = Asker::Switch.command(self.number);
-        let offer = Offer {
-            command,
-            amount_msat: open.forward.payload.amt_to_forward,
-            payment_hash: open.forward.hash,
-            cltv_expiry: open.forward.payload.outgoing_cltv_value,
-            onion: open.forward.onion.clone(),
-            origin: Origin::Forward { channel: name.0, htlc: name.1 },
-            path_key: None,
-        };
-        self.offers.insert(command.0, name);
-        self.commands.entry(next).or_default().push(Command::OfferHtlc(Box::new(offer)));
+        Asker::Switch.command(self.number)
     }
 
-    fn take_answer(
+    fn tell(&mut self, channel: ChannelIndex, command: Command) {
+        self.commands.entry(channel).or_default().push(command);
+    }
+
+    fn height(&self) -> BlockHeight {
+        self.tip.borrow().height
+    }
+
+    fn answer(&mut self, ask: Ask, doors: &Doors) {
+        match ask {
+            Ask::SetPolicy { channel, change, reply } => {
+                let set = self.set_policy(channel, change);
+                let bytes = record(&std::mem::take(&mut self.facts));
+                let then: Then = Box::new(move || drop(reply.send(set)));
+                let ((), sealed) = Step::new((), bytes, vec![then]).stage(&mut self.writer);
+                self.waiting.push_back(sealed);
+            }
+            Ask::Intercept { to, reply } => {
+                self.listener.number = self.listener.number.wrapping_add(1);
+                self.listener.to = Some(to);
+                let _gone = reply.send(self.listener.number);
+                self.offer_held_again(doors);
+            }
+            Ask::Answer { listener, channel, htlc, verdict, reply } => {
+                let answer = self.take_word(listener, (channel, htlc), verdict, doors);
+                let _gone = reply.send(answer);
+            }
+        }
+    }
+
+    fn set_policy(
         &mut self,
-        command: CommandId,
-        answer: Result<Answer, ChannelRefusal>,
-        doors: &Doors,
-    ) {
-        if let Some(name) = self.offers.remove(&command.0) {
-            if answer.is_err() {
-                self.try_next(name);
-            }
-            return;
+        channel: ChannelIndex,
+        change: PolicyChange,
+    ) -> Result<ForwardPolicy, Refusal> {
+        let before = self.forwards.policies.of(channel);
+        let policy = change.of(before);
+        if policy.htlc_min > policy.htlc_max {
+            let (field, why) = ("htlc_max_msat", "smaller than htlc_min_msat");
+            return Err(Refusal::Malformed { field, why });
         }
-        // The incoming side is durable (or was resolved before): the outgoing side may forget.
-        if let Some((channel, htlc)) = self.settling.remove(&command.0)
-            && doors.get(channel).is_some()
-        {
-            self.commands.entry(channel).or_default().push(Command::ForgetResolved { htlc });
+        if policy != before {
+            let set = PolicySet { channel: channel.0, before, policy, at_ms: now_ms() };
+            self.note(Fact::PolicySet(set));
+            self.shown.send_replace(Arc::new(self.forwards.policies.clone()));
         }
+        Ok(policy)
     }
-
-    fn take_outcome(&mut self, channel: ChannelIndex, resolved: Resolved, doors: &Doors) {
-        let Origin::Forward { channel: incoming, htlc } = resolved.origin else { return };
-        let name = (incoming, htlc);
-        if resolved.outcome == Outcome::Unsent {
-            // Nothing was signed; another channel to the same node may still take it.
-            return self.try_next(name);
-        }
-        let open = self.open.remove(&name);
-        let Some(door) = doors.with_id(incoming) else { return };
-        self.number = self.number.wrapping_add(1);
-        let command = Asker::Switch.command(self.number);
-        self.settling.insert(command.0, (channel, resolved.htlc));
-        let answer = settle(command, htlc, resolved.outcome, open.as_ref());
-        self.commands.entry(door.index).or_default().push(answer);
-    }
-
-    fn fail(&mut self, forward: &Forward, failure: &Failure) {
-        tracing::debug!(hash = %forward.hash, code = failure.code(), "not forwarded");
-        let packet = ReturnPacket::create(&forward.secret, failure, None);
-        let command = Command::FailHtlc {
-            command: Asker::Nobody.command(0),
-            htlc: forward.htlc,
-            reason: packet.reason,
-            attribution: packet.attribution_data,
-        };
-        self.commands.entry(forward.channel).or_default().push(command);
-    }
-}
-
-/// What the incoming side is told. BOLT 4 § Returning Errors.
-fn settle(command: CommandId, htlc: u64, outcome: Outcome, open: Option<&Open>) -> Command {
-    let fail = |failure: &Failure| {
-        let packet = open.map(|open| ReturnPacket::create(&open.forward.secret, failure, None));
-        Command::FailHtlc {
-            command,
-            htlc,
-            reason: packet.map(|packet| packet.reason).unwrap_or_default(),
-            attribution: None,
-        }
-    };
-    match outcome {
-        Outcome::Fulfilled { preimage, .. } => {
-            Command::FulfillHtlc { command, htlc, preimage, attribution: None }
-        }
-        Outcome::Failed { reason, .. } => {
-            let packet = ReturnPacket { reason, attribution_data: None };
-            let packet = match open {
-                Some(open) => packet.relay(&open.forward.secret, None),
-                None => packet,
-            };
-            Command::FailHtlc { command, htlc, reason: packet.reason, attribution: None }
-        }
-        // BOLT 2: "MUST return `update_fail_htlc` with the failure code and the `sha256_of_onion`".
-        Outcome::Malformed { failure_code, sha256_of_onion } => {
-            let failure = Failure::from_malformed(failure_code, sha256_of_onion);
-            fail(&failure.unwrap_or(Failure::TemporaryNodeFailure))
-        }
-        Outcome::TimedOut | Outcome::Unsent => fail(&Failure::PermanentChannelFailure),
-    }
-}
-
-/// The named channel first, then any other to the same node.
-fn candidates(doors: &Doors, named: &Door, amount: Msat) -> VecDeque<ChannelIndex> {
-    let able = |door: &&Door| {
-        let glance = door.glance.borrow();
-        glance.usable && glance.can_send >= amount
-    };
-    let mut found: VecDeque<_> = doors
-        .of(named.node)
-        .filter(able)
-        .map(|door| door.index)
-        .filter(|index| *index != named.index)
-        .collect();
-    if able(&named) {
-        found.push_front(named.index);
-    }
-    found
 }

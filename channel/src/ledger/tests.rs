@@ -30,6 +30,7 @@ fn add(id: u64, amount: u64) -> Add {
         cltv_expiry: BlockHeight(700),
         onion: OnionPacket::from([0; 1366]),
         path_key: None,
+        accountable: false,
     }
 }
 

@@ -16,6 +16,9 @@ use crate::state::End;
 /// Set in the failure codes that `update_fail_malformed_htlc` may carry. BOLT 4 § Failure Messages.
 const BADONION: u16 = 0x8000;
 
+/// What the experimental `accountable` of an HTLC says if it says yes.
+const ACCOUNTABLE: u8 = 7;
+
 impl Live {
     /// Whether HTLCs can be offered at all now.
     pub(crate) fn may_offer(&self) -> Result<(), Refusal> {

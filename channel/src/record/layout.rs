@@ -35,13 +35,42 @@ macro_rules! fields {
 pub(super) use fields;
 
 fields! {
-    Add { id, amount_msat, payment_hash, cltv_expiry, onion, path_key }
     AddOut { add, origin }
     AddIn { add, overexposed }
     WeSigned { adds, feerate }
     TheySigned { adds, removals, feerate, signatures }
     Signatures { commitment, htlcs }
     CloseTerms { fee_sat, pays_us, pays_them }
+}
+
+/// The last byte says what follows it or holds besides: 1 a `path_key`, 2 `accountable`.
+impl Encode for Add {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.id.encode(out);
+        self.amount_msat.encode(out);
+        self.payment_hash.encode(out);
+        self.cltv_expiry.encode(out);
+        self.onion.encode(out);
+        out.push(u8::from(self.path_key.is_some()) | (u8::from(self.accountable) << 1));
+        if let Some(path_key) = &self.path_key {
+            path_key.encode(out);
+        }
+    }
+}
+
+impl Decode for Add {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (id, amount_msat) = (Decode::decode(r)?, Decode::decode(r)?);
+        let (payment_hash, cltv_expiry) = (Decode::decode(r)?, Decode::decode(r)?);
+        let onion = Decode::decode(r)?;
+        let flags = u8::decode(r)?;
+        if flags > 3 {
+            return Err(DecodeError::Range);
+        }
+        let path_key = (flags & 1 == 1).then(|| Decode::decode(r)).transpose()?;
+        let accountable = flags & 2 == 2;
+        Ok(Self { id, amount_msat, payment_hash, cltv_expiry, onion, path_key, accountable })
+    }
 }
 
 impl Encode for Side {

@@ -131,6 +131,7 @@ fn messages(id: ChannelId, world: &World) -> Vec<Message> {
                     cltv_expiry: BlockHeight(expiry),
                     onion_routing_packet: onion(9),
                     path_key: Some(point),
+                    accountable: Some(vec![7]),
                 }
                 .into(),
             );

@@ -36,6 +36,14 @@ pub struct Glance {
     pub can_send: Msat,
     /// Its place in the chain.
     pub short_id: Option<ShortChannelId>,
+    /// Whether no HTLC will ever be offered over it again.
+    pub closing: bool,
+    /// Whether it is on its way to Layer 1 without the peer, or there.
+    pub broken: bool,
+    /// HTLCs that the peer lets us have in flight.
+    pub slots: u16,
+    /// What the peer lets us have in flight, in msat.
+    pub in_flight_max_msat: u64,
 }
 
 /// How to reach the task of a channel.

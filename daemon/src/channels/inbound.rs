@@ -1,15 +1,18 @@
 //! What to do with an HTLC that came in: its onion says whether it ends here or goes on. BOLT 4 § Onion
 //! Decryption.
 
+use bitcoin::hashes::{Hash as _, sha256};
 use channel::{Command, HtlcIn};
 use rayon::prelude::*;
 use wire::message::OnionPacket;
 use wire::onion::SharedSecret;
+use wire::onion::attribution::HoldTime;
 use wire::onion::failure::{Failure, ReturnPacket, code};
 use wire::onion::payload::{Payload, PayloadFault, Place};
 use wire::onion::sphinx::{PeelFault, Peeled};
 
 use crate::channels::task::Asker;
+use crate::clock::now_ms;
 use crate::fact::ChannelIndex;
 use crate::identity::Identity;
 use crate::payments::receive::Part;
@@ -90,6 +93,9 @@ fn read(channel: ChannelIndex, htlc: &HtlcIn, peeled: Peeled<OnionPacket>) -> On
             hash: htlc.payment_hash,
             cltv_expiry: htlc.cltv_expiry,
             overexposed: htlc.overexposed,
+            accountable: htlc.accountable,
+            tag: tag(&htlc.onion),
+            since_ms: now_ms(),
             secret: shared_secret,
             payload,
             onion: next,
@@ -113,8 +119,17 @@ fn read(channel: ChannelIndex, htlc: &HtlcIn, peeled: Peeled<OnionPacket>) -> On
     }
 }
 
+/// What tells one onion from every other: its ephemeral key, from which with our own key all else in it follows.
+fn tag(onion: &OnionPacket) -> [u8; 16] {
+    let key = onion.as_bytes().get(1..34).unwrap_or_default();
+    let hash = sha256::Hash::hash(key).to_byte_array();
+    let mut tag = [0; 16];
+    tag.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+    tag
+}
+
 fn fail(htlc: &HtlcIn, secret: &SharedSecret, failure: &Failure) -> One {
-    let packet = ReturnPacket::create(secret, failure, None);
+    let packet = ReturnPacket::create(secret, failure, Some(HoldTime::default()));
     One::Unreadable(Command::FailHtlc {
         command: Asker::Nobody.command(0),
         htlc: htlc.id,

@@ -243,8 +243,8 @@ impl ChannelTask {
         );
     }
 
-    /// One word to payments, one to the switch.
-    pub(super) fn pass_on(&mut self, told: Told) -> Result<(), Fatal> {
+    /// One word to payments, one to the switch. `again`: it is all that is open, after a restart.
+    pub(super) fn pass_on(&mut self, told: Told, again: bool) -> Result<(), Fatal> {
         let Told { incoming, resolved, answers } = told;
         let sorted = sort(&self.common.us, self.index, incoming);
         self.own.extend(sorted.unreadable);
@@ -257,6 +257,7 @@ impl ChannelTask {
         };
         let mut to_switch = switch::FromChannel {
             channel: self.index,
+            again,
             forwards: sorted.forwards,
             resolved: Vec::new(),
             answers: Vec::new(),

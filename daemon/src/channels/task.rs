@@ -12,7 +12,9 @@ use std::sync::Arc;
 use bitcoin::{ScriptBuf, Transaction};
 use channel::seal::{Flushed, Journal as Records, Lsn, Sealed};
 use channel::signer::InMemorySigner;
-use channel::{Advice, ChainFact, Channel, Command, CommandId, Effect, Env, Event, Held, Policy};
+use channel::{
+    Advice, ChainFact, Channel, Command, CommandId, Effect, Env, Event, Held, Policy, Stage,
+};
 use tokio::sync::{oneshot, watch};
 use wire::id::{ChannelId, NodeId};
 use wire::message::Message;
@@ -556,7 +558,7 @@ impl ChannelTask {
                 }
             }
         }
-        self.pass_on(told)
+        self.pass_on(told, false)
     }
 
     /// After a restart payments and the switch hear again of everything that is open.
@@ -567,7 +569,7 @@ impl ChannelTask {
             resolved: channel.resolved().collect(),
             ..Told::default()
         };
-        self.pass_on(told)
+        self.pass_on(told, true)
     }
 
     pub(super) fn view(&self) -> Option<View> {
@@ -579,10 +581,16 @@ impl ChannelTask {
     /// Whoever looks sees the newest; only what somebody looks at is made.
     fn tell_everybody(&mut self) {
         let Some(channel) = self.channel() else { return };
+        let (closing, broken) = ending(&channel.stage());
+        let terms = channel.terms().map(|terms| &terms.them);
         let glance = Glance {
             usable: channel.is_usable(),
             can_send: channel.sendable(&self.common.policy).max,
             short_id: channel.short_channel_id(),
+            closing,
+            broken,
+            slots: terms.map_or(0, |terms| terms.accepted_htlcs_max),
+            in_flight_max_msat: terms.map_or(0, |terms| terms.in_flight_max_msat),
         };
         self.glance.send_if_modified(|now| {
             let changed = *now != glance;
@@ -611,6 +619,17 @@ impl ChannelTask {
         let Some(channel) = self.machine else { return Ok(()) };
         let ended = Ended { index: self.index, meta: self.meta, channel: Box::new(channel) };
         self.common.ended.send(ended).map_err(|_| Fatal::Overflow("channel to registry"))
+    }
+}
+
+/// Whether no HTLC will be offered any more, and whether Layer 1 decides.
+const fn ending(stage: &Stage) -> (bool, bool) {
+    match stage {
+        Stage::Opening | Stage::Funding | Stage::Open => (false, false),
+        Stage::ShuttingDown | Stage::MutuallyClosed | Stage::Abandoned(_) => (true, false),
+        Stage::Failing(_) | Stage::DataLoss | Stage::Frozen | Stage::OnChain | Stage::Closed => {
+            (true, true)
+        }
     }
 }
 

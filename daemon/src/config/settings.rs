@@ -188,6 +188,30 @@ settings! {
         min_final_cltv_blocks: number = "42",
     }
 
+    /// Forwarding: what we ask for letting the payments of others pass. A channel can have its own
+    /// (`viaduct channels policy`).
+    forwarding RawForwarding "forwarding" {
+        /// Whether payments of others pass at all.
+        enabled: switch = "false",
+        /// Flat fee, in msat.
+        base_msat: number = "1_000",
+        /// Fee for each million forwarded.
+        ppm: number = "100",
+        /// Blocks between what we are given and what we give, to claim one after the other is lost (BOLT 2).
+        cltv_delta_blocks: number = "80",
+        /// The least that we forward, in msat.
+        htlc_min_msat: number = "1",
+        /// The most that we forward in one HTLC, in msat. Unset: whatever the channel can.
+        htlc_max_msat: number = "",
+        /// HTLCs that one peer may have under way over one channel of ours, in percent of what it carries.
+        peer_slots_percent: number = "50",
+        /// The same for their value; one HTLC alone may be larger.
+        peer_in_flight_percent: number = "50",
+        /// Whether every payment of others waits for the word of a program (Forwards.Intercept), also while
+        /// none listens.
+        intercept: switch = "false",
+    }
+
     /// What is written to standard error.
     log RawLog "log" {
         /// "pretty" for people, "json" for programs. Unset: pretty on a terminal, else json.

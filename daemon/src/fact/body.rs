@@ -58,6 +58,8 @@ macro_rules! bodies {
     )* };
 }
 
+pub(super) use bodies;
+
 bodies! {
     /// A channel was given its index.
     ChannelBorn {

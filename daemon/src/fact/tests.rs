@@ -4,14 +4,31 @@ use bitcoin::absolute::LockTime;
 use bitcoin::hashes::Hash as _;
 use bitcoin::transaction::Version;
 use bitcoin::{Transaction, Txid};
-use wire::id::{PaymentHash, PaymentSecret, Preimage};
-use wire::units::Msat;
+use wire::codec::Long;
+use wire::id::{PaymentHash, PaymentSecret, Preimage, ShortChannelId};
+use wire::units::{BlockHeight, Msat};
 
 use super::*;
+use crate::switch::policy::ForwardPolicy;
 
 fn each() -> Vec<Fact> {
     let hash = PaymentHash([7; 32]);
     let node = NodeId([2; 33]);
+    let taken = ForwardTaken {
+        channel: 1,
+        htlc: 2,
+        payment_hash: hash,
+        amount: Msat::ZERO,
+        cltv_expiry: BlockHeight(9),
+        next: ShortChannelId::from_parts(BlockHeight(1), 2, 3).unwrap(),
+        forwarded: Msat::ZERO,
+        outgoing_expiry: BlockHeight(8),
+        onion: [5; 16],
+        held: true,
+        out: Some(4),
+        height: BlockHeight(7),
+        at_ms: 6,
+    };
     let tx = Transaction {
         version: Version::TWO,
         lock_time: LockTime::ZERO,
@@ -105,6 +122,32 @@ fn each() -> Vec<Fact> {
             words: "no".into(),
             at_ms: 5,
         }),
+        Fact::ForwardTaken(taken),
+        Fact::ForwardEnded(ForwardEnded {
+            channel: 1,
+            htlc: 2,
+            end: ForwardEnd::Refused(0x1007),
+            height: BlockHeight(5),
+            at_ms: 6,
+        }),
+        Fact::PolicySet(PolicySet {
+            channel: 1,
+            before: ForwardPolicy::default(),
+            policy: ForwardPolicy { enabled: false, ..ForwardPolicy::default() },
+            at_ms: 7,
+        }),
+        Fact::ForwardsBefore(ForwardsBefore {
+            settled: 1,
+            failed: 2,
+            forwarded_msat: 3,
+            fees_msat: 4,
+            onions: Long(vec![OnionTaken {
+                onion: [1; 16],
+                channel: 2,
+                htlc: 3,
+                until: BlockHeight(4),
+            }]),
+        }),
     ]
 }
 
@@ -112,7 +155,7 @@ fn each() -> Vec<Fact> {
 fn every_fact_reads_back_as_it_was_written() {
     let all = each();
     let kinds: std::collections::BTreeSet<_> = all.iter().map(Fact::kind).collect();
-    assert_eq!(kinds.len(), 20, "one of each kind");
+    assert_eq!(kinds.len(), 24, "one of each kind");
     assert_eq!(facts(&record(&all)), Ok(all));
 }
 

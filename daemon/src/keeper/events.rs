@@ -167,6 +167,10 @@ fn subject(fact: &Fact) -> Option<Subject> {
         | Fact::Moment(_)
         | Fact::ForceCloseSet(_)
         | Fact::StoryKept(_)
-        | Fact::AttemptFailed(_) => None,
+        | Fact::AttemptFailed(_)
+        | Fact::ForwardTaken(_)
+        | Fact::ForwardEnded(_)
+        | Fact::PolicySet(_)
+        | Fact::ForwardsBefore(_) => None,
     }
 }

@@ -12,6 +12,7 @@ use crate::fact::{ChannelIndex, Fact};
 use crate::payments::received::{Asked, AskedBook};
 use crate::payments::sent::{Sent, SentBook};
 use crate::state::rows;
+use crate::switch::book::{ForwardBook, Forwarded};
 use crate::why::{self, Stories};
 
 /// Stories of channels that are over which are kept in mind, for facts that still belong to them.
@@ -25,6 +26,9 @@ const PAYMENT_PLACES: Table<[u8; 32], Place> = Table::new(3);
 const INVOICES: Table<u64, Asked> = Table::new(4);
 /// Where an invoice stands in the list.
 const INVOICE_PLACES: Table<[u8; 32], Place> = Table::new(5);
+
+/// Forwards, under way and ended, by their place in the list.
+const FORWARDS: Table<u64, Forwarded> = Table::new(38);
 
 /// A place in a list.
 struct Place(u64);
@@ -68,6 +72,19 @@ impl Value for Asked {
     }
 }
 
+impl Value for Forwarded {
+    const KIND: u16 = 0x4657;
+    const VERSION: u16 = 1;
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&rows::encode_forwarded(self));
+    }
+
+    fn decode(_version: u16, bytes: &[u8]) -> Option<Self> {
+        rows::decode_forwarded(bytes).ok()
+    }
+}
+
 /// What is under way, as far as rows will need it.
 #[derive(Clone, Debug, Default)]
 pub struct UnderWay {
@@ -77,6 +94,8 @@ pub struct UnderWay {
     pub asked: AskedBook,
     /// What happened to channels.
     pub stories: Stories,
+    /// Forwards that did not end, and the sums of those that did.
+    pub forwards: ForwardBook,
 }
 
 impl UnderWay {
@@ -91,6 +110,9 @@ impl UnderWay {
             self.sent.apply(at, fact);
             self.asked.apply(at, fact);
             self.stories.apply(at, fact).map_or(Ok(()), |index| self.put_story(batch, index))?;
+            if let Some(forward) = self.forwards.apply(at, fact) {
+                FORWARDS.put(batch, &forward.index, &forward)?;
+            }
             #[expect(clippy::wildcard_enum_match_arm, reason = "only what ends becomes a row")]
             match fact {
                 Fact::PaymentEnded(ended) => {
@@ -117,6 +139,9 @@ impl UnderWay {
             put_invoice(batch, asked)?;
         }
         self.stories.iter().try_for_each(|story| why::rows::put(batch, story))?;
+        for forward in self.forwards.iter() {
+            FORWARDS.put(batch, &forward.index, forward)?;
+        }
         self.sent.forget(|_| true);
         self.asked.forget(|asked| asked.end.is_some());
         Ok(())
@@ -206,4 +231,18 @@ pub fn invoices(
 ) -> Result<Vec<Asked>, TableError> {
     let rows = INVOICES.page(engine, after.as_ref(), order, limit)?;
     Ok(rows.into_iter().map(|(_, asked)| asked).collect())
+}
+
+/// At most `limit` forwards, beyond `after` in the given order.
+///
+/// # Errors
+/// If the index fails.
+pub fn forwards(
+    engine: &dyn Engine,
+    after: Option<u64>,
+    order: Order,
+    limit: usize,
+) -> Result<Vec<Forwarded>, TableError> {
+    let rows = FORWARDS.page(engine, after.as_ref(), order, limit)?;
+    Ok(rows.into_iter().map(|(_, forward)| forward).collect())
 }

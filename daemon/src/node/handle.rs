@@ -30,6 +30,9 @@ use crate::rpc::model::channel::{Channel, ChannelRef};
 use crate::rpc::model::invoice::Invoice;
 use crate::rpc::model::payment::Payment;
 use crate::rpc::refusal::{Noun, Refusal};
+use crate::switch;
+use crate::switch::policy::Policies;
+use crate::switch::updates::OwnUpdates;
 use crate::tasks::Tasks;
 
 /// A way to ask a node for things. Cheap to clone.
@@ -54,6 +57,9 @@ pub(super) struct Parts {
     pub(super) payments: Forward<payments::Ask>,
     pub(super) peers: Forward<peers::Ask>,
     pub(super) wallet: Forward<layer1::Ask>,
+    pub(super) switch: Forward<switch::hold::Ask>,
+    pub(super) policies: watch::Receiver<Arc<Policies>>,
+    pub(super) updates: OwnUpdates,
     pub(super) registry: Forward<registry::Order>,
     pub(super) desk: DeskAsks,
     pub(super) reading: Reading,
@@ -80,6 +86,16 @@ impl Handle {
     /// Who this node is.
     pub fn node_id(&self) -> NodeId {
         self.0.us.node_id()
+    }
+
+    /// Where our own `channel_update`s are put, for failures that are to carry one.
+    pub fn own_updates(&self) -> &OwnUpdates {
+        &self.0.updates
+    }
+
+    /// What our channels ask of those who forward over them.
+    pub fn policies(&self) -> watch::Receiver<Arc<Policies>> {
+        self.0.policies.clone()
     }
 
     /// The network's parameters.

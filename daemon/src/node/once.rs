@@ -102,7 +102,7 @@ impl Handle {
                 return Ok(Started { fresh: false, updates });
             }
         };
-        let paid = self.pay_invoice(order).await;
+        let paid = self.pay_invoice(order, Vec::new()).await;
         let made = |paid: &(bool, watch::Receiver<Payment>)| paid.1.borrow().hash.to_string();
         self.settle(kept, &paid, made).await;
         let (fresh, view) = paid?;

@@ -10,16 +10,29 @@ use crate::fact::{OrderKept, PaymentStarted};
 use crate::node::handle::{Handle, fee_limit};
 use crate::payments;
 use crate::payments::invoice::{self, EXPIRY_S, Terms};
-use crate::payments::send::Plan;
+use crate::payments::send::{Plan, Via};
 use crate::rpc::model::invoice::{CreateInvoice, Description, Invoice};
 use crate::rpc::model::payment::{PayOrder, Payment, PaymentStatus};
 use crate::rpc::node_api::Answer;
 use crate::rpc::refusal::Refusal;
 
 impl Handle {
+    /// Pays an invoice along nodes that are given by hand.
+    ///
+    /// # Errors
+    /// As [`crate::rpc::NodeApi::pay`].
+    pub async fn pay_along(
+        &self,
+        order: PayOrder,
+        via: Vec<Via>,
+    ) -> Answer<(bool, watch::Receiver<Payment>)> {
+        self.pay_invoice(order, via).await
+    }
+
     pub(super) async fn pay_invoice(
         &self,
         order: PayOrder,
+        via: Vec<Via>,
     ) -> Answer<(bool, watch::Receiver<Payment>)> {
         let read = invoice::read(&order.invoice)?;
         let network = self.network();
@@ -81,6 +94,7 @@ impl Handle {
             metadata: read.invoice.payment_metadata().cloned(),
             amount,
             min_final_cltv_delta: read.min_final_cltv_delta,
+            via,
         };
         let order = Box::new(payments::Order { plan, started });
         Self::try_ask(&self.0.payments, "payments", payments::ASKS, |reply| payments::Ask::Pay {

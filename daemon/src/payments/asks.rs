@@ -2,7 +2,7 @@
 //! waits.
 
 use tokio::sync::{oneshot, watch};
-use wire::id::PaymentHash;
+use wire::id::{NodeId, PaymentHash};
 use wire::onion::failure::Failure;
 use wire::units::Msat;
 
@@ -183,7 +183,9 @@ impl Payments {
             let _gone = reply.send(Err(Refusal::NotReady { state: Unready::Syncing }));
             return;
         }
-        let direct = Direct::find(&self.directory.doors(), order.started.payee, order.plan.amount);
+        let first = NodeId(order.plan.first().serialize());
+        let sum = order.plan.sum().unwrap_or(Msat::MAX);
+        let direct = Direct::find(&self.directory.doors(), first, sum);
         if let Err(refusal) = can_be_tried(&order, &direct) {
             let _gone = reply.send(Err(refusal));
             return;

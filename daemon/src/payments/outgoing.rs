@@ -119,9 +119,12 @@ impl Payments {
             Outcome::Failed { reason, attribution } => {
                 let payee = self.sent.get(hash).map(|sent| sent.started.payee);
                 let key = payee.and_then(|payee| PublicKey::from_slice(&payee.0).ok());
-                let secrets = key.and_then(|key| self.us.shared_secrets(hash, part, &[key]));
+                let direct = key.map(|key| vec![key]).unwrap_or_default();
+                let route = self.attempts.route(hash, part).map_or(direct, <[_]>::to_vec);
+                let secrets = self.us.shared_secrets(hash, part, &route);
                 let reading = read(&secrets.unwrap_or_default(), &reason, attribution.as_ref());
-                Err(failure_of(&reading, payee.unwrap_or(NodeId([0; 33]))))
+                tracing::debug!(%hash, held = ?reading.hold_times, "a failure came back");
+                Err(failure_of(&reading, &route))
             }
             Outcome::Malformed { failure_code, .. } => {
                 let by = self.sent.get(hash).map_or(NodeId([0; 33]), |sent| sent.started.payee);
@@ -170,8 +173,8 @@ impl Payments {
     }
 }
 
-fn failure_of(reading: &Reading, payee: NodeId) -> (PaymentFailure, bool) {
-    let Source::Hop { failure: Some(failure), .. } = &reading.source else {
+fn failure_of(reading: &Reading, route: &[PublicKey]) -> (PaymentFailure, bool) {
+    let Source::Hop { failure: Some(failure), index } = &reading.source else {
         return (PaymentFailure::Unreadable, true);
     };
     if let Failure::IncorrectOrUnknownPaymentDetails { height, .. } = failure {
@@ -180,6 +183,7 @@ fn failure_of(reading: &Reading, payee: NodeId) -> (PaymentFailure, bool) {
     if failure.code() == code::MPP_TIMEOUT {
         return (PaymentFailure::PayeeTimedOut, true);
     }
-    let failed = PaymentFailure::FailedOnTheWay { code: failure.code(), by: payee };
+    let by = route.get(*index).map_or(NodeId([0; 33]), |node| NodeId(node.serialize()));
+    let failed = PaymentFailure::FailedOnTheWay { code: failure.code(), by };
     (failed, failure.is_permanent())
 }

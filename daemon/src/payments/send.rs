@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use channel::{CommandId, Offer, Origin};
 use secp256k1::PublicKey;
-use wire::id::{NodeId, PaymentHash, PaymentSecret};
-use wire::onion::payload::{CustomRecords, Final, Payload, PaymentData};
+use wire::id::{NodeId, PaymentHash, PaymentSecret, ShortChannelId};
+use wire::onion::payload::{CustomRecords, Final, Forward, Payload, PaymentData};
 use wire::onion::sphinx::{Hop, build_payment};
 use wire::units::{BlockHeight, Msat};
 
@@ -37,6 +37,38 @@ pub struct Plan {
     pub amount: Msat,
     /// Blocks the payee wants to be left.
     pub min_final_cltv_delta: u32,
+    /// Who forwards it on the way, in order; nobody if there is a channel with the payee.
+    pub via: Vec<Via>,
+}
+
+/// A node on the way, and what it asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Via {
+    /// Which.
+    pub node: PublicKey,
+    /// Over which channel of its own it is to go on.
+    pub next: ShortChannelId,
+    /// What it keeps.
+    pub fee: Msat,
+    /// Blocks it wants between what it is given and what it gives.
+    pub cltv_delta: u32,
+}
+
+impl Plan {
+    /// Whom we hand the payment to.
+    pub fn first(&self) -> PublicKey {
+        self.via.first().map_or(self.payee, |via| via.node)
+    }
+
+    /// Everybody on the way, the payee at the end.
+    pub fn nodes(&self) -> Vec<PublicKey> {
+        self.via.iter().map(|via| via.node).chain([self.payee]).collect()
+    }
+
+    /// What we hand over, fees and all; `None` if that is more than there is.
+    pub fn sum(&self) -> Option<Msat> {
+        self.via.iter().try_fold(self.amount, |sum, via| sum.checked_add(via.fee))
+    }
 }
 
 /// Payments under way that can be tried again.
@@ -45,6 +77,8 @@ pub struct Attempts {
     open: BTreeMap<PaymentHash, Open>,
     offers: BTreeMap<u64, (PaymentHash, u32)>,
     commands: u64,
+    /// Who was on the way of an attempt.
+    routes: BTreeMap<(PaymentHash, u32), Vec<PublicKey>>,
     /// Parts count on over restarts and attempts: a session key must never be used twice.
     parts: BTreeMap<PaymentHash, u32>,
 }
@@ -79,6 +113,7 @@ impl Attempts {
         let command = Asker::Payments.command(self.commands);
         let offer = offer(&open.plan, us, height, command, this)?;
         self.offers.insert(command.0, (hash, this));
+        self.routes.insert((hash, this), open.plan.nodes());
         Some((channel, offer, this))
     }
 
@@ -87,10 +122,16 @@ impl Attempts {
         self.offers.remove(&command.0)
     }
 
+    /// Who was on the way of an attempt, if that was more than the payee.
+    pub fn route(&self, hash: PaymentHash, part: u32) -> Option<&[PublicKey]> {
+        self.routes.get(&(hash, part)).map(Vec::as_slice)
+    }
+
     /// A payment ended: nothing more of it is tried.
     pub fn close(&mut self, hash: PaymentHash) {
         self.open.remove(&hash);
         self.parts.remove(&hash);
+        self.routes.retain(|(of, _), _| *of != hash);
         // Offers are answered at once, so few are open.
         self.offers.retain(|_, (of, _)| *of != hash);
     }
@@ -114,16 +155,31 @@ fn offer(
     })
     .encode();
     let session = us.session_key(plan.hash, part);
-    let hops = [Hop { node: plan.payee, payload: &payload }];
+    // From the payee backwards: what each is told to pass on.
+    let (mut amount, mut cltv_expiry) = (plan.amount, expiry);
+    let mut payloads = vec![(plan.payee, payload)];
+    for via in plan.via.iter().rev() {
+        let forward = Payload::Forward(Forward {
+            amt_to_forward: amount,
+            outgoing_cltv_value: cltv_expiry,
+            short_channel_id: via.next,
+        });
+        payloads.push((via.node, forward.encode()));
+        amount = amount.checked_add(via.fee)?;
+        cltv_expiry = cltv_expiry.saturating_add(via.cltv_delta);
+    }
+    let hops: Vec<Hop<'_>> =
+        payloads.iter().rev().map(|(node, payload)| Hop { node: *node, payload }).collect();
     let (onion, _) = build_payment(&session, &hops, &plan.hash).ok()?;
     Some(Offer {
         command,
-        amount_msat: plan.amount,
+        amount_msat: amount,
         payment_hash: plan.hash,
-        cltv_expiry: expiry,
+        cltv_expiry,
         onion,
         origin: Origin::Payment { payment_id: plan.hash.0, part },
         path_key: None,
+        accountable: false,
     })
 }
 

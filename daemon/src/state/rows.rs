@@ -6,6 +6,7 @@ use wire::codec::{Decode, DecodeError, Encode, Reader};
 use crate::fact::{Fact, FactError, InvoiceCancelled, facts};
 use crate::payments::received::{Asked, AskedEnd};
 use crate::payments::sent::Sent;
+use crate::switch::book::Forwarded;
 
 /// Why bytes are no row.
 #[derive(Debug, thiserror::Error)]
@@ -92,4 +93,31 @@ pub(crate) fn decode_asked(bytes: &[u8]) -> Result<Asked, RowError> {
         Some(_) => return Err(DecodeError::NotCanonical.into()),
     };
     Ok(Asked { index, made, end })
+}
+
+/// A forward and all that is known of it.
+pub(crate) fn encode_forwarded(forward: &Forwarded) -> Vec<u8> {
+    let mut out = Vec::new();
+    forward.index.encode(&mut out);
+    Fact::ForwardTaken(forward.taken.clone()).encode(&mut out);
+    if let Some(ended) = &forward.ended {
+        Fact::ForwardEnded(ended.clone()).encode(&mut out);
+    }
+    out
+}
+
+/// Reads [`encode_forwarded`].
+pub(crate) fn decode_forwarded(bytes: &[u8]) -> Result<Forwarded, RowError> {
+    let mut r = Reader::new(bytes);
+    let index = u64::decode(&mut r)?;
+    let mut facts = facts(r.rest())?.into_iter();
+    let Some(Fact::ForwardTaken(taken)) = facts.next() else {
+        return Err(DecodeError::NotCanonical.into());
+    };
+    let ended = match facts.next() {
+        None => None,
+        Some(Fact::ForwardEnded(ended)) => Some(ended),
+        Some(_) => return Err(DecodeError::NotCanonical.into()),
+    };
+    Ok(Forwarded { index, taken, ended })
 }

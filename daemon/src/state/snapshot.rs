@@ -75,6 +75,13 @@ impl State {
         for made in self.intents.values() {
             put(&mut rest, 0, &Fact::IntentMade(made.clone()));
         }
+        put(&mut rest, 0, &Fact::ForwardsBefore(self.forwards.before()));
+        for set in self.forwards.policies.iter() {
+            put(&mut rest, 0, &Fact::PolicySet(set.clone()));
+        }
+        for forward in self.forwards.book.iter() {
+            put(&mut rest, forward.index, &Fact::ForwardTaken(forward.taken.clone()));
+        }
         if let Some(cursor) = &self.chain_at {
             put(&mut rest, 0, &Fact::ChainAt(cursor.clone()));
         }
@@ -147,6 +154,9 @@ impl State {
                 }
                 Fact::ForceCloseSet(ForceCloseSet { node, policy: Some(policy) }) => {
                     self.force_close.insert(node, policy);
+                }
+                Fact::ForwardsBefore(_) | Fact::PolicySet(_) | Fact::ForwardTaken(_) => {
+                    self.forwards.apply(place, &fact);
                 }
                 _ => return Err(DecodeError::NotCanonical.into()),
             }

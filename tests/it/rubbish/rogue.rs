@@ -295,6 +295,7 @@ impl Rogue {
             onion,
             origin: Origin::Payment { payment_id: part.hash.0, part: self.commands as u32 },
             path_key: None,
+            accountable: false,
         };
         self.step(Event::Command(Command::OfferHtlc(Box::new(offer)))).await;
         command

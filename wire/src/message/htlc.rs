@@ -22,6 +22,9 @@ messages! {
     } + tlvs {
         /// The path key of a blinded route (record `blinded_path`).
         0 => path_key: PublicKey,
+        /// Whether the offerer says that it will answer for a slow HTLC: one byte, 7 for yes (BOLT 2,
+        /// experimental `accountable`).
+        106_823 => accountable: Vec<u8>,
     }
 
     /// Takes an HTLC with its preimage. BOLT 2 § Removing an HTLC.

@@ -163,6 +163,7 @@ fn an_add_looks_as_the_specification_draws_it() {
         cltv_expiry: crate::units::BlockHeight(500),
         onion_routing_packet: OnionPacket::from([0x33; 1366]),
         path_key: None,
+        accountable: None,
     };
     let by_hand = [
         &[0x00, 0x80][..],

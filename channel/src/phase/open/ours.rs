@@ -7,7 +7,7 @@ use wire::message::{
 };
 use wire::units::FeeratePerKw;
 
-use super::BADONION;
+use super::{ACCOUNTABLE, BADONION};
 use crate::clock::Side;
 use crate::effect::Answer;
 use crate::env::Env;
@@ -36,6 +36,7 @@ impl Live {
             cltv_expiry: offer.cltv_expiry,
             onion: offer.onion,
             path_key: offer.path_key,
+            accountable: offer.accountable,
         };
         out.send(self.say_add(&add));
         self.say(Htlc::ours(AddOut { add, origin: offer.origin }), totals);
@@ -173,6 +174,7 @@ impl Live {
             cltv_expiry: add.cltv_expiry,
             onion_routing_packet: add.onion.clone(),
             path_key: add.path_key,
+            accountable: add.accountable.then(|| vec![ACCOUNTABLE]),
         }
         .into()
     }

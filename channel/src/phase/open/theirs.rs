@@ -4,7 +4,7 @@ use wire::message::{
     UpdateAddHtlc, UpdateFailHtlc, UpdateFailMalformedHtlc, UpdateFee, UpdateFulfillHtlc,
 };
 
-use super::BADONION;
+use super::{ACCOUNTABLE, BADONION};
 use crate::clock::Side;
 use crate::effect::{Alarm, Effect, Outcome, Resolved};
 use crate::env::Env;
@@ -42,6 +42,7 @@ impl Live {
             cltv_expiry: add.cltv_expiry,
             onion: add.onion_routing_packet,
             path_key: add.path_key,
+            accountable: add.accountable.as_deref() == Some(&[ACCOUNTABLE]),
         };
         self.say(Htlc::theirs(AddIn { add, overexposed }), totals.with_theirs(amount));
         Ok(())

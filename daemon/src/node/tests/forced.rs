@@ -76,6 +76,7 @@ async fn hold(world: &World, from: &Handle, to: &Handle, part: u32, sat: u64) ->
         onion,
         origin: Origin::Payment { payment_id: hash.0, part },
         path_key: None,
+        accountable: false,
     };
     tell(from, vec![Command::OfferHtlc(Box::new(offer))]);
     invoice.preimage
