@@ -22,6 +22,7 @@ use crate::auth::{METADATA_KEY, NoEntropy, Token, TokenError, to_hex};
 use crate::reason::Report;
 use crate::v1::channels_client::ChannelsClient;
 use crate::v1::events_client::EventsClient;
+use crate::v1::forwards_client::ForwardsClient;
 use crate::v1::invoices_client::InvoicesClient;
 use crate::v1::node_client::NodeClient;
 use crate::v1::payments_client::PaymentsClient;
@@ -140,6 +141,8 @@ impl Client {
         payments -> PaymentsClient
         /// Service Invoices.
         invoices -> InvoicesClient
+        /// Service Forwards.
+        forwards -> ForwardsClient
         /// Service Events.
         events -> EventsClient
         /// Service Sandbox.

@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod events;
+pub(crate) mod forwards;
 pub(crate) mod invoice;
 pub(crate) mod open;
 pub(crate) mod pay;
@@ -46,6 +47,8 @@ pub(crate) enum NodeCommand {
     Invoice(invoice::Invoice),
     #[command(alias = "listpayments")]
     Payments(payments::Payments),
+    #[command(alias = "fwdinghistory")]
+    Forwards(forwards::Forwards),
     Events(events::Events),
     Why(why::Why),
 }
@@ -64,6 +67,7 @@ impl NodeCommand {
             Self::Pay(command) => command.run(cx).await,
             Self::Invoice(command) => command.run(cx).await,
             Self::Payments(command) => command.run(cx).await,
+            Self::Forwards(command) => command.run(cx).await,
             Self::Events(command) => command.run(cx).await,
             Self::Why(command) => command.run(cx).await,
         }

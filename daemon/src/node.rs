@@ -5,6 +5,7 @@
 mod answers;
 mod events;
 mod faucet;
+mod forwards;
 mod handle;
 mod lists;
 mod once;
@@ -56,6 +57,7 @@ use crate::switch::{self, Switch};
 use crate::tasks::{Fatal, Tasks};
 use crate::wallet::{Wallet, WalletFault};
 
+pub use forwards::held_ms;
 pub use handle::Handle;
 
 /// A chain to run on.

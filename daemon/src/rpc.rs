@@ -16,6 +16,7 @@ mod stream;
 
 mod channels;
 mod events;
+mod forwards;
 mod invoices;
 mod node;
 mod payments;

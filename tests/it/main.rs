@@ -15,6 +15,7 @@
 )]
 
 mod corpus;
+mod forwards;
 mod interop;
 mod nodes;
 mod processes;

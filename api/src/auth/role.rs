@@ -30,6 +30,8 @@ const READS: &[&str] = &[
     "/viaduct.v1.Invoices/List",
     "/viaduct.v1.Invoices/Watch",
     "/viaduct.v1.Invoices/Decode",
+    "/viaduct.v1.Forwards/List",
+    "/viaduct.v1.Forwards/GetPolicy",
     "/viaduct.v1.Events/Subscribe",
     "/viaduct.v1.Why/Channel",
     "/viaduct.v1.Why/Payment",

@@ -1,5 +1,7 @@
 //! `channels`.
 
+mod policy;
+
 use api::client::Client;
 use api::v1;
 use tonic::Status;
@@ -35,6 +37,8 @@ enum What {
         /// The channel: its id or short id, a beginning of it, or the peer's alias.
         channel: String,
     },
+    /// What a channel asks of those who forward over it: see it or change it.
+    Policy(policy::Policy),
     /// Closed channels, newest first, with the reason.
     #[command(alias = "closedchannels")]
     Closed {
@@ -50,6 +54,7 @@ impl Channels {
             What::List => list(cx).await,
             What::Show { channel } => show(cx, &channel).await,
             What::Watch { channel } => watch(cx, &channel).await,
+            What::Policy(command) => command.run(cx).await,
             What::Closed { limit } => closed(cx, limit).await,
         }
     }

@@ -74,6 +74,14 @@ fn human(screen: &Screen, answer: &Answer) -> String {
         format!("can get    {}", msat(answer.can_receive_msat)),
         format!("wallet     {}", super::wallet::in_words(wallet)),
     ];
+    if info.forwarded_count > 0 {
+        lines.push(format!(
+            "forwarded  {} payments, {}; earned {}",
+            grouped(info.forwarded_count),
+            msat(info.forwarded_msat),
+            msat(info.forward_fees_msat)
+        ));
+    }
     for address in &info.addresses {
         lines.push(format!("reached at {}@{address}", info.node_id));
     }

@@ -627,9 +627,12 @@ const fn ending(stage: &Stage) -> (bool, bool) {
     match stage {
         Stage::Opening | Stage::Funding | Stage::Open => (false, false),
         Stage::ShuttingDown | Stage::MutuallyClosed | Stage::Abandoned(_) => (true, false),
-        Stage::Failing(_) | Stage::DataLoss | Stage::Frozen | Stage::OnChain | Stage::Closed => {
-            (true, true)
-        }
+        Stage::Failing(_)
+        | Stage::DataLoss
+        | Stage::Lost
+        | Stage::Frozen
+        | Stage::OnChain
+        | Stage::Closed => (true, true),
     }
 }
 

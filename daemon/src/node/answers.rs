@@ -29,6 +29,7 @@ use crate::rpc::model::channel::{
     CloseStage, Closing, OpenChannel, OpenPlan,
 };
 use crate::rpc::model::event::{Event, Subscribe};
+use crate::rpc::model::forward::{Forward, ForwardFilter, Interception, SetPolicy};
 use crate::rpc::model::invoice::{CreateInvoice, DecodedInvoice, Invoice, InvoiceFilter};
 use crate::rpc::model::node::{Health, HealthPart, NodeInfo, Tip};
 use crate::rpc::model::page::{Listing, Page};
@@ -42,6 +43,7 @@ use crate::rpc::model::why::{ChannelWhy, PaymentWhy};
 use crate::rpc::model::{OrderKey, Started, UnixMillis, Updates};
 use crate::rpc::node_api::{Answer, NodeApi};
 use crate::rpc::refusal::{Refusal, Unreachable};
+use crate::switch::policy::ForwardPolicy;
 
 #[async_trait]
 impl NodeApi for Handle {
@@ -84,6 +86,7 @@ impl NodeApi for Handle {
             }),
             started: UnixMillis(self.0.started_ms),
             last_event: self.last_event(),
+            forwarded: self.forwarded(),
         })
     }
 
@@ -374,6 +377,22 @@ impl NodeApi for Handle {
 
     async fn cancel_invoice(&self, hash: PaymentHash) -> Answer<Invoice> {
         Self::ask(&self.0.payments, |reply| payments::Ask::Cancel { hash, reply }).await?
+    }
+
+    async fn list_forwards(&self, filter: ForwardFilter, page: Page) -> Answer<Listing<Forward>> {
+        self.find_forwards(filter, page)
+    }
+
+    async fn policy(&self, which: ChannelRef) -> Answer<ForwardPolicy> {
+        self.find_policy(which)
+    }
+
+    async fn set_policy(&self, order: SetPolicy) -> Answer<ForwardPolicy> {
+        self.change_policy(order).await
+    }
+
+    async fn intercept(&self) -> Answer<Interception> {
+        self.hold_forwards().await
     }
 
     async fn events(&self, order: Subscribe) -> Answer<Updates<Event>> {

@@ -5,6 +5,7 @@
 
 pub mod channel;
 pub mod event;
+pub mod forward;
 pub mod invoice;
 pub mod node;
 pub mod page;

@@ -43,6 +43,9 @@ impl<N: NodeApi> Node for Rpc<N> {
             features: features(&info.features),
             api_features: API_FEATURES.iter().map(|name| (*name).to_owned()).collect(),
             started_at_ms: info.started.0,
+            forwarded_count: info.forwarded.settled,
+            forwarded_msat: info.forwarded.forwarded_msat,
+            forward_fees_msat: info.forwarded.fees_msat,
             event_seq: info.last_event,
         }))
     }

@@ -16,6 +16,7 @@ use super::model::channel::{
     Channel, ChannelFilter, ChannelRef, CloseChannel, Closing, OpenChannel, OpenPlan,
 };
 use super::model::event::{Event, Subscribe};
+use super::model::forward::{Forward, ForwardFilter, Interception, SetPolicy};
 use super::model::invoice::{CreateInvoice, DecodedInvoice, Invoice, InvoiceFilter};
 use super::model::node::{HealthPart, NodeInfo};
 use super::model::page::{Listing, Page};
@@ -28,6 +29,7 @@ use super::model::wallet::{
 use super::model::why::{ChannelWhy, PaymentWhy};
 use super::model::{OrderKey, Started, Updates};
 use super::refusal::Refusal;
+use crate::switch::policy::ForwardPolicy;
 
 /// What a call answers.
 pub type Answer<T> = Result<T, Refusal>;
@@ -142,6 +144,20 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
 
     /// Takes an open invoice back: nobody can pay it any more. Cancelled already: answers it.
     async fn cancel_invoice(&self, hash: PaymentHash) -> Answer<Invoice>;
+
+    // ---- Forwards
+
+    /// Payments of others.
+    async fn list_forwards(&self, filter: ForwardFilter, page: Page) -> Answer<Listing<Forward>>;
+
+    /// What a running channel asks of those who forward over it.
+    async fn policy(&self, which: ChannelRef) -> Answer<ForwardPolicy>;
+
+    /// Changes it.
+    async fn set_policy(&self, order: SetPolicy) -> Answer<ForwardPolicy>;
+
+    /// Holds what comes from now on; whoever did so before is not asked any more.
+    async fn intercept(&self) -> Answer<Interception>;
 
     // ---- Events
 

@@ -11,6 +11,7 @@ use api::auth::{Role, RootKey, Token, TokenError, Verifier};
 use api::tls::{ServerIdentity, TlsError};
 use api::v1::channels_server::ChannelsServer;
 use api::v1::events_server::EventsServer;
+use api::v1::forwards_server::ForwardsServer;
 use api::v1::invoices_server::InvoicesServer;
 use api::v1::node_server::NodeServer;
 use api::v1::payments_server::PaymentsServer;
@@ -220,6 +221,7 @@ async fn routes<N: NodeApi>(rpc: &Rpc<N>, verifier: &Arc<Verifier>) -> Result<Ro
         .add_service(behind_the_door!(InvoicesServer))
         .add_service(behind_the_door!(EventsServer))
         .add_service(behind_the_door!(WhyServer))
+        .add_service(behind_the_door!(ForwardsServer))
         .add_service(behind_the_door!(SandboxServer)))
 }
 

@@ -12,9 +12,9 @@ use wire::units::{BlockHeight, Msat};
 use crate::fact::{ChannelIndex, PolicySet};
 use crate::switch::Forward;
 
-/// Blocks before the expiry of the outgoing HTLC below which nothing goes on: the next node needs as many to
-/// claim. BOLT 2 § `cltv_expiry_delta` Selection.
-pub const EXPIRY_TOO_SOON: u32 = 24;
+/// Blocks before the expiry of the outgoing HTLC at which nothing goes on any more: nobody behind us would take
+/// it, and our channel would be closed over it. Below the 18 that a payee asks for at least (BOLT 11).
+pub const EXPIRY_TOO_SOON: u32 = 12;
 
 /// How far ahead an HTLC may expire, in blocks. BOLT 4 § `max_htlc_cltv` Selection.
 pub const CLTV_AHEAD_MAX: u32 = 2_016;
@@ -226,3 +226,6 @@ impl Policies {
         if old == Some(Ok(())) { Ok(()) } else { Err(failure) }
     }
 }
+
+#[cfg(test)]
+mod tests;

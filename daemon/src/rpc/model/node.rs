@@ -6,6 +6,7 @@ use wire::id::NodeId;
 use wire::units::BlockHeight;
 
 use super::UnixMillis;
+use crate::switch::book::Sums;
 
 /// The end of the best chain as the node has processed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct NodeInfo {
     pub started: UnixMillis,
     /// The newest event (see [`super::event::Event::seq`]).
     pub last_event: u64,
+    /// What payments of others add up to that passed here.
+    pub forwarded: Sums,
 }
 
 /// How well something is.

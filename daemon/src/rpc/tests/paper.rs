@@ -15,6 +15,7 @@ use wire::units::{BlockHeight, FeeratePerKw, Msat};
 
 use crate::rpc::model::channel::*;
 use crate::rpc::model::event::*;
+use crate::rpc::model::forward::{Forward, ForwardFilter, Interception, SetPolicy};
 use crate::rpc::model::invoice::*;
 use crate::rpc::model::node::*;
 use crate::rpc::model::page::{Listing, Page};
@@ -26,6 +27,7 @@ use crate::rpc::model::why::*;
 use crate::rpc::model::{OrderKey, Started, UnixMillis, Updates};
 use crate::rpc::node_api::{Answer, NodeApi};
 use crate::rpc::refusal::{Noun, Refusal, Shortage};
+use crate::switch::policy::ForwardPolicy;
 
 pub(super) const PREIMAGE: Preimage = Preimage([5; 32]);
 
@@ -223,6 +225,7 @@ impl NodeApi for PaperNode {
             channels_closing: 0,
             started: UnixMillis(1),
             last_event: 50,
+            forwarded: Default::default(),
         })
     }
 
@@ -406,6 +409,22 @@ impl NodeApi for PaperNode {
         let rows = (0..25).map(a_payment).filter(|payment| filter.passes(&payment.status));
         let rows: Vec<(u64, Payment)> = rows.map(|payment| (payment.index, payment)).collect();
         Ok(Listing::cut(rows.into_iter(), page))
+    }
+
+    async fn list_forwards(&self, _: ForwardFilter, page: Page) -> Answer<Listing<Forward>> {
+        Ok(Listing::cut(std::iter::empty(), page))
+    }
+
+    async fn policy(&self, _: ChannelRef) -> Answer<ForwardPolicy> {
+        Ok(ForwardPolicy::default())
+    }
+
+    async fn set_policy(&self, order: SetPolicy) -> Answer<ForwardPolicy> {
+        Ok(order.change.of(ForwardPolicy::default()))
+    }
+
+    async fn intercept(&self) -> Answer<Interception> {
+        Err(Refusal::NoAnswer)
     }
 
     async fn create_invoice(&self, order: CreateInvoice) -> Answer<Invoice> {

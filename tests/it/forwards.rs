@@ -1,0 +1,7 @@
+//! Payments of others: three whole nodes in a line, every way a forward can go, and what is left of it.
+
+mod crash;
+mod held;
+mod line;
+mod policy;
+mod refused;

@@ -1,0 +1,117 @@
+//! Each reason why nothing goes on, told by the right node with the right code. BOLT 4 § Failure Messages.
+
+use daemon::rpc::model::forward::{ForwardFailure, ForwardState};
+use daemon::rpc::model::payment::{PaymentFailure, PaymentStatus};
+use daemon::rpc::node_api::NodeApi as _;
+use wire::id::ShortChannelId;
+use wire::onion::failure::{ChannelUpdateBytes, code};
+use wire::units::{BlockHeight, Msat};
+
+use super::line::{DELTA, Line, failure, fee};
+use super::policy::{change, set};
+use crate::nodes::pair::{find, in_time};
+
+/// What is paid.
+const MSAT: u64 = 10_000_000;
+
+async fn refused(line: &Line, msat: u64, fee_msat: u64, delta: u32, wanted: u16) {
+    let via = line.via(fee_msat, delta).await;
+    let (hash, status) = line.pay_by(msat, via).await;
+    assert_eq!(failure(&status), (wanted, line.bob.id()), "{wanted:#06x}");
+    let forward = line.newest(hash).await;
+    assert_eq!(forward.state, ForwardState::Failed(ForwardFailure::Refused(wanted)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_failure_has_its_code_and_its_author() {
+    in_time(async {
+        let line = Line::start().await;
+        let before = line.bobs_msat().await;
+        refused(&line, MSAT, fee(MSAT) - 1, DELTA, code::FEE_INSUFFICIENT).await;
+        refused(&line, MSAT, fee(MSAT), DELTA - 1, code::INCORRECT_CLTV_EXPIRY).await;
+        // More than bob has there.
+        let much = 1_200_000_000;
+        refused(&line, much, fee(much), DELTA, code::TEMPORARY_CHANNEL_FAILURE).await;
+
+        let nowhere = ShortChannelId::from_parts(BlockHeight(1), 2, 3).expect("an id");
+        let via = line.via_channel(nowhere, fee(MSAT), DELTA);
+        let (_, status) = line.pay_by(MSAT, via).await;
+        assert_eq!(failure(&status), (code::UNKNOWN_NEXT_PEER, line.bob.id()));
+        // Back where it came from is no way on.
+        let back = find(&line.bob, line.first).await.short_id.expect("in a block");
+        let via = line.via_channel(back, fee(MSAT), DELTA);
+        let (_, status) = line.pay_by(MSAT, via).await;
+        assert_eq!(failure(&status), (code::TEMPORARY_CHANNEL_FAILURE, line.bob.id()));
+
+        let mut closed = change();
+        closed.enabled = Some(false);
+        set(&line, closed).await;
+        refused(&line, MSAT, fee(MSAT), DELTA, code::CHANNEL_DISABLED).await;
+        let mut open = change();
+        open.enabled = Some(true);
+        open.htlc_min = Msat::new(MSAT + 1);
+        set(&line, open).await;
+        refused(&line, 1_000, fee(1_000), DELTA, code::AMOUNT_BELOW_MINIMUM).await;
+
+        line.quiet().await;
+        assert_eq!(line.bobs_msat().await, before, "nothing passed, nothing earned");
+        let sums = line.bob.handle().info().await.expect("answers").forwarded;
+        assert_eq!((sums.settled, sums.fees_msat), (0, 0));
+        assert_eq!(sums.failed, 7);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_payee_refuses_comes_back_under_the_payees_name() {
+    in_time(async {
+        let line = Line::start().await;
+        let (invoice, hash) = line.carol.create_invoice(Some(MSAT), 3_600).await;
+        line.carol.handle().cancel_invoice(hash).await.expect("cancelled");
+        let via = line.via(fee(MSAT), DELTA).await;
+        let order = crate::nodes::pair::pay_order(&invoice);
+        line.alice.handle().pay_along(order, vec![via]).await.expect("not refused");
+        let status = line.alice.outcome(hash).await;
+        let unknown = PaymentFailure::UnknownByPayee {
+            height: Some(BlockHeight(line.layer1.height().await)),
+        };
+        assert_eq!(status, PaymentStatus::Failed(unknown));
+        let forward = line.newest(hash).await;
+        assert_eq!(forward.state, ForwardState::Failed(ForwardFailure::Beyond));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_carries_the_update_that_was_put_there() {
+    in_time(async {
+        let line = Line::start().await;
+        let door = line.bob.handle().own_updates().clone();
+        door.publish(daemon::fact::ChannelIndex(1), ChannelUpdateBytes(vec![7; 130]));
+        assert_eq!(door.of(daemon::fact::ChannelIndex(1)).0.len(), 130);
+        refused(&line, MSAT, fee(MSAT) - 1, DELTA, code::FEE_INSUFFICIENT).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_next_node_that_is_away_is_a_passing_failure() {
+    in_time(async {
+        let line = Line::start().await;
+        let via = line.via(fee(MSAT), DELTA).await;
+        let (invoice, hash) = line.carol.create_invoice(Some(MSAT), 3_600).await;
+        let Line { alice, bob, carol, second, .. } = line;
+        carol.stop().await;
+        bob.channel_where(second, "without its peer", |channel| {
+            channel.link != daemon::rpc::model::channel::Link::Up
+        })
+        .await;
+        let order = crate::nodes::pair::pay_order(&invoice);
+        alice.handle().pay_along(order, vec![via]).await.expect("not refused");
+        assert_eq!(
+            failure(&alice.outcome(hash).await),
+            (code::TEMPORARY_CHANNEL_FAILURE, bob.id())
+        );
+    })
+    .await;
+}
