@@ -433,7 +433,7 @@ fn run(
         peers: peer_asks,
         wallet: wallet_asks,
         switch: switch_asks,
-        policies: policies_seen,
+        forward_policies: policies_seen,
         updates,
         registry: orders,
         desk,

@@ -38,7 +38,7 @@ use crate::rpc::refusal::Refusal;
 use crate::switch::book::Forwards;
 use crate::switch::choose::{Load, Share};
 use crate::switch::hold::{Ask, Listener};
-use crate::switch::policy::{ForwardPolicy, Policies, PolicyChange};
+use crate::switch::policy::{ForwardPolicies, ForwardPolicy, PolicyChange};
 use crate::switch::updates::OwnUpdates;
 use crate::tasks::{Fatal, Tasks};
 
@@ -172,7 +172,7 @@ pub struct Start {
     /// Our own `channel_update`s.
     pub updates: OwnUpdates,
     /// Where it shows what channels ask for.
-    pub policies: watch::Sender<Arc<Policies>>,
+    pub policies: watch::Sender<Arc<ForwardPolicies>>,
 }
 
 /// The task's state.
@@ -187,7 +187,7 @@ pub struct Switch {
     forwards: Forwards,
     manner: Manner,
     updates: OwnUpdates,
-    shown: watch::Sender<Arc<Policies>>,
+    shown: watch::Sender<Arc<ForwardPolicies>>,
     listener: Listener,
     /// HTLCs that are to go on, or went.
     open: BTreeMap<Name, Open>,

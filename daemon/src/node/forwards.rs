@@ -46,7 +46,7 @@ impl Handle {
 
     pub(super) fn find_policy(&self, which: ChannelRef) -> Answer<ForwardPolicy> {
         let index = self.door(which).ok_or_else(|| not_a_channel(which))?.index;
-        Ok(self.0.policies.borrow().of(index))
+        Ok(self.0.forward_policies.borrow().of(index))
     }
 
     pub(super) async fn change_policy(&self, order: SetPolicy) -> Answer<ForwardPolicy> {

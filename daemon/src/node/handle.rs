@@ -31,7 +31,7 @@ use crate::rpc::model::invoice::Invoice;
 use crate::rpc::model::payment::Payment;
 use crate::rpc::refusal::{Noun, Refusal};
 use crate::switch;
-use crate::switch::policy::Policies;
+use crate::switch::policy::ForwardPolicies;
 use crate::switch::updates::OwnUpdates;
 use crate::tasks::Tasks;
 
@@ -58,7 +58,7 @@ pub(super) struct Parts {
     pub(super) peers: Forward<peers::Ask>,
     pub(super) wallet: Forward<layer1::Ask>,
     pub(super) switch: Forward<switch::hold::Ask>,
-    pub(super) policies: watch::Receiver<Arc<Policies>>,
+    pub(super) forward_policies: watch::Receiver<Arc<ForwardPolicies>>,
     pub(super) updates: OwnUpdates,
     pub(super) registry: Forward<registry::Order>,
     pub(super) desk: DeskAsks,
@@ -94,8 +94,8 @@ impl Handle {
     }
 
     /// What our channels ask of those who forward over them.
-    pub fn policies(&self) -> watch::Receiver<Arc<Policies>> {
-        self.0.policies.clone()
+    pub fn forward_policies(&self) -> watch::Receiver<Arc<ForwardPolicies>> {
+        self.0.forward_policies.clone()
     }
 
     /// The network's parameters.

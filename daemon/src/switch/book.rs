@@ -12,7 +12,7 @@ use wire::units::BlockHeight;
 use crate::fact::{
     ChannelIndex, Fact, ForwardEnd, ForwardEnded, ForwardTaken, ForwardsBefore, OnionTaken,
 };
-use crate::switch::policy::Policies;
+use crate::switch::policy::ForwardPolicies;
 
 /// Names a forward: the index of the channel it came in by, and the peer's id of it there.
 pub type Key = (u64, u64);
@@ -175,7 +175,7 @@ pub struct Forwards {
     /// Onions.
     pub onions: Onions,
     /// What channels ask for.
-    pub policies: Policies,
+    pub policies: ForwardPolicies,
 }
 
 impl Forwards {

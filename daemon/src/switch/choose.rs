@@ -9,7 +9,7 @@ use wire::units::Msat;
 
 use crate::channels::directory::{Door, Doors};
 use crate::fact::ChannelIndex;
-use crate::switch::policy::Policies;
+use crate::switch::policy::ForwardPolicies;
 
 /// What one peer may have under way over one outgoing channel, so that none of them can fill it alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,7 +66,7 @@ impl Load {
 /// one it came in by.
 pub(super) fn candidates(
     doors: &Doors,
-    policies: &Policies,
+    policies: &ForwardPolicies,
     named: &Door,
     from: ChannelIndex,
     amount: Msat,

@@ -173,13 +173,13 @@ impl PolicyChange {
 
 /// What each channel asks for: its own policy, or the node's.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Policies {
+pub struct ForwardPolicies {
     /// What channels without a policy of their own ask for.
     pub default: ForwardPolicy,
     own: BTreeMap<ChannelIndex, PolicySet>,
 }
 
-impl Policies {
+impl ForwardPolicies {
     /// What a channel asks for now.
     pub fn of(&self, channel: ChannelIndex) -> ForwardPolicy {
         self.own.get(&channel).map_or(self.default, |set| set.policy)

@@ -93,11 +93,11 @@ fn the_fee_of_the_largest_amount_does_not_overflow() {
 #[test]
 fn what_was_asked_for_before_is_good_for_ten_minutes_unless_the_channel_was_shut() {
     let channel = ChannelIndex(9);
-    let mut policies = Policies { default: POLICY, ..Policies::default() };
+    let mut policies = ForwardPolicies { default: POLICY, ..ForwardPolicies::default() };
     let dearer = ForwardPolicy { base_msat: 5_000, ..POLICY };
     policies.set(PolicySet { channel: 9, before: POLICY, policy: dearer, at_ms: 1_000 });
     let cheap = forward(10_002_000, 10_000_000, 40, 100);
-    let at = |policies: &Policies, now_ms| {
+    let at = |policies: &ForwardPolicies, now_ms| {
         let none = ChannelUpdateBytes::default();
         policies.check(channel, &cheap, HEIGHT, now_ms, &none).err().map(|failure| failure.code())
     };
