@@ -145,7 +145,6 @@ impl Channel {
     /// A channel from the first record about it. The connection counts as gone.
     pub fn restore(record: &[u8]) -> Result<Self, RecordError> {
         let mut facts = record::facts(record)?.into_iter();
-        #[expect(clippy::wildcard_enum_match_arm, reason = "a channel begins in two ways alone")]
         let state = match facts.next() {
             Some(Fact::Created(created)) => State::new(*created)?,
             Some(Fact::Restored(restored)) => State::lost(*restored)?,

@@ -204,6 +204,10 @@ impl Live {
             Command::OfferHtlc(offer) => self.offer(*offer, env, out),
             Command::FulfillHtlc { command, htlc, preimage, attribution } => {
                 self.fulfill(command, htlc, preimage, attribution, out);
+                if self.state.chain.spent.is_some() {
+                    // What it opens on Layer 1 does not wait for the next block.
+                    self.resolve(env, out);
+                }
             }
             Command::FailHtlc { command, htlc, reason, attribution } => {
                 self.fail_htlc(command, htlc, reason, attribution, out);

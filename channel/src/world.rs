@@ -8,8 +8,10 @@
     reason = "a test looks for one kind and lets others pass"
 )]
 
+mod catalogue;
 mod closes;
 mod dance;
+mod disputes;
 mod lost;
 mod onchain;
 mod opens;

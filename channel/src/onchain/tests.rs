@@ -1,9 +1,12 @@
 //! Closes of every kind, told as stories; every transaction is judged by `bitcoinconsensus`.
 
 mod battle;
+mod catalogue;
 mod cheating;
 mod honest;
 mod htlcs;
+mod justice;
+mod property;
 
 use bitcoin::Txid;
 use wire::units::{FeeratePerKw, Msat};
@@ -33,6 +36,9 @@ pub(super) struct World {
     pub(super) tip: BlockHeight,
     pub(super) spends: Vec<(OutPoint, Transaction, BlockHeight)>,
     pub(super) upstream: BTreeMap<u64, BlockHeight>,
+    /// The revoked commitment 4 as the cheater signed it, if there is one.
+    pub(super) cheat: Option<(Commitment, Transaction)>,
+    pub(super) cheat_signatures: Vec<Signature>,
 }
 
 /// What claims would pay, for views.
@@ -48,7 +54,11 @@ pub(super) fn mirrored(spec: &CommitmentSpec) -> CommitmentSpec {
 impl World {
     /// Our commitment divides as `spec` says; the peer's two newest, 9 and 10, as its mirror.
     pub(super) fn new(spec: &CommitmentSpec) -> Self {
-        let pair = Pair::new();
+        Self::of(Pair::new(), spec)
+    }
+
+    /// The same between these two.
+    pub(super) fn of(pair: Pair, spec: &CommitmentSpec) -> Self {
         let (ours, our_tx, signatures) = pair.signed(Side::Us, 9, spec);
         let theirs =
             [9, 10].map(|number| pair.commitment(Side::Us, Side::Them, number, &mirrored(spec)));
@@ -75,12 +85,38 @@ impl World {
             tip: CLOSED,
             spends: Vec::new(),
             upstream: BTreeMap::new(),
+            cheat: None,
+            cheat_signatures: Vec::new(),
         }
     }
 
     /// With the four HTLCs of [`spec`].
     pub(super) fn busy() -> Self {
         Self::new(&spec())
+    }
+
+    /// The peer signs its commitment 4, which divides as the mirror of `spec` and was revoked since; our
+    /// newest ones have no HTLCs.
+    pub(super) fn cheated(spec: &CommitmentSpec) -> Self {
+        let all = spec.htlcs.iter().map(|htlc| htlc.amount.to_u64()).sum::<u64>();
+        let all = all + spec.to_owner.to_u64() + spec.to_other.to_u64();
+        let half = Msat::new(all / 2).unwrap();
+        let quiet = CommitmentSpec {
+            to_owner: half,
+            to_other: half,
+            htlcs: Vec::new(),
+            feerate: FeeratePerKw(253),
+        };
+        let capacity = half.checked_add(half).unwrap().floor_sat();
+        let mut world = Self::of(Pair { capacity, ..Pair::new() }, &quiet);
+        let (revoked, tx, signatures) = world.pair.signed(Side::Them, 4, &mirrored(spec));
+        // Signing as its owner sees it was the cheater's own doing; we sign what comes after with a fresh
+        // signer that knows nothing of it.
+        world.pair.us = InMemorySigner::new(&[1; 32], 3, Memory::default()).unwrap();
+        world.past = mirrored(spec).htlcs;
+        world.cheat = Some((revoked, tx));
+        world.cheat_signatures = signatures;
+        world
     }
 
     pub(super) fn their_tx(&self, number: u64) -> Transaction {
@@ -150,7 +186,7 @@ impl World {
         assert_eq!(paid - out, sweep.fee.to_sat());
         let unsigned_coins = u64::try_from(coins.len()).unwrap() * (272 - 164 - 1);
         let slack = sweep.weight - sweep.tx.weight().to_wu() - unsigned_coins;
-        assert!(slack <= 8 * u64::try_from(spends.len()).unwrap() + 8, "{slack}");
+        assert!(100 * slack <= sweep.weight, "{slack} of {}", sweep.weight);
         sweep.tx
     }
 }
@@ -192,4 +228,26 @@ pub(super) fn peer_spends(outpoint: OutPoint, elements: &[&[u8]]) -> Transaction
     tx.input[1].previous_output = outpoint;
     tx.input[1].witness = bitcoin::Witness::from_slice(elements);
     tx
+}
+
+/// The preimage of HTLC `id` of a [`crowd`].
+pub(super) fn known_preimage(id: u64) -> Preimage {
+    let mut bytes = [5; 32];
+    bytes[..8].copy_from_slice(&id.to_be_bytes());
+    Preimage(bytes)
+}
+
+/// So many HTLCs of this value, by turns ours and theirs, that expire far ahead; the rest in halves.
+pub(super) fn crowd(count: u64, sat: u64, capacity: Sat) -> CommitmentSpec {
+    let htlcs: Vec<_> = (0..count)
+        .map(|id| SpecHtlc {
+            direction: if id % 2 == 0 { Direction::Offered } else { Direction::Received },
+            id: id / 2,
+            amount: Msat::new(sat * 1_000).unwrap(),
+            payment_hash: known_preimage(id / 2).hash(),
+            cltv_expiry: BlockHeight(5_000 + id as u32),
+        })
+        .collect();
+    let half = Msat::new((capacity.to_sat() - count * sat) * 500).unwrap();
+    CommitmentSpec { feerate: FeeratePerKw(253), to_owner: half, to_other: half, htlcs }
 }

@@ -286,6 +286,7 @@ impl<'a> Walk<'a> {
 
     fn anchor(&mut self, terms: &CommitmentTerms, outpoint: OutPoint, value: Sat) {
         let what = What::Anchor(Side::Us);
+        self.watch.push(outpoint);
         // Not worth waiting for: nobody loses anything if it stays.
         if !self.spends.contains_key(&outpoint) {
             let mature = BlockHeight(0);

@@ -100,7 +100,7 @@ impl Live {
     }
 
     /// Asks where everything stands, and does what is new.
-    fn resolve(&mut self, env: &Env<'_>, out: &mut Out) {
+    pub(crate) fn resolve(&mut self, env: &Env<'_>, out: &mut Out) {
         if self.state.chain.spent.is_none() {
             return self.claim_seen(env, out);
         }

@@ -3,6 +3,7 @@
 //!
 //! Not here: finding out that a commitment is revoked (`onchain`).
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use bitcoin::{OutPoint, ScriptBuf, Transaction, TxOut, Txid};
@@ -98,6 +99,11 @@ impl Revoked {
             if !alike.contains(htlc) {
                 alike.push(*htlc);
             }
+        }
+        for (_, alike) in scripts.values_mut() {
+            // Outputs that look the same lie in the order of their expiry, and are taken from the end here.
+            // Of two that are the same in that, too, the newer one is more likely to be alive.
+            alike.sort_by_key(|htlc| (Reverse(htlc.cltv_expiry), htlc.id));
         }
         scripts
     }

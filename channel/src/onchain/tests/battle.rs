@@ -13,10 +13,10 @@ use crate::tx::tests::PREIMAGE;
 const REORG_MAX: u32 = 5;
 
 /// Numbers that only depend on the seed.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         // splitmix64
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
@@ -25,7 +25,7 @@ impl Dice {
         (bits ^ (bits >> 31)) % bound
     }
 
-    fn one_in(&mut self, bound: u64) -> bool {
+    pub(super) fn one_in(&mut self, bound: u64) -> bool {
         self.below(bound) == 0
     }
 }
@@ -341,7 +341,7 @@ fn end(
     assert!(ours > least - 20_000, "seed {seed}: {ours} of {least}");
 }
 
-fn seeds() -> u64 {
+pub(super) fn seeds() -> u64 {
     std::env::var("VIADUCT_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(30)
 }
 
