@@ -20,6 +20,7 @@ use tonic::{Code, Request, Response, Status};
 
 use crate::auth::{METADATA_KEY, NoEntropy, Token, TokenError, to_hex};
 use crate::reason::Report;
+use crate::v1::backup_client::BackupClient;
 use crate::v1::channels_client::ChannelsClient;
 use crate::v1::events_client::EventsClient;
 use crate::v1::forwards_client::ForwardsClient;
@@ -145,6 +146,8 @@ impl Client {
         forwards -> ForwardsClient
         /// Service Events.
         events -> EventsClient
+        /// Service Backup.
+        backup -> BackupClient
         /// Service Sandbox.
         sandbox -> SandboxClient
         /// Service Why.

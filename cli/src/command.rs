@@ -1,5 +1,6 @@
 //! The verbs, one file each: parse, one call, render.
 
+pub(crate) mod backup;
 pub(crate) mod channels;
 pub(crate) mod close;
 pub(crate) mod completions;
@@ -51,6 +52,7 @@ pub(crate) enum NodeCommand {
     Forwards(forwards::Forwards),
     Events(events::Events),
     Why(why::Why),
+    Backup(backup::Backup),
 }
 
 impl NodeCommand {
@@ -70,6 +72,7 @@ impl NodeCommand {
             Self::Forwards(command) => command.run(cx).await,
             Self::Events(command) => command.run(cx).await,
             Self::Why(command) => command.run(cx).await,
+            Self::Backup(command) => command.run(cx).await,
         }
     }
 }

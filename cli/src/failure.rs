@@ -99,6 +99,14 @@ pub(crate) enum Failure {
     /// The terminal, or whatever reads us, went away.
     #[error("cannot write the answer: {0}")]
     Output(#[from] io::Error),
+    /// A file that was named cannot be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system says.
+        error: io::Error,
+    },
     /// The operating system gives no random numbers.
     #[error(transparent)]
     NoEntropy(#[from] api::auth::NoEntropy),
@@ -150,6 +158,7 @@ impl Failure {
             | Self::Demo(_)
             | Self::DemoUnclean
             | Self::Output(_)
+            | Self::File { .. }
             | Self::NoEntropy(_) => 1,
             Self::Connect { .. } | Self::Setup(SetupError::NoDaemon { .. }) => 2,
             Self::Amount(_) | Self::Usage(_) | Self::Setup(_) => 3,
@@ -172,6 +181,7 @@ impl Failure {
             Self::Sandbox(_) => "SANDBOX",
             Self::Demo(_) | Self::DemoUnclean => "DEMO",
             Self::Output(_) => "OUTPUT",
+            Self::File { .. } => "FILE",
             Self::NoEntropy(_) => "NO_ENTROPY",
             Self::Connect { .. } | Self::Setup(SetupError::NoDaemon { .. }) => "UNREACHABLE",
             Self::Amount(_) => "AMOUNT",
@@ -209,6 +219,7 @@ impl Failure {
             | Self::Demo(_)
             | Self::DemoUnclean
             | Self::Output(_)
+            | Self::File { .. }
             | Self::NoEntropy(_) => None,
         }
     }
@@ -237,6 +248,7 @@ impl Failure {
             | Self::Demo(_)
             | Self::DemoUnclean
             | Self::Output(_)
+            | Self::File { .. }
             | Self::NoEntropy(_) => None,
         }
     }

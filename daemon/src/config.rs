@@ -227,6 +227,8 @@ pub struct Config {
     pub alias: String,
     /// Where the seed's password comes from.
     pub password: PasswordSource,
+    /// A second file for the backup of our channels.
+    pub backup_path: Option<PathBuf>,
     /// Peers.
     pub p2p: P2pConfig,
     /// The API.
@@ -259,6 +261,7 @@ impl Config {
             network,
             alias: check.alias(&raw)?,
             password: check.password(&raw, network)?,
+            backup_path: check.backup_path(&raw)?,
             p2p: check.p2p(&raw)?,
             rpc: RpcConfig {
                 listen: check.address(
@@ -326,6 +329,18 @@ impl Check<'_> {
             let why = format!("{text:?} is not an address with port, as in 127.0.0.1:10009");
             self.invalid(section, name, why)
         })
+    }
+
+    fn backup_path(&self, raw: &RawConfig) -> Result<Option<PathBuf>, ConfigError> {
+        let Some(path) = raw.node.backup_path.as_deref().filter(|path| !path.is_empty()) else {
+            return Ok(None);
+        };
+        let path = PathBuf::from(path);
+        if !path.is_absolute() || path.file_name().is_none() {
+            let why = "it must be the whole path of a file, from the root on";
+            return Err(self.invalid("", "backup_path", why));
+        }
+        Ok(Some(path))
     }
 
     fn network(&self, raw: &RawConfig) -> Result<Network, ConfigError> {

@@ -9,6 +9,8 @@
 //!     seed.enc                the seed, 0600
 //!     *.macaroon              tokens
 //!     db/                     journal, snapshots, index
+//!     backup/channels.vbk     the encrypted backup of our channels
+//!     backup/peers/           what we keep for peers
 //!     chain/                  the built-in chain, where we run it
 //! ```
 
@@ -66,6 +68,12 @@ impl DataDir {
     #[must_use]
     pub fn store(&self) -> PathBuf {
         self.network().join("db")
+    }
+
+    /// The backup of our channels, and what we keep for peers.
+    #[must_use]
+    pub fn backup(&self) -> PathBuf {
+        self.network().join("backup")
     }
 
     /// The built-in chain.

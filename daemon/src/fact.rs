@@ -13,9 +13,9 @@ mod body;
 mod forward;
 
 pub use body::{
-    AttemptFailed, ChannelBorn, ForceCloseSet, IntentMade, InvoiceCancelled, InvoiceMade,
-    InvoiceSettled, Moment, MomentKind, OrderKept, PaymentEnded, PaymentStarted, PaymentTried,
-    PeerKept, Text,
+    AttemptFailed, BackupTaken, ChannelBorn, ForceCloseSet, IntentMade, InvoiceCancelled,
+    InvoiceMade, InvoiceSettled, Moment, MomentKind, OrderKept, PaymentEnded, PaymentStarted,
+    PaymentTried, PeerKept, Text,
 };
 
 pub use forward::{ForwardEnd, ForwardEnded, ForwardTaken, ForwardsBefore, OnionTaken, PolicySet};
@@ -69,6 +69,10 @@ pub enum Fact {
     IntentMade(IntentMade),
     /// It is deep in the chain, or can never be.
     IntentDone(Txid),
+    /// A backup of this number may be anywhere from now on.
+    BackupMade(u64),
+    /// Channels were restored from a backup.
+    BackupTaken(BackupTaken),
     /// When and how a step of a channel was decided.
     Moment(Moment),
     /// How channels with a peer are closed alone.
@@ -109,6 +113,8 @@ impl Fact {
             Self::OrderKept(_) => 14,
             Self::IntentMade(_) => 15,
             Self::IntentDone(_) => 16,
+            Self::BackupMade(_) => 28,
+            Self::BackupTaken(_) => 29,
             Self::Moment(_) => 32,
             Self::ForceCloseSet(_) => 33,
             Self::StoryKept(_) => 34,
@@ -155,6 +161,8 @@ impl Fact {
             Self::OrderKept(body) => body.encode(out),
             Self::IntentMade(body) => body.encode(out),
             Self::IntentDone(txid) => txid.encode(out),
+            Self::BackupMade(counter) => counter.encode(out),
+            Self::BackupTaken(body) => body.encode(out),
             Self::Moment(body) => body.encode(out),
             Self::ForceCloseSet(body) => body.encode(out),
             Self::AttemptFailed(body) => body.encode(out),
@@ -200,6 +208,8 @@ impl Fact {
             14 => Self::OrderKept(Decode::decode(r)?),
             15 => Self::IntentMade(Decode::decode(r)?),
             16 => Self::IntentDone(Decode::decode(r)?),
+            28 => Self::BackupMade(Decode::decode(r)?),
+            29 => Self::BackupTaken(Decode::decode(r)?),
             32 => Self::Moment(Decode::decode(r)?),
             33 => Self::ForceCloseSet(Decode::decode(r)?),
             34 => Self::StoryKept(r.rest().to_vec()),

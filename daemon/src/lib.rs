@@ -1,5 +1,6 @@
 //! Everything that waits: tasks, peers, the journal thread, payments, the wallet, gRPC.
 
+pub mod backup;
 pub mod boot;
 pub mod channels;
 pub mod clock;

@@ -3,6 +3,7 @@
 //! Not here: what the tasks do (their own modules), how users reach them (`handle`).
 
 mod answers;
+mod backup;
 mod events;
 mod faucet;
 mod forwards;
@@ -34,13 +35,16 @@ use tokio::sync::watch;
 use wire::id::{ChannelId, PaymentHash};
 use wire::units::BlockHeight;
 
+use crate::backup as keeping;
+use crate::backup::files::Files;
+use crate::backup::shelf::Shelf;
 use crate::channels::directory::Directory;
 use crate::channels::registry::{self, Registry};
 use crate::channels::task::Common;
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::edge::{back, forward};
-use crate::fact::{ChannelIndex, Fact, record};
+use crate::fact::{ChannelIndex, Fact, PeerKept, record};
 use crate::identity::Identity;
 use crate::journal::{self, Running};
 use crate::keeper::{self, Keeper, UnderWay};
@@ -51,7 +55,7 @@ use crate::peers::{self, Limits, Peers};
 use crate::policy::Policies;
 use crate::rpc::model::UnixMillis;
 use crate::seed::Secrets;
-use crate::state::{State, StateError};
+use crate::state::{Kept, State, StateError};
 use crate::switch::updates::OwnUpdates;
 use crate::switch::{self, Switch};
 use crate::tasks::{Fatal, Tasks};
@@ -320,6 +324,26 @@ fn run(
     let (peer_asks, peer_asks_in) = forward(peers::ASKS);
     let (from_connections, from_connections_in) = back(peers::FROM_CONNECTIONS);
 
+    let (ahead, ahead_seen) = watch::channel(None);
+    let (to_backup, from_channels_to_backup) = back(keeping::FROM_CHANNELS);
+    let (backup_asks, backup_asks_in) = forward(keeping::ASKS);
+    let folder = config.dir.backup();
+    let place = folder.display().to_string();
+    let files = Files::open(&folder, config.backup_path.clone()).map_err(io(place.clone()))?;
+    let shelf = Shelf::open(&folder.join("peers")).map_err(io(place))?;
+    let keeper_of_backup = keeping::Keeper::new(keeping::Start {
+        node: us.node_id(),
+        key: secrets.backup,
+        counter: state.backup,
+        entries: entries(&state),
+        files,
+        shelf,
+        writer: journal.writer.clone(),
+        height: height_seen.clone(),
+        ahead,
+        tasks: tasks.clone(),
+    });
+
     let common = Common {
         us: Arc::clone(&us),
         policy: Arc::new(config.channel.policy),
@@ -332,6 +356,7 @@ fn run(
         switch: to_switch,
         layer1: to_layer1,
         ended,
+        backup: to_backup,
         tasks: tasks.clone(),
     };
     let alive = Alive::of(&state);
@@ -341,9 +366,10 @@ fn run(
         asks: config.channel.asks,
         seed: Arc::new(secrets.channels),
         writer: journal.writer.clone(),
-        next: state.next_channel,
+        next: first_index(&state)?,
         wallet: wallet_asks.clone(),
         directory: config.dir.network(),
+        ahead: ahead_seen.clone(),
     });
     for (index, kept) in std::mem::take(&mut state.channels) {
         if let Some(channel) = kept.channel {
@@ -399,13 +425,21 @@ fn run(
         payments.run(from_channels, payment_asks_in, flushed.clone(), tasks.clone()),
     );
     tasks.spawn("registry", registry.serve(orders_in, ended_in));
+    let backing_up =
+        keeper_of_backup.run(backup_asks_in, from_channels_to_backup, journal.flushed.clone());
+    tasks.spawn("backup", backing_up);
     let peers = Peers::new(
         peers::Start {
             us: Arc::clone(&us),
             chain: registry::chain_hash(network),
             kept: state.peers,
             writer: journal.writer.clone(),
-            readers: Readers { directory: directory.clone(), registry: orders.clone() },
+            readers: Readers {
+                directory: directory.clone(),
+                registry: orders.clone(),
+                backup: backup_asks.clone(),
+                ahead: ahead_seen,
+            },
             force_close,
             tasks: tasks.clone(),
             limits: Limits {
@@ -436,6 +470,7 @@ fn run(
         forward_policies: policies_seen,
         updates,
         registry: orders,
+        backup: backup_asks,
         desk,
         reading,
         disk: journal.flushed.clone(),
@@ -476,6 +511,30 @@ impl Alive {
         }
         alive
     }
+}
+
+/// What a backup keeps of the channels in the journal.
+fn entries(state: &State) -> Vec<keeping::Entry> {
+    let address =
+        |node| state.peers.get(&node).map_or("", |(_, kept): &(_, PeerKept)| &kept.address.0);
+    let entry = |kept: &Kept| {
+        let channel = kept.channel.as_ref()?;
+        keeping::Entry::of(&kept.born, channel, address(kept.born.node))
+    };
+    state.channels.values().filter_map(entry).collect()
+}
+
+/// The index the next channel gets. A store that never had one begins anywhere: it may be that the seed had
+/// another store, and keys, which follow from seed and index, are never used twice.
+fn first_index(state: &State) -> Result<u64, Fatal> {
+    if state.next_channel > 0 {
+        return Ok(state.next_channel);
+    }
+    let mut dice = [0; 4];
+    getrandom::fill(&mut dice)
+        .map_err(|_| Fatal::Invariant("the system gives no random numbers"))?;
+    // The upper half of what is possible is left to count on.
+    Ok(u64::from(u32::from_le_bytes(dice) >> 2))
 }
 
 /// Transactions of ours that already take outputs of a channel.

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use wire::feature::Features;
 use wire::id::NodeId;
 
+use crate::backup;
 use crate::channels::registry;
 use crate::clock::now_ms;
 use crate::edge::{Back, Forward, Inbox, back};
@@ -584,6 +585,14 @@ impl Peers {
             waiting.into_iter().for_each(|reply| drop(reply.send(Ok(true))));
         }
         tracing::info!(%node, address, inbound, "connected");
+        // BOLT 1: "MUST send `peer_storage_retrieval` again after reconnection", and before any channel
+        // says `channel_reestablish`.
+        let (done, told) = oneshot::channel();
+        let reached = (!inbound).then_some(address);
+        let met = backup::Ask::Up { link: link.clone(), address: reached, done };
+        if self.readers.backup.send(met).await.is_err() || told.await.is_err() {
+            return;
+        }
         let (done, told) = oneshot::channel();
         let order = registry::Order::Up { link: link.clone(), done };
         if self.readers.registry.send(order).await.is_err() || told.await.is_err() {
@@ -634,6 +643,8 @@ impl Peers {
     }
 
     async fn fall(&mut self, node: NodeId, generation: u64, fault: &ConnectionFault) {
+        let parted = backup::Ask::Down { node, generation };
+        let _stopping = self.readers.backup.send(parted).await;
         let order = registry::Order::Down { node, generation };
         let _stopping = self.readers.registry.send(order).await;
         let Some(known) = self.known.get_mut(&node) else { return };

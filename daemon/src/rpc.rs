@@ -14,6 +14,7 @@ mod admit;
 mod parse;
 mod stream;
 
+mod backup;
 mod channels;
 mod events;
 mod forwards;

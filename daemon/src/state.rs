@@ -74,6 +74,8 @@ pub struct State {
     pub stories: Stories,
     /// How channels with some peers are closed alone, as `crate::policy::number`.
     pub force_close: BTreeMap<NodeId, u8>,
+    /// The number of the newest backup.
+    pub backup: u64,
 }
 
 /// Why the journal cannot be folded. The node must not start on it.
@@ -154,6 +156,11 @@ impl State {
             }
             Fact::IntentDone(txid) => {
                 self.intents.remove(&txid);
+            }
+            Fact::BackupMade(counter) => self.backup = self.backup.max(counter),
+            Fact::BackupTaken(taken) => {
+                self.backup = self.backup.max(taken.counter);
+                self.next_channel = self.next_channel.max(taken.next_channel);
             }
             Fact::InvoiceMade(_)
             | Fact::InvoiceSettled(_)

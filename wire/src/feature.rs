@@ -39,6 +39,7 @@ impl Features {
             Feature::LargeChannels,
             Feature::Anchors,
             Feature::ShutdownAnysegwit,
+            Feature::ProvideStorage,
         ])
     }
 

@@ -36,6 +36,7 @@ const READS: &[&str] = &[
     "/viaduct.v1.Why/Channel",
     "/viaduct.v1.Why/Payment",
     "/viaduct.v1.Sandbox/Status",
+    "/viaduct.v1.Backup/Show",
 ];
 
 const INVOICE: &[&str] = &[

@@ -250,6 +250,11 @@ reasons! {
         "Events as old as that are not kept any more."
         "Read the current state, then subscribe after the sequence number that metadata names."
 
+    // The backup.
+    BackupUnusable "BACKUP_UNUSABLE" InvalidArgument Untouched
+        "These bytes are no backup of this node, or none is there."
+        "Use another copy, with the seed and the network it was made with."
+
     // The built-in chain.
     NotSandbox "NOT_SANDBOX" FailedPrecondition Untouched
         "This chain's blocks are not ours to make."

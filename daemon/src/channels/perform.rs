@@ -196,6 +196,7 @@ impl ChannelTask {
             Notice::Funded { channel_id, .. } => {
                 // Before `funding_signed` can be answered under the new name.
                 self.common.directory.rename(self.index, channel_id);
+                self.back_up()?;
             }
             Notice::MutuallyClosed { txid, fee } => {
                 self.meta.close_fee = Some(fee);

@@ -3,6 +3,8 @@
 //!
 //! Not here: what a channel does (`task`), who is connected (`peers`).
 
+mod lost;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use wire::id::{ChannelId, NodeId};
 use wire::message::{Message, OpenChannel};
 use wire::units::{FeeratePerKw, Msat};
 
+use crate::backup::{Ahead, Backup};
 use crate::channels::directory::{Door, Glance};
 use crate::channels::task::{ASKS, Asker, COMMANDS, ChannelTask, Common, Inboxes, MESSAGES, Parts};
 use crate::channels::view::{Meta, view};
@@ -30,7 +33,7 @@ use crate::journal::Writer;
 use crate::payments::Reply;
 use crate::peers::link::Link;
 use crate::rpc::model::channel::{Channel as View, Side};
-use crate::rpc::refusal::Refusal;
+use crate::rpc::refusal::{Refusal, Unready};
 use crate::seed::Secret32;
 use crate::tasks::Fatal;
 
@@ -98,6 +101,13 @@ pub enum Order {
         /// Answered with how to follow it.
         reply: Reply<watch::Receiver<View>>,
     },
+    /// Channels are to be restored from a backup.
+    Restore {
+        /// Which.
+        backup: Box<Backup>,
+        /// Answered when they run: which of them were not known.
+        reply: oneshot::Sender<Vec<ChannelId>>,
+    },
     /// Channels that are over.
     Closed {
         /// Answered at once.
@@ -135,6 +145,9 @@ pub struct Registry {
     wallet: Forward<crate::layer1::Ask>,
     /// Where it is marked that this node has channels; `None` once that is done.
     mark: Option<PathBuf>,
+    /// Whether somebody holds a newer backup than the journal knows of: then there are no new channels,
+    /// whose keys could be those of forgotten ones.
+    ahead: watch::Receiver<Option<Ahead>>,
 }
 
 /// What the task starts with.
@@ -156,6 +169,8 @@ pub struct Start {
     pub wallet: Forward<crate::layer1::Ask>,
     /// Where it is marked that this node has channels.
     pub directory: PathBuf,
+    /// Whether somebody holds a newer backup than the journal knows of.
+    pub ahead: watch::Receiver<Option<Ahead>>,
 }
 
 /// A channel before its task runs.
@@ -172,7 +187,7 @@ struct Making {
 impl Registry {
     /// A registry without channels yet.
     pub fn new(start: Start) -> Self {
-        let Start { common, network, asks, seed, writer, next, wallet, directory } = start;
+        let Start { common, network, asks, seed, writer, next, wallet, directory, ahead } = start;
         Self {
             common,
             network,
@@ -187,6 +202,7 @@ impl Registry {
             spare: None,
             wallet,
             mark: Some(directory),
+            ahead,
         }
     }
 
@@ -338,6 +354,9 @@ impl Registry {
                 }
             }
             Order::Open { opening, reply } => self.open(*opening, reply)?,
+            Order::Restore { backup, reply } => {
+                let _gone = reply.send(self.restore_lost(&backup)?);
+            }
             Order::Closed { reply } => {
                 let _gone = reply.send(self.over.values().cloned().collect());
             }
@@ -404,6 +423,10 @@ impl Registry {
     async fn inbound(&mut self, link: &Link, asked: &OpenChannel) -> Result<(), Fatal> {
         let node = link.node;
         let id = asked.temporary_channel_id;
+        if self.ahead.borrow().is_some() {
+            link.say_error(id, "no new channels before a restore is done");
+            return Ok(());
+        }
         let all = self.count_unfunded();
         let of_peer = self.unfunded.values().filter(|(with, _)| *with == node).count();
         if all >= UNFUNDED || of_peer >= UNFUNDED_PER_PEER {
@@ -462,6 +485,11 @@ impl Registry {
             let _gone = reply.send(Err(Refusal::PeerNotConnected { node }));
             return Ok(());
         };
+        if self.ahead.borrow().is_some() {
+            let refusal = Refusal::NotReady { state: Unready::Quarantined };
+            let _gone = reply.send(Err(refusal));
+            return Ok(());
+        }
         // Most peers take one open at a time.
         self.count_unfunded();
         let doors = self.common.directory.doors();

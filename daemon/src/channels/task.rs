@@ -20,6 +20,7 @@ use wire::id::{ChannelId, NodeId};
 use wire::message::Message;
 use wire::units::{BlockHeight, FeeratePerKw};
 
+use crate::backup::{self, Entry};
 use crate::channels::Pool;
 use crate::channels::directory::{Directory, Glance, Heard};
 use crate::channels::perform::Told;
@@ -27,7 +28,7 @@ use crate::channels::registry::Ended;
 use crate::channels::sweep::{Sweeper, Word};
 use crate::channels::view::{Meta, view};
 use crate::clock::{UnixTime, now_ms};
-use crate::edge::{Back, Inbox};
+use crate::edge::{Back, EdgeError, Inbox};
 use crate::fact::{
     ChannelBorn, ChannelIndex, Fact, Moment, MomentKind, OrderKept, channel_record, record,
 };
@@ -163,6 +164,8 @@ pub struct Common {
     pub layer1: Back<layer1::FromChannel>,
     /// To the registry.
     pub ended: Back<Ended>,
+    /// To the backup.
+    pub backup: Back<backup::FromChannel>,
     /// The tree of tasks.
     pub tasks: Tasks,
 }
@@ -612,7 +615,22 @@ impl ChannelTask {
         }
     }
 
+    /// What a backup keeps of this channel.
+    pub(super) fn back_up(&self) -> Result<(), Fatal> {
+        let entry = self.channel().and_then(|channel| Entry::running(&self.meta, channel));
+        let Some(entry) = entry else { return Ok(()) };
+        self.tell_backup(backup::FromChannel::Open(Box::new(entry)))
+    }
+
+    fn tell_backup(&self, told: backup::FromChannel) -> Result<(), Fatal> {
+        match self.common.backup.send(told) {
+            Ok(()) | Err(EdgeError::Closed) => Ok(()),
+            Err(EdgeError::Full) => Err(Fatal::Overflow("channel to backup")),
+        }
+    }
+
     fn end(self) -> Result<(), Fatal> {
+        self.tell_backup(backup::FromChannel::Over(self.index))?;
         for (_, reply) in self.answers {
             let _gone = reply.send(Err(Refusal::NoAnswer));
         }

@@ -118,6 +118,9 @@ settings! {
         /// Where the password of the seed comes from: "file:PATH", "fd:NUMBER", "env" (the variable
         /// VIADUCT_PASSWORD) or "none" (the seed is not encrypted; the default on the sandbox).
         password: text = "",
+        /// A second file for the backup of our channels, best on another disk. Its directory must exist.
+        /// Unset: only backup/channels.vbk beside the data.
+        backup_path: text = "",
     }
 
     /// Peers.

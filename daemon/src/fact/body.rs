@@ -199,6 +199,14 @@ bodies! {
         policy: Option<u8>,
     }
 
+    /// Channels were restored from a backup.
+    BackupTaken {
+        /// No backup of this node has a lower number from now on.
+        counter: u64,
+        /// The lowest index that no channel had when the data was lost.
+        next_channel: u64,
+    }
+
     /// A request with an idempotency key was carried out.
     OrderKept {
         /// The key.

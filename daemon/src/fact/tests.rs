@@ -148,6 +148,8 @@ fn each() -> Vec<Fact> {
                 until: BlockHeight(4),
             }]),
         }),
+        Fact::BackupMade(4),
+        Fact::BackupTaken(BackupTaken { counter: 4, next_channel: 70_000 }),
     ]
 }
 
@@ -155,7 +157,7 @@ fn each() -> Vec<Fact> {
 fn every_fact_reads_back_as_it_was_written() {
     let all = each();
     let kinds: std::collections::BTreeSet<_> = all.iter().map(Fact::kind).collect();
-    assert_eq!(kinds.len(), 24, "one of each kind");
+    assert_eq!(kinds.len(), 26, "one of each kind");
     assert_eq!(facts(&record(&all)), Ok(all));
 }
 

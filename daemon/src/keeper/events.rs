@@ -171,6 +171,8 @@ fn subject(fact: &Fact) -> Option<Subject> {
         | Fact::ForwardTaken(_)
         | Fact::ForwardEnded(_)
         | Fact::PolicySet(_)
-        | Fact::ForwardsBefore(_) => None,
+        | Fact::ForwardsBefore(_)
+        | Fact::BackupMade(_)
+        | Fact::BackupTaken(_) => None,
     }
 }

@@ -9,6 +9,7 @@ use wire::feature::Features;
 use wire::id::PaymentHash;
 use wire::units::BlockHeight;
 
+use crate::backup::Status;
 use crate::channels::task;
 use crate::clock::now_ms;
 use crate::config;
@@ -24,6 +25,7 @@ use crate::node::updates::follow;
 use crate::payments;
 use crate::payments::invoice::{self};
 use crate::peers;
+use crate::rpc::model::backup::{BackupContent, BackupRestored, BackupSource, RestoreBackup};
 use crate::rpc::model::channel::{
     Channel, ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow, CloseKind,
     CloseStage, Closing, OpenChannel, OpenPlan,
@@ -95,6 +97,7 @@ impl NodeApi for Handle {
         let stopping = self.0.tasks.is_stopping();
         let part = |name, state, detail: String, remedy| HealthPart { name, state, detail, remedy };
         let peers = self.list_peers().await?;
+        let backup = self.status_of_backup().await?;
         let away = peers.iter().filter(|peer| !peer.connected && peer.channels > 0).count();
         Ok(vec![
             part(
@@ -115,6 +118,7 @@ impl NodeApi for Handle {
                 format!("{away} peers with channels are away"),
                 "they are called again by themselves; a close without them is always possible",
             ),
+            health_of_backup(&backup),
         ])
     }
 
@@ -145,6 +149,23 @@ impl NodeApi for Handle {
 
     async fn list_peers(&self) -> Answer<Vec<Peer>> {
         Self::ask(&self.0.peers, |reply| peers::Ask::List { reply }).await
+    }
+
+    async fn backup_status(&self) -> Answer<Status> {
+        self.status_of_backup().await
+    }
+
+    async fn export_backup(&self) -> Answer<Vec<u8>> {
+        self.newest_backup().await
+    }
+
+    async fn verify_backup(&self, source: BackupSource) -> Answer<BackupContent> {
+        self.content_of_backup(source).await
+    }
+
+    async fn restore_backup(&self, order: RestoreBackup) -> Answer<BackupRestored> {
+        let own = self.clone();
+        self.to_the_end(async move { own.take_backup(order).await }).await
     }
 
     async fn new_address(&self, kind: AddressKind, key: Option<OrderKey>) -> Answer<Address> {
@@ -481,4 +502,20 @@ impl NodeApi for Handle {
 pub(super) fn parse_address(text: &str) -> Answer<Address> {
     let parsed = text.parse::<Address<bitcoin::address::NetworkUnchecked>>();
     parsed.map(Address::assume_checked).map_err(|_| Refusal::NoAnswer)
+}
+
+/// Whether everything that must be known to get the coins in channels home lies where it should.
+fn health_of_backup(status: &Status) -> HealthPart {
+    let (state, detail, remedy) = if let Some(ahead) = &status.ahead {
+        let detail = format!("backup {} is newer than this node's data", ahead.counter);
+        (Health::Failed, detail, "viaduct backup restore brings back what is missing")
+    } else if let Some(problem) = &status.problem {
+        (Health::Failed, format!("not written: {problem}"), "make room on the disk")
+    } else if let Some(problem) = &status.second_problem {
+        (Health::Degraded, format!("second file: {problem}"), "see whether backup_path is there")
+    } else {
+        let detail = format!("number {}, {} channels", status.counter, status.channels);
+        (Health::Ok, detail, "copy it elsewhere from time to time: viaduct backup export")
+    };
+    HealthPart { name: "backup", state, detail, remedy }
 }

@@ -11,6 +11,7 @@ use store::engine::Order as Direction;
 use tokio::sync::{oneshot, watch};
 use wire::id::{NodeId, PaymentHash};
 
+use crate::backup;
 use crate::channels::directory::{Directory, Door};
 use crate::channels::{registry, task};
 use crate::clock::now_ms;
@@ -61,6 +62,7 @@ pub(super) struct Parts {
     pub(super) forward_policies: watch::Receiver<Arc<ForwardPolicies>>,
     pub(super) updates: OwnUpdates,
     pub(super) registry: Forward<registry::Order>,
+    pub(super) backup: Forward<backup::Ask>,
     pub(super) desk: DeskAsks,
     pub(super) reading: Reading,
     pub(super) disk: watch::Receiver<Flushed>,

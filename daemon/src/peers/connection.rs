@@ -4,11 +4,13 @@
 
 use std::time::Duration;
 
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use wire::id::{ChannelId, NodeId};
-use wire::message::{Error, Message, Ping, Warning};
+use wire::message::{Error, Message, PeerStorage, PeerStorageRetrieval, Ping, Warning};
 
+use crate::backup::{self, Ahead};
 use crate::channels::directory::{Directory, Heard};
 use crate::channels::registry;
 use crate::edge::{Forward, Inbox};
@@ -48,6 +50,10 @@ pub struct Readers {
     pub directory: Directory,
     /// Who makes channels.
     pub registry: Forward<registry::Order>,
+    /// Who keeps blobs, ours and theirs.
+    pub backup: Forward<backup::Ask>,
+    /// Whether somebody holds a newer backup than our journal knows of.
+    pub ahead: watch::Receiver<Option<Ahead>>,
 }
 
 /// Reads until the connection ends and says why.
@@ -161,7 +167,18 @@ async fn pass_on(mut message: Message, link: &Link, to: &Readers) -> Result<bool
             }
             Ok(false)
         }
-        // Gossip and storage are not asked for, so they are read and dropped.
+        Message::PeerStorage(PeerStorage { blob }) => {
+            let _stopping = to.backup.send(backup::Ask::Keep { node, blob }).await;
+            Ok(false)
+        }
+        // Looked at before what comes next is heard: that may be about a channel we have forgotten.
+        Message::PeerStorageRetrieval(PeerStorageRetrieval { blob }) => {
+            let (done, looked) = oneshot::channel();
+            let _stopping = to.backup.send(backup::Ask::Back { node, blob, done }).await;
+            let _stopping = looked.await;
+            Ok(false)
+        }
+        // Gossip is not asked for, so it is read and dropped.
         _ => Ok(false),
     }
 }
@@ -176,8 +193,8 @@ async fn to_channel(
     let doors = to.directory.doors();
     let Some(door) = doors.heard_by(node, id) else {
         // BOLT 2: "MUST ... send an `error`" for a channel we know nothing of: the peer then gets its
-        // money without us.
-        if matches!(message, Message::ChannelReestablish(_)) {
+        // money without us. But where a backup says that it is we who forgot, we do not know nothing.
+        if matches!(message, Message::ChannelReestablish(_)) && to.ahead.borrow().is_none() {
             link.say_error(id, "unknown channel");
         }
         return Ok(false);

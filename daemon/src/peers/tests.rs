@@ -44,6 +44,16 @@ impl World {
             }
             Ok(())
         });
+        let (backup, mut asks) = forward(8);
+        tasks.spawn("backup", async move {
+            while let Some(ask) = asks.recv().await {
+                if let backup::Ask::Up { done, .. } = ask {
+                    let _gone = done.send(());
+                }
+            }
+            Ok(())
+        });
+        let ahead = watch::channel(None).1;
         let kept =
             kept.iter().map(|node| (*node, (1, PeerKept { node: *node, address: "".into() })));
         let (to_self, said) = back(FROM_CONNECTIONS);
@@ -52,7 +62,7 @@ impl World {
             chain: CHAIN,
             kept: kept.collect(),
             writer: journal.writer.clone(),
-            readers: Readers { directory: directory.clone(), registry },
+            readers: Readers { directory: directory.clone(), registry, backup, ahead },
             force_close: watch::Sender::default(),
             tasks,
             limits: Limits { inbound_max, handshakes_max: 100 },

@@ -3,6 +3,7 @@
 //!
 //! Not here: the calls themselves ([`super::node_api`]), the refusals ([`super::refusal`]).
 
+pub mod backup;
 pub mod channel;
 pub mod event;
 pub mod forward;

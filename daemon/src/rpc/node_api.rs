@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use bitcoin::Address;
 use wire::id::PaymentHash;
 
+use super::model::backup::{BackupContent, BackupRestored, BackupSource, RestoreBackup};
 use super::model::channel::{
     Channel, ChannelFilter, ChannelRef, CloseChannel, Closing, OpenChannel, OpenPlan,
 };
@@ -29,6 +30,7 @@ use super::model::wallet::{
 use super::model::why::{ChannelWhy, PaymentWhy};
 use super::model::{OrderKey, Started, Updates};
 use super::refusal::Refusal;
+use crate::backup::Status;
 use crate::switch::policy::ForwardPolicy;
 
 /// What a call answers.
@@ -164,6 +166,20 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
     /// Events from the durable log, then live, none left out; never ends by itself. A reader that
     /// does not keep up gets [`Refusal::TooSlow`] as its last item and starts again from there.
     async fn events(&self, order: Subscribe) -> Answer<Updates<Event>>;
+
+    // ---- Backup
+
+    /// Where the newest backup is.
+    async fn backup_status(&self) -> Answer<Status>;
+
+    /// The newest backup, encrypted.
+    async fn export_backup(&self) -> Answer<Vec<u8>>;
+
+    /// What a backup says; nothing is done.
+    async fn verify_backup(&self, source: BackupSource) -> Answer<BackupContent>;
+
+    /// Makes the channels of a backup again that are not known. Known ones stay as they are.
+    async fn restore_backup(&self, order: RestoreBackup) -> Answer<BackupRestored>;
 
     // ---- Sandbox (only where this node mines the built-in chain; else `Refusal::NotSandbox`)
 

@@ -12,6 +12,7 @@ mod table;
 
 pub use detail::{Grouped, Noun, Shortage, Unreachable, Unready};
 
+use crate::backup::BackupFault;
 use bitcoin::{Amount, Network};
 use wire::id::{ChannelId, NodeId, PaymentHash};
 use wire::units::{BlockHeight, FeeratePerKw, Msat};
@@ -70,6 +71,12 @@ pub enum Refusal {
     KeyReused {
         /// The key.
         key: String,
+    },
+    /// Bytes that are no backup of this node.
+    #[error("this backup cannot be used: {fault}")]
+    BadBackup {
+        /// Why not.
+        fault: BackupFault,
     },
     /// Only where this node mines the built-in chain itself.
     #[error(

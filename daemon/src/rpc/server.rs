@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use api::auth::{Role, RootKey, Token, TokenError, Verifier};
 use api::tls::{ServerIdentity, TlsError};
+use api::v1::backup_server::BackupServer;
 use api::v1::channels_server::ChannelsServer;
 use api::v1::events_server::EventsServer;
 use api::v1::forwards_server::ForwardsServer;
@@ -31,6 +32,8 @@ use crate::datadir::DataDir;
 
 /// The largest request that is read, in bytes.
 const REQUEST_LEN_MAX: usize = 1 << 20;
+/// The largest request about a backup that is read, in bytes.
+const BACKUP_LEN_MAX: usize = crate::backup::envelope::FILE_LEN_MAX;
 /// Streams that one connection may have open.
 const STREAMS_MAX: u32 = 256;
 /// The largest headers, in bytes: a token in hex fits four times.
@@ -222,7 +225,12 @@ async fn routes<N: NodeApi>(rpc: &Rpc<N>, verifier: &Arc<Verifier>) -> Result<Ro
         .add_service(behind_the_door!(EventsServer))
         .add_service(behind_the_door!(WhyServer))
         .add_service(behind_the_door!(ForwardsServer))
-        .add_service(behind_the_door!(SandboxServer)))
+        .add_service(behind_the_door!(SandboxServer))
+        .add_service(Admitted::new(
+            BackupServer::new(rpc.clone()).max_decoding_message_size(BACKUP_LEN_MAX),
+            Arc::clone(verifier),
+            now,
+        )))
 }
 
 /// Writes a token unless one is there. It is a secret: 0600 from its first byte.

@@ -82,6 +82,9 @@ impl State {
         for forward in self.forwards.book.iter() {
             put(&mut rest, forward.index, &Fact::ForwardTaken(forward.taken.clone()));
         }
+        if self.backup > 0 {
+            put(&mut rest, 0, &Fact::BackupMade(self.backup));
+        }
         if let Some(cursor) = &self.chain_at {
             put(&mut rest, 0, &Fact::ChainAt(cursor.clone()));
         }
@@ -147,6 +150,7 @@ impl State {
                     self.stories.see_chain(&cursor);
                     self.chain_at = Some(cursor);
                 }
+                Fact::BackupMade(counter) => self.backup = counter,
                 Fact::StoryKept(bytes) => {
                     let mut r = Reader::new(&bytes);
                     self.stories.put(Story::decode(&mut r)?);

@@ -29,7 +29,9 @@ fn world() -> (Link, Readers, Inbox<Heard>) {
         chain: forward(1).0,
         glance: watch::channel(Glance::default()).1,
     });
-    (link, Readers { directory, registry: forward(1).0 }, heard)
+    let (registry, backup) = (forward(1).0, forward(1).0);
+    let ahead = watch::channel(None).1;
+    (link, Readers { directory, registry, backup, ahead }, heard)
 }
 
 #[tokio::test]

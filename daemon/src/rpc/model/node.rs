@@ -70,7 +70,7 @@ pub enum Health {
 /// One part of the node and how it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthPart {
-    /// `journal`, `index`, `chain`, `wallet`, `peers` or `channels`.
+    /// `journal`, `index`, `chain`, `wallet`, `peers`, `channels` or `backup`.
     pub name: &'static str,
     /// How it is.
     pub state: Health,

@@ -13,6 +13,8 @@ use wire::feature::Features;
 use wire::id::{ChannelId, NodeId, PaymentHash, Preimage};
 use wire::units::{BlockHeight, FeeratePerKw, Msat};
 
+use crate::backup::Status;
+use crate::rpc::model::backup::*;
 use crate::rpc::model::channel::*;
 use crate::rpc::model::event::*;
 use crate::rpc::model::forward::{Forward, ForwardFilter, Interception, SetPolicy};
@@ -474,6 +476,27 @@ impl NodeApi for PaperNode {
     async fn mine(&self, order: Mine) -> Answer<Mined> {
         let hashes = (0..order.blocks).map(|_| BlockHash::all_zeros()).collect();
         Ok(Mined { height: BlockHeight(101 + order.blocks), hashes })
+    }
+
+    async fn backup_status(&self) -> Answer<Status> {
+        Err(Refusal::NotSupported { what: "a backup of paper" })
+    }
+
+    async fn export_backup(&self) -> Answer<Vec<u8>> {
+        Err(Refusal::NotSupported { what: "a backup of paper" })
+    }
+
+    async fn verify_backup(&self, _: BackupSource) -> Answer<BackupContent> {
+        Err(Refusal::NotSupported { what: "a backup of paper" })
+    }
+
+    async fn restore_backup(&self, order: RestoreBackup) -> Answer<BackupRestored> {
+        match order.source {
+            BackupSource::File(_) => {
+                Err(Refusal::BadBackup { fault: crate::backup::BackupFault::WrongSeed })
+            }
+            BackupSource::Peers => Ok(BackupRestored { counter: 7, restored: vec![], known: 2 }),
+        }
     }
 
     async fn sandbox_status(&self) -> Answer<SandboxStatus> {
