@@ -200,7 +200,7 @@ fn config(plan: &NodePlan) -> Result<Config, Cause> {
     let NodePlan { name, dir, rpc, p2p } = plan;
     let text = format!(
         "network = \"sandbox\"\nalias = \"{name}\"\n\
-         [p2p]\nlisten = [\"{p2p}\"]\naddresses = [\"{p2p}\"]\n[rpc]\nlisten = \"{rpc}\"\n"
+         [chain]\ncheat = true\n[p2p]\nlisten = [\"{p2p}\"]\naddresses = [\"{p2p}\"]\n[rpc]\nlisten = \"{rpc}\"\n"
     );
     let sources = Sources { file: Some((dir.join("viaduct.toml"), text)), ..Sources::default() };
     Ok(Config::read(dir.clone(), &sources)?)

@@ -1,5 +1,6 @@
 //! Channels as tasks: one each, a map of doors to them, and the registry that makes them.
 
+pub mod chaos;
 pub mod directory;
 pub mod registry;
 pub mod sweep;

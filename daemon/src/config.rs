@@ -235,6 +235,8 @@ pub struct Config {
     pub rpc: RpcConfig,
     /// Layer 1.
     pub chain: ChainSource,
+    /// Whether this node may be told to cheat; never outside the sandbox.
+    pub may_cheat: bool,
     /// Channels.
     pub channel: ChannelConfig,
     /// Forwarding.
@@ -272,6 +274,7 @@ impl Config {
                 tls_names: raw.rpc.tls_names.clone().unwrap_or_default(),
             },
             chain: check.chain(&raw, network)?,
+            may_cheat: check.may_cheat(&raw, network)?,
             channel: channel::check(&check, &raw.channel, network)?,
             forwarding: forwarding::check(&check, &raw.forwarding)?,
             log: check.log(&raw)?,
@@ -429,6 +432,15 @@ impl Check<'_> {
             }
             _ => Err(self.invalid("chain", "backend", "use builtin or http://HOST:PORT")),
         }
+    }
+
+    fn may_cheat(&self, raw: &RawConfig, network: Network) -> Result<bool, ConfigError> {
+        let may = raw.chain.cheat.unwrap_or_default();
+        if may && network != Network::Sandbox {
+            let why = format!("cheating is for the sandbox alone, not for {}", network.name());
+            return Err(self.invalid("chain", "cheat", why));
+        }
+        Ok(may)
     }
 
     fn log(&self, raw: &RawConfig) -> Result<LogConfig, ConfigError> {

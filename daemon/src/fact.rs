@@ -89,6 +89,13 @@ pub enum Fact {
     PolicySet(PolicySet),
     /// What remains of forwards that ended before a snapshot.
     ForwardsBefore(ForwardsBefore),
+    /// On the sandbox: a channel goes back to a state that it has revoked, to cheat with it.
+    ChannelRolledBack {
+        /// Whose.
+        index: ChannelIndex,
+        /// The channel from now on, as in a snapshot.
+        state: Vec<u8>,
+    },
 }
 
 /// Version of every body below.
@@ -123,6 +130,7 @@ impl Fact {
             Self::ForwardEnded(_) => 39,
             Self::PolicySet(_) => 40,
             Self::ForwardsBefore(_) => 41,
+            Self::ChannelRolledBack { .. } => 36,
         }
     }
 
@@ -170,6 +178,10 @@ impl Fact {
             Self::ForwardEnded(body) => body.encode(out),
             Self::PolicySet(body) => body.encode(out),
             Self::ForwardsBefore(body) => body.encode(out),
+            Self::ChannelRolledBack { index, state } => {
+                index.0.encode(out);
+                out.extend_from_slice(state);
+            }
         }
     }
 
@@ -218,6 +230,10 @@ impl Fact {
             39 => Self::ForwardEnded(Decode::decode(r)?),
             40 => Self::PolicySet(Decode::decode(r)?),
             41 => Self::ForwardsBefore(Decode::decode(r)?),
+            36 => {
+                let index = ChannelIndex(u64::decode(r)?);
+                Self::ChannelRolledBack { index, state: r.rest().to_vec() }
+            }
             kind => return Err(FactError::Kind(kind)),
         })
     }

@@ -4,6 +4,7 @@
 
 mod answers;
 mod backup;
+mod chaos;
 mod events;
 mod faucet;
 mod forwards;
@@ -42,7 +43,7 @@ use crate::channels::directory::Directory;
 use crate::channels::registry::{self, Registry};
 use crate::channels::task::Common;
 use crate::clock::now_ms;
-use crate::config::Config;
+use crate::config::{Config, Network};
 use crate::edge::{back, forward};
 use crate::fact::{ChannelIndex, Fact, PeerKept, record};
 use crate::identity::Identity;
@@ -122,6 +123,9 @@ pub enum StartError {
         /// Why it is not to be had.
         source: io::Error,
     },
+    /// A record of the sandbox's lies in the journal of another network.
+    #[error("the journal tells of cheating, which exists on the sandbox alone")]
+    Cheats,
     /// A broken invariant.
     #[error(transparent)]
     Fatal(#[from] Fatal),
@@ -252,6 +256,9 @@ fn open(config: &Config, us: &Identity) -> Result<Opened, StartError> {
         state.apply(Lsn(record.seq), record.payload)?;
         keeper::fill(&mut index, &mut under_way, Lsn(record.seq), record.payload)?;
     }
+    if state.cheats && config.network != Network::Sandbox {
+        return Err(StartError::Cheats);
+    }
     let (journal, recovered) = recovery.finish()?;
     // The index never sees a record before the disk has it.
     if reached > recovered.last {
@@ -360,11 +367,13 @@ fn run(
         tasks: tasks.clone(),
     };
     let alive = Alive::of(&state);
+    let seed = Arc::new(secrets.channels);
+    let cheat = chaos::Licence::of(config, &chain, &seed);
     let mut registry = Registry::new(registry::Start {
         common,
         network,
         asks: config.channel.asks,
-        seed: Arc::new(secrets.channels),
+        seed: Arc::clone(&seed),
         writer: journal.writer.clone(),
         next: first_index(&state)?,
         wallet: wallet_asks.clone(),
@@ -477,6 +486,7 @@ fn run(
         force_close: force_close_seen,
         sandbox: chain.sandbox,
         faucet,
+        cheat,
         tasks: tasks.clone(),
     });
     Ok(Node { handle, tasks, journal, keeper, listening, recovered })

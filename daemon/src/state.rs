@@ -76,6 +76,8 @@ pub struct State {
     pub force_close: BTreeMap<NodeId, u8>,
     /// The number of the newest backup.
     pub backup: u64,
+    /// Whether a record behind the snapshot says that a channel cheats.
+    pub cheats: bool,
 }
 
 /// Why the journal cannot be folded. The node must not start on it.
@@ -136,6 +138,7 @@ impl State {
             Fact::ChannelGone(index) => {
                 self.channels.remove(&index);
             }
+            Fact::ChannelRolledBack { index, state } => self.roll_back(at, index, &state)?,
             Fact::Wallet(bytes) => self
                 .wallet
                 .apply(&bytes)
@@ -182,6 +185,14 @@ impl State {
                 };
             }
         }
+        Ok(())
+    }
+
+    fn roll_back(&mut self, at: Lsn, index: ChannelIndex, state: &[u8]) -> Result<(), StateError> {
+        let error = |source| StateError::Channel { at: at.0, channel: index.0, source };
+        let kept = self.channels.get_mut(&index).ok_or_else(|| error(RecordError::Beginning))?;
+        kept.channel = Some(Channel::decode_snapshot(state).map_err(error)?);
+        self.cheats = true;
         Ok(())
     }
 

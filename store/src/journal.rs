@@ -21,6 +21,7 @@
 //!
 //! Not here: what a payload means, and the thread that owns the journal (`daemon::journal`).
 
+mod beside;
 mod error;
 mod history;
 mod record;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile, RealDisk};
 
+pub use beside::{Beside, oldest_snapshot};
 pub use error::{Damage, JournalError};
 pub use history::{History, Retired, SealedReader};
 pub use record::{MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES, Record};

@@ -259,6 +259,9 @@ reasons! {
     NotSandbox "NOT_SANDBOX" FailedPrecondition Untouched
         "This chain's blocks are not ours to make."
         "Use a node on the sandbox network."
+    SandboxRefused "SANDBOX_REFUSED" FailedPrecondition Untouched
+        "The sandbox does not do that as things stand."
+        "See its words for what it can do."
     ReorgTooDeep "REORG_TOO_DEEP" InvalidArgument Untouched
         "There are not that many blocks to throw away."
         "Ask for fewer."

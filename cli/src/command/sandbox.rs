@@ -1,5 +1,7 @@
 //! `sandbox`.
 
+mod chaos;
+
 use std::fs::File;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -17,6 +19,7 @@ use crate::sandbox::SandboxError;
 use crate::sandbox::network::Launch;
 use crate::sandbox::run::{FUNDS_SAT, Settings, key, run, seats};
 use crate::sandbox::state::{Layout, State};
+use chaos::Still;
 
 /// How often it is looked whether the background process has come up or gone.
 const LOOK: Duration = Duration::from_millis(50);
@@ -68,11 +71,62 @@ enum What {
     /// Throw the newest blocks away and make others in their place.
     Reorg {
         /// How many.
-        #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
-        depth: u32,
+        #[arg(
+            value_name = "DEPTH",
+            required_unless_present = "depth",
+            value_parser = clap::value_parser!(u32).range(1..=100)
+        )]
+        blocks: Option<u32>,
+        /// How many, as a flag.
+        #[arg(long, conflicts_with = "blocks", value_parser = clap::value_parser!(u32).range(1..=100))]
+        depth: Option<u32>,
         /// Leave the transactions of the lost blocks waiting.
         #[arg(long)]
         empty: bool,
+        /// A transaction that is not mined again and gone for good, unless somebody hands it in again;
+        /// can be given several times.
+        #[arg(long, value_name = "TXID", conflicts_with = "empty")]
+        without: Vec<String>,
+        /// What is left out waits in the mempool instead.
+        #[arg(long, requires = "without")]
+        keep: bool,
+    },
+    /// Throw a waiting transaction, and what stands on it, out of the mempool.
+    Evict {
+        /// Which.
+        txid: String,
+    },
+    /// Raise or lower what the mempool takes at least; what pays less is thrown out.
+    Fees {
+        /// Satoshi per virtual byte; 0: what the mempool finds by itself.
+        #[arg(long, value_name = "SAT/VB", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+        floor: u32,
+    },
+    /// Let the chain stand still: no block is made.
+    Stall {
+        /// For how long, as 30s, 500ms or 2m; or on, or off.
+        #[arg(value_name = "TIME|on|off")]
+        time: Still,
+        /// Blocks are made, but no node hears of them until it is over.
+        #[arg(long)]
+        silent: bool,
+    },
+    /// Make a waiting transaction expensive to replace: a large child that pays little is put on it.
+    Pin {
+        /// One with an anchor of one of the node's channels, or one that pays the faucet.
+        txid: String,
+    },
+    /// Let a node cheat: it broadcasts an old state of a channel, and takes what nobody stops it from
+    /// taking.
+    Cheat {
+        /// Which node.
+        node: String,
+        /// With which channel.
+        #[arg(long, value_name = "ID")]
+        channel: String,
+        /// With which of its states, 0 for the first.
+        #[arg(long, value_name = "N")]
+        state: u64,
     },
     /// Run it in this terminal until Ctrl-C.
     Run(Up),
@@ -115,6 +169,7 @@ impl Sandbox {
     ) -> Result<(), Failure> {
         let places = Places::find(to.dir.as_deref())?;
         let layout = Layout::new(places.data.join("sandbox"));
+        let client = || any_node(to, &places, &layout);
         match self.what {
             What::Up(up) => start(screen, &layout, &places, &up).await,
             What::Down { wipe } => stop(screen, &layout, wipe).await,
@@ -171,9 +226,27 @@ impl Sandbox {
                     },
                 )
             }
-            What::Reorg { depth, empty } => {
-                let client = any_node(to, &places, &layout).await?;
-                let ask = v1::ReorgRequest { idempotency_key: key()?, depth, empty };
+            What::Evict { txid } => chaos::evict(screen, &client().await?, txid).await,
+            What::Fees { floor } => chaos::fees(screen, &client().await?, floor).await,
+            What::Stall { time, silent } => {
+                chaos::stall(screen, &client().await?, time, silent).await
+            }
+            What::Pin { txid } => chaos::pin(screen, &client().await?, txid).await,
+            What::Cheat { node, channel, state } => {
+                let to = Where { node: Some(node), ..to.clone() };
+                let client = connect(&to, &places).await?;
+                chaos::cheat(screen, &client, channel, state).await
+            }
+            What::Reorg { blocks, depth, empty, without, keep } => {
+                let client = client().await?;
+                let depth = depth.or(blocks).unwrap_or_default();
+                let ask = v1::ReorgRequest {
+                    idempotency_key: key()?,
+                    depth,
+                    empty,
+                    without_txids: without,
+                    keep_waiting: keep,
+                };
                 let made = client
                     .call(ask, |to, ask| async move { to.sandbox().reorg(ask).await })
                     .await?;

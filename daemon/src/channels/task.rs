@@ -22,6 +22,7 @@ use wire::units::{BlockHeight, FeeratePerKw};
 
 use crate::backup::{self, Entry};
 use crate::channels::Pool;
+use crate::channels::chaos::Chaos;
 use crate::channels::directory::{Directory, Glance, Heard};
 use crate::channels::perform::Told;
 use crate::channels::registry::Ended;
@@ -137,6 +138,8 @@ pub enum Ask {
     },
     /// No user: Layer 1 answers about a sweep.
     Sweep(Word),
+    /// The sandbox steers.
+    Chaos(Chaos),
 }
 
 /// What every channel of a node has in common.
@@ -230,8 +233,8 @@ pub struct ChannelTask {
     pub(super) common: Common,
     pub(super) meta: Meta,
     /// Moved through every step; there between steps.
-    machine: Option<Channel>,
-    signer: InMemorySigner,
+    pub(super) machine: Option<Channel>,
+    pub(super) signer: InMemorySigner,
     /// What this node tolerates of this peer.
     policy: Policy,
     records: ChannelWriter,
@@ -356,6 +359,18 @@ impl ChannelTask {
 
     pub(super) const fn signer(&self) -> &InMemorySigner {
         &self.signer
+    }
+
+    /// Puts another machine in the place of this one, durable before anything follows from it.
+    pub(super) fn replace(&mut self, machine: Channel, signer: InMemorySigner) {
+        let (index, state) = (self.index, machine.encode_snapshot());
+        let _before_all_that_follows =
+            self.records.writer.append(record(&[Fact::ChannelRolledBack { index, state }]));
+        self.signer = signer;
+        let step = machine.resume(&self.env());
+        let (machine, sealed) = step.stage(&mut self.records);
+        self.machine = Some(machine);
+        self.waiting.push_back((self.generation(), sealed));
     }
 
     fn step(&mut self, event: Event) {
@@ -538,6 +553,7 @@ impl ChannelTask {
                 self.step(Event::Command(Command::ForceClose { command }));
             }
             Ask::Sweep(word) => self.take_word(word)?,
+            Ask::Chaos(chaos) => self.take_chaos(chaos),
         }
         Ok(())
     }

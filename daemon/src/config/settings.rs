@@ -151,6 +151,9 @@ settings! {
         /// When the built-in chain makes a block: "manual", "on-tx" (as soon as a transaction waits)
         /// or a number of seconds between blocks.
         mine: text = "\"manual\"",
+        /// Whether this node may be told to cheat with an old state of a channel (sandbox only), to
+        /// see what its peer does about it.
+        cheat: switch = "false",
     }
 
     /// What we ask of channels and accept in them.

@@ -135,6 +135,20 @@ fn the_built_in_chain_is_the_sandboxes_alone() {
 }
 
 #[test]
+fn only_a_node_of_the_sandbox_can_be_allowed_to_cheat_and_only_on_demand() {
+    assert!(!from("", &[], &[]).unwrap().may_cheat);
+    assert!(from("[chain]\ncheat = true", &[], &[]).unwrap().may_cheat);
+    for network in ["mainnet", "testnet4", "signet", "regtest"] {
+        let remote = "[chain]\nbackend = \"http://127.0.0.1:18555\"\ncheat =";
+        let with =
+            |word: &str| from(&format!("network = \"{network}\"\n{remote} {word}"), &[], &[]);
+        assert!(!with("false").unwrap().may_cheat);
+        let refused = with("true").unwrap_err().to_string();
+        assert!(refused.contains("cheating is for the sandbox alone"), "{refused}");
+    }
+}
+
+#[test]
 fn blocks_come_by_hand_by_need_or_by_the_clock() {
     let mine = |word: &str| from(&format!("[chain]\nmine = \"{word}\""), &[], &[]);
     let mining = |word: &str| match mine(word).unwrap().chain {

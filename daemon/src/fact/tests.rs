@@ -150,6 +150,7 @@ fn each() -> Vec<Fact> {
         }),
         Fact::BackupMade(4),
         Fact::BackupTaken(BackupTaken { counter: 4, next_channel: 70_000 }),
+        Fact::ChannelRolledBack { index: ChannelIndex(3), state: vec![5; 300] },
     ]
 }
 
@@ -157,7 +158,7 @@ fn each() -> Vec<Fact> {
 fn every_fact_reads_back_as_it_was_written() {
     let all = each();
     let kinds: std::collections::BTreeSet<_> = all.iter().map(Fact::kind).collect();
-    assert_eq!(kinds.len(), 26, "one of each kind");
+    assert_eq!(kinds.len(), 27, "one of each kind");
     assert_eq!(facts(&record(&all)), Ok(all));
 }
 

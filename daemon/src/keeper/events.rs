@@ -143,6 +143,7 @@ fn subject(fact: &Fact) -> Option<Subject> {
         Fact::Channel { index, record } => {
             channel::record::tells(record).then_some(Subject::Channel(index.0))
         }
+        Fact::ChannelRolledBack { index, .. } => Some(Subject::Channel(index.0)),
         Fact::PeerKept(kept) => Some(Subject::Peer(kept.node)),
         Fact::PeerDropped(node) => Some(Subject::Peer(*node)),
         Fact::InvoiceMade(made) => Some(Subject::Invoice(made.preimage.hash())),

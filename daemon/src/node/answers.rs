@@ -1,8 +1,11 @@
 //! The calls users make, each a few words to a task.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bitcoin::hashes::Hash as _;
-use bitcoin::{Address, Amount, BlockHash, ScriptBuf};
+use bitcoin::{Address, Amount, BlockHash, ScriptBuf, Txid};
+use chain_backend::sandbox::Stall;
 use futures_util::stream;
 use store::engine::Engine;
 use wire::feature::Features;
@@ -15,6 +18,7 @@ use crate::clock::now_ms;
 use crate::config;
 use crate::keeper::history;
 use crate::layer1;
+use crate::node::chaos::said;
 use crate::node::events::EventReader;
 use crate::node::faucet;
 use crate::node::handle::{Handle, not_a_channel};
@@ -37,7 +41,9 @@ use crate::rpc::model::node::{Health, HealthPart, NodeInfo, Tip};
 use crate::rpc::model::page::{Listing, Page};
 use crate::rpc::model::payment::{PayOrder, Payment, PaymentFilter};
 use crate::rpc::model::peer::{ConnectPeer, Connected, DisconnectPeer, Peer};
-use crate::rpc::model::sandbox::{Faucet, Mine, Mined, Poured, Reorg, SandboxStatus};
+use crate::rpc::model::sandbox::{
+    Cheat, Cheating, Faucet, FeerateVb, Mine, Mined, Pinned, Poured, Reorg, SandboxStatus,
+};
 use crate::rpc::model::wallet::{
     AddressKind, SendCoins, SentCoins, Utxo, WalletBalance, WalletTransaction,
 };
@@ -129,7 +135,7 @@ impl NodeApi for Handle {
 
     async fn connect_peer(&self, order: ConnectPeer) -> Answer<Connected> {
         let ConnectPeer { node, address, timeout_ms } = order;
-        let patience = std::time::Duration::from_millis(u64::from(timeout_ms.max(1)));
+        let patience = Duration::from_millis(u64::from(timeout_ms.max(1)));
         let known = address.clone().unwrap_or_default();
         let asked = Self::ask(&self.0.peers, |reply| peers::Ask::Connect { node, address, reply });
         let before = tokio::time::timeout(patience, asked).await.unwrap_or_else(|_| {
@@ -467,35 +473,29 @@ impl NodeApi for Handle {
     }
 
     async fn reorg(&self, order: Reorg) -> Answer<Mined> {
-        let sandbox = self.sandbox()?;
-        let here = self.0.tip.borrow().height;
-        let excluded = if order.empty {
-            let from = here.0.saturating_sub(order.depth);
-            let mut all = std::collections::BTreeSet::new();
-            for height in from.saturating_add(1)..=here.0 {
-                let away = |_| Refusal::ChainUnavailable { height: here };
-                let header = sandbox.header_at(height).await.map_err(away)?;
-                let away = |_| Refusal::ChainUnavailable { height: here };
-                let block = sandbox.block(header.hash).await.map_err(away)?;
-                all.extend(block.txdata.iter().skip(1).map(bitcoin::Transaction::compute_txid));
-            }
-            all
-        } else {
-            std::collections::BTreeSet::new()
-        };
-        let hashes =
-            sandbox.reorg(order.depth, excluded, faucet::script()).await.map_err(|_| {
-                Refusal::OutOfRange {
-                    field: "depth",
-                    given: u64::from(order.depth),
-                    min: 1,
-                    max: u64::from(here.0),
-                    unit: "blocks",
-                }
-            })?;
-        let tip = sandbox.tip().await.map_err(|_| Refusal::ChainUnavailable { height: here })?;
-        self.caught_up(tip.height).await;
-        Ok(Mined { height: BlockHeight(tip.height), hashes })
+        self.reorganise(order).await
+    }
+
+    async fn evict(&self, txid: Txid) -> Answer<Vec<Txid>> {
+        self.evict_one(txid).await
+    }
+
+    async fn set_floor(&self, floor: Option<FeerateVb>) -> Answer<Vec<Txid>> {
+        self.raise_floor(floor).await
+    }
+
+    async fn stall(&self, stall: Stall, time: Option<Duration>) -> Answer<()> {
+        self.sandbox()?.stall(stall, time).await.map_err(said)
+    }
+
+    async fn pin(&self, txid: Txid) -> Answer<Pinned> {
+        let own = self.clone();
+        self.to_the_end(async move { own.pin_one(txid).await }).await
+    }
+
+    async fn cheat(&self, order: Cheat) -> Answer<Cheating> {
+        let own = self.clone();
+        self.to_the_end(async move { own.cheat_with(order).await }).await
     }
 }
 

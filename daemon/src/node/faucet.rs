@@ -1,5 +1,7 @@
 //! Play money: a key that everybody knows, and the block rewards that are mined to it.
 
+mod pin;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -18,10 +20,13 @@ use tokio::sync::oneshot;
 use wire::units::BlockHeight;
 
 use crate::edge::{Forward, Inbox, forward};
+use crate::node::chaos::said;
 use crate::payments::Reply;
 use crate::rpc::model::sandbox::Poured;
 use crate::rpc::refusal::Refusal;
 use crate::tasks::{Fatal, Tasks};
+
+pub(super) use pin::{Pin, Target, own_output};
 
 /// Requests that may wait.
 const ASKS: usize = 64;
@@ -44,6 +49,15 @@ pub(super) struct Pour {
     pub(super) amount: Amount,
     /// Answered when it is in a block.
     pub(super) reply: Reply<Poured>,
+}
+
+/// What the faucet is asked for.
+#[derive(Debug)]
+pub(super) enum Want {
+    /// Play money.
+    Pour(Pour),
+    /// A large child that pays little.
+    Pin(Pin),
 }
 
 struct Faucet {
@@ -72,7 +86,7 @@ fn script_of(key: &SecretKey) -> ScriptBuf {
 }
 
 /// Starts the faucet's task.
-pub(super) fn start(chain: Arc<dyn Sandbox>, tasks: &Tasks) -> Forward<Pour> {
+pub(super) fn start(chain: Arc<dyn Sandbox>, tasks: &Tasks) -> Forward<Want> {
     let (asks, inbox) = forward(ASKS);
     let stop = tasks.clone();
     tasks.spawn("faucet", async move {
@@ -85,32 +99,30 @@ pub(super) fn start(chain: Arc<dyn Sandbox>, tasks: &Tasks) -> Forward<Pour> {
 }
 
 impl Faucet {
-    async fn run(mut self, mut inbox: Inbox<Pour>, tasks: Tasks) -> Result<(), Fatal> {
+    async fn run(mut self, mut inbox: Inbox<Want>, tasks: Tasks) -> Result<(), Fatal> {
         loop {
-            let pour = tokio::select! {
+            let want = tokio::select! {
                 biased;
                 () = tasks.stopping() => return Ok(()),
-                pour = inbox.recv() => pour,
+                want = inbox.recv() => want,
             };
-            let Some(Pour { to, amount, reply }) = pour else { return Ok(()) };
-            let poured = self.pour(to, amount).await;
-            let _gone = reply.send(poured);
+            match want {
+                None => return Ok(()),
+                Some(Want::Pour(Pour { to, amount, reply })) => {
+                    let poured = self.pour(to, amount).await;
+                    let _gone = reply.send(poured);
+                }
+                Some(Want::Pin(Pin { target, parent_vsize, reply })) => {
+                    let made = self.pin(&target, parent_vsize).await;
+                    let _gone = reply.send(made);
+                }
+            }
         }
     }
 
     async fn pour(&mut self, to: ScriptBuf, amount: Amount) -> Result<Poured, Refusal> {
         self.look().await?;
-        if self.reach(amount).is_none() {
-            // Rewards halve every 150 blocks on regtest, so a few may be needed.
-            self.mine(MATURITY.saturating_add(10)).await?;
-            self.look().await?;
-        }
-        let Some(coins) = self.reach(amount) else {
-            return Err(Refusal::BroadcastRefused {
-                txid: Txid::all_zeros(),
-                why: "the faucet is dry: block rewards have become too small".to_owned(),
-            });
-        };
+        let coins = self.coins_for(amount).await?;
         let tx = self.pay(&coins, to, amount);
         let txid = tx.compute_txid();
         let outcome = self.chain.submit(Package::single(tx.clone()), None).await;
@@ -127,9 +139,21 @@ impl Faucet {
         Ok(Poured { txid, height: BlockHeight(height) })
     }
 
+    /// Coins that are enough; makes some if there are none.
+    async fn coins_for(&mut self, amount: Amount) -> Result<Vec<(Amount, OutPoint)>, Refusal> {
+        if self.reach(amount).is_none() {
+            // Rewards halve every 150 blocks on regtest, so a few may be needed.
+            self.mine(MATURITY.saturating_add(10)).await?;
+            self.look().await?;
+        }
+        self.reach(amount).ok_or_else(|| Refusal::BroadcastRefused {
+            txid: Txid::all_zeros(),
+            why: "the faucet is dry: block rewards have become too small".to_owned(),
+        })
+    }
+
     async fn mine(&self, blocks: u32) -> Result<u32, Refusal> {
-        let mined = self.chain.mine(blocks, self.script.clone()).await;
-        mined.map_err(|error| refused(&error.to_string()))?;
+        self.chain.mine(blocks, self.script.clone()).await.map_err(said)?;
         let tip = self.chain.tip().await.map_err(|error| refused(&error.to_string()))?;
         Ok(tip.height)
     }
@@ -195,10 +219,16 @@ impl Faucet {
             .collect();
         let mut tx =
             Transaction { version: Version::TWO, lock_time: LockTime::ZERO, input, output };
+        self.sign(&mut tx, 0, coins);
+        tx
+    }
+
+    /// Signs the inputs from `first` on, which spend `coins`.
+    fn sign(&self, tx: &mut Transaction, first: usize, coins: &[(Amount, OutPoint)]) {
         let public = PublicKey::from_secret_key(SECP256K1, &self.key);
         let mut witnesses = Vec::new();
-        let mut cache = SighashCache::new(&tx);
-        for (place, (value, _)) in coins.iter().enumerate() {
+        let mut cache = SighashCache::new(&*tx);
+        for (place, (value, _)) in (first..).zip(coins) {
             let hash =
                 cache.p2wpkh_signature_hash(place, &self.script, *value, EcdsaSighashType::All);
             let Ok(hash) = hash else { continue };
@@ -207,10 +237,9 @@ impl Faucet {
             );
             witnesses.push(Witness::p2wpkh(&signature, &public));
         }
-        for (input, witness) in tx.input.iter_mut().zip(witnesses) {
+        for (input, witness) in tx.input.iter_mut().skip(first).zip(witnesses) {
             input.witness = witness;
         }
-        tx
     }
 }
 
@@ -230,21 +259,18 @@ pub(super) async fn mine(
     blocks: u32,
     to: Option<ScriptBuf>,
 ) -> Result<(u32, Vec<bitcoin::BlockHash>), Refusal> {
-    let hashes = chain
-        .mine(blocks, to.unwrap_or_else(script))
-        .await
-        .map_err(|error| refused(&error.to_string()))?;
+    let hashes = chain.mine(blocks, to.unwrap_or_else(script)).await.map_err(said)?;
     let tip = chain.tip().await.map_err(|error| refused(&error.to_string()))?;
     Ok((tip.height, hashes))
 }
 
 /// A pour that nobody waits for is none.
 pub(super) async fn ask(
-    faucet: &Forward<Pour>,
+    faucet: &Forward<Want>,
     to: ScriptBuf,
     amount: Amount,
 ) -> Result<Poured, Refusal> {
     let (reply, poured) = oneshot::channel();
-    faucet.send(Pour { to, amount, reply }).await.map_err(|_| Refusal::NoAnswer)?;
+    faucet.send(Want::Pour(Pour { to, amount, reply })).await.map_err(|_| Refusal::NoAnswer)?;
     poured.await.map_err(|_| Refusal::NoAnswer)?
 }

@@ -3,6 +3,7 @@
 //! Not here: the calls users make (`answers`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bitcoin::{Amount, Network, ScriptBuf};
 use chain_backend::sandbox::Sandbox;
@@ -21,7 +22,8 @@ use crate::fact::OrderKept;
 use crate::identity::Identity;
 use crate::keeper::{EVENTS, Reading, history};
 use crate::layer1::{self, Feerates, Tip};
-use crate::node::faucet::Pour;
+use crate::node::chaos::Licence;
+use crate::node::faucet::Want;
 use crate::node::orders::{self, DeskAsks, Standing};
 use crate::payments;
 use crate::peers;
@@ -68,9 +70,14 @@ pub(super) struct Parts {
     pub(super) disk: watch::Receiver<Flushed>,
     pub(super) force_close: watch::Receiver<Policies>,
     pub(super) sandbox: Option<Arc<dyn Sandbox>>,
-    pub(super) faucet: Option<Forward<Pour>>,
+    pub(super) faucet: Option<Forward<Want>>,
+    /// Leave to cheat, where there is one.
+    pub(super) cheat: Option<Licence>,
     pub(super) tasks: Tasks,
 }
+
+/// How long a call waits for the node to have seen what the call did to the chain.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What came of asking for a request's key.
 pub(super) enum Turn {
@@ -246,11 +253,12 @@ impl Handle {
         newest.ok().and_then(|rows| rows.first().map(|(number, _)| *number)).unwrap_or(0)
     }
 
-    /// Waits until the node has acted upon the chain up to `height`.
+    /// Waits until the node has acted upon the chain up to `height`; not for ever, because a chain that
+    /// was told to be silent tells nothing.
     pub(super) async fn caught_up(&self, height: u32) {
         let mut tip = self.0.tip.clone();
         let reached = |tip: &Tip| tip.height.0 >= height && tip.synced;
-        let _stopping = tip.wait_for(reached).await;
+        let _stopping = tokio::time::timeout(PATIENCE, tip.wait_for(reached)).await;
     }
 }
 

@@ -9,7 +9,9 @@
 //! Not here: protocol buffers, tokens, TLS ([`super`]).
 
 use async_trait::async_trait;
-use bitcoin::Address;
+use bitcoin::{Address, Txid};
+use chain_backend::sandbox::Stall;
+use core::time::Duration;
 use wire::id::PaymentHash;
 
 use super::model::backup::{BackupContent, BackupRestored, BackupSource, RestoreBackup};
@@ -23,7 +25,9 @@ use super::model::node::{HealthPart, NodeInfo};
 use super::model::page::{Listing, Page};
 use super::model::payment::{PayOrder, Payment, PaymentFilter};
 use super::model::peer::{ConnectPeer, Connected, DisconnectPeer, Peer};
-use super::model::sandbox::{Faucet, Mine, Mined, Poured, Reorg, SandboxStatus};
+use super::model::sandbox::{
+    Cheat, Cheating, Faucet, FeerateVb, Mine, Mined, Pinned, Poured, Reorg, SandboxStatus,
+};
 use super::model::wallet::{
     AddressKind, SendCoins, SentCoins, Utxo, WalletBalance, WalletTransaction,
 };
@@ -194,4 +198,19 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
 
     /// Replaces the last blocks by others and answers when the node has processed it.
     async fn reorg(&self, order: Reorg) -> Answer<Mined>;
+
+    /// Throws a transaction and what stands on it out of the mempool; answers what went.
+    async fn evict(&self, txid: Txid) -> Answer<Vec<Txid>>;
+
+    /// Sets the least that the mempool takes; answers what went.
+    async fn set_floor(&self, floor: Option<FeerateVb>) -> Answer<Vec<Txid>>;
+
+    /// Lets the chain stand still, or go on.
+    async fn stall(&self, stall: Stall, time: Option<Duration>) -> Answer<()>;
+
+    /// Puts a large child that pays little on a waiting transaction.
+    async fn pin(&self, txid: Txid) -> Answer<Pinned>;
+
+    /// Broadcasts a revoked commitment of ours, and goes on from there as if it were the newest.
+    async fn cheat(&self, order: Cheat) -> Answer<Cheating>;
 }

@@ -5,7 +5,7 @@ use core::str::FromStr;
 use api::v1::Order as WireOrder;
 use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::hex::{DisplayHex as _, FromHex as _};
-use bitcoin::{Address, Amount};
+use bitcoin::{Address, Amount, Txid};
 use prost::Message;
 use secp256k1::PublicKey;
 use wire::id::{ChannelId, NodeId, PaymentHash, ShortChannelId};
@@ -56,6 +56,14 @@ pub(super) fn channel(text: &str) -> Result<ChannelRef, Refusal> {
         return short.map(ChannelRef::Short).map_err(|_| Refusal::Malformed { field, why });
     }
     ChannelId::from_str(text).map(ChannelRef::Id).map_err(|_| Refusal::Malformed { field, why })
+}
+
+pub(super) fn txid(field: &'static str, text: &str) -> Result<Txid, Refusal> {
+    if text.is_empty() {
+        return Err(Refusal::Missing { field });
+    }
+    let why = "not a transaction id: 32 bytes as hex";
+    Txid::from_str(text).map_err(|_| Refusal::Malformed { field, why })
 }
 
 pub(super) fn hash32(field: &'static str, text: &str) -> Result<[u8; 32], Refusal> {

@@ -86,6 +86,12 @@ pub enum Refusal {
         /// Where the node runs.
         network: Network,
     },
+    /// The built-in chain, or a node on it, does not do that as things stand.
+    #[error("{why}")]
+    Sandbox {
+        /// Why not, and what it can do.
+        why: String,
+    },
     /// The stream would have to start at an event that does not exist yet.
     #[error("after_seq is {asked}, but the last event is {last}")]
     EventsAhead {

@@ -2,9 +2,11 @@
 
 use api::v1;
 use api::v1::sandbox_server::Sandbox;
+use chain_backend::sandbox::Stall;
+use core::time::Duration;
 use tonic::{Request, Response, Status};
 
-use super::model::sandbox::{Faucet, Mine, Mined, Reorg};
+use super::model::sandbox::{Cheat, Faucet, FeerateVb, Mine, Mined, Reorg};
 use super::parse;
 use super::refusal::Refusal;
 use super::{NodeApi, Rpc};
@@ -65,11 +67,88 @@ impl<N: NodeApi> Sandbox for Rpc<N> {
         let key = core::mem::take(&mut ask.idempotency_key);
         let key = parse::order_key("Sandbox/Reorg", key, &ask)?;
         let depth = blocks("depth", ask.depth, 100)?;
-        let order = Reorg { key, depth, empty: ask.empty };
+        let without = ask.without_txids.iter().map(|text| parse::txid("without_txids", text));
+        let without = without.collect::<Result<Vec<_>, _>>()?;
+        let order = Reorg { key, depth, empty: ask.empty, without, keep_waiting: ask.keep_waiting };
         let Mined { height, hashes } = self.node.reorg(order).await?;
         let block_hashes = hashes.iter().map(ToString::to_string).collect();
         Ok(Response::new(v1::ReorgResponse { block_hashes, block_height: height.0 }))
     }
+
+    async fn evict(
+        &self,
+        request: Request<v1::EvictRequest>,
+    ) -> Result<Response<v1::EvictResponse>, Status> {
+        let txid = parse::txid("txid", &request.get_ref().txid)?;
+        let evicted_txids = words(&self.node.evict(txid).await?);
+        Ok(Response::new(v1::EvictResponse { evicted_txids }))
+    }
+
+    async fn set_floor(
+        &self,
+        request: Request<v1::SetFloorRequest>,
+    ) -> Result<Response<v1::SetFloorResponse>, Status> {
+        let floor = request.get_ref().sat_per_vb;
+        if let Some(given) = floor {
+            parse::within("sat_per_vb", given.into(), 1, 10_000, "sat/vB")?;
+        }
+        let evicted_txids = words(&self.node.set_floor(floor.map(FeerateVb)).await?);
+        Ok(Response::new(v1::SetFloorResponse { evicted_txids }))
+    }
+
+    async fn stall(
+        &self,
+        request: Request<v1::StallRequest>,
+    ) -> Result<Response<v1::StallResponse>, Status> {
+        let ask = request.get_ref();
+        let stall = match ask.standstill() {
+            v1::Standstill::Unspecified => {
+                return Err(Refusal::Missing { field: "standstill" }.into());
+            }
+            v1::Standstill::None => Stall::No,
+            v1::Standstill::Blocks => Stall::Blocks,
+            v1::Standstill::Silent => Stall::Readers,
+        };
+        if let Some(given) = ask.milliseconds {
+            parse::within("milliseconds", given.into(), 1, 3_600_000, "ms")?;
+        }
+        let time = ask.milliseconds.map(|time| Duration::from_millis(time.into()));
+        self.node.stall(stall, time).await?;
+        Ok(Response::new(v1::StallResponse {}))
+    }
+
+    async fn pin(
+        &self,
+        request: Request<v1::PinRequest>,
+    ) -> Result<Response<v1::PinResponse>, Status> {
+        let txid = parse::txid("txid", &request.get_ref().txid)?;
+        let pinned = self.node.pin(txid).await?;
+        Ok(Response::new(v1::PinResponse {
+            txid: pinned.txid.to_string(),
+            fee_sat: pinned.fee.to_sat(),
+            vsize: pinned.vsize,
+        }))
+    }
+
+    async fn cheat(
+        &self,
+        request: Request<v1::CheatRequest>,
+    ) -> Result<Response<v1::CheatResponse>, Status> {
+        let ask = request.get_ref();
+        let order = Cheat { channel: parse::channel(&ask.channel_id)?, state: ask.state };
+        let cheating = self.node.cheat(order).await?;
+        Ok(Response::new(v1::CheatResponse {
+            txid: cheating.txid.to_string(),
+            ours_sat: cheating.ours.to_sat(),
+            honest_sat: cheating.honest.to_sat(),
+            htlcs: cheating.htlcs,
+            to_self_delay_blocks: cheating.to_self_delay.into(),
+        }))
+    }
+}
+
+fn words(txids: &[bitcoin::Txid]) -> Vec<String> {
+    txids.iter().map(ToString::to_string).collect()
 }
 
 fn blocks(field: &'static str, given: u32, max: u64) -> Result<u32, Refusal> {

@@ -1,5 +1,6 @@
 //! Tests of `journal`.
 
+mod beside;
 mod bounded;
 mod crash;
 mod damage;

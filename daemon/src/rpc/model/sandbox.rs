@@ -4,6 +4,7 @@ use bitcoin::{Address, Amount, BlockHash, Txid};
 use wire::units::BlockHeight;
 
 use super::OrderKey;
+use super::channel::ChannelRef;
 
 /// Asks for blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +70,49 @@ pub struct Reorg {
     pub key: Option<OrderKey>,
     /// How many blocks go: 1 to 100.
     pub depth: u32,
-    /// Whether their transactions stay out (`true`) or are mined again.
+    /// Whether all their transactions stay out and wait again.
     pub empty: bool,
+    /// Transactions that stay out.
+    pub without: Vec<Txid>,
+    /// Whether those wait again; else they are gone.
+    pub keep_waiting: bool,
+}
+
+/// A feerate in satoshi per virtual byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeerateVb(pub u32);
+
+/// A transaction that makes another expensive to replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pinned {
+    /// The child.
+    pub txid: Txid,
+    /// What it pays.
+    pub fee: Amount,
+    /// Its virtual bytes.
+    pub vsize: u64,
+}
+
+/// Asks this node to cheat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cheat {
+    /// With which channel.
+    pub channel: ChannelRef,
+    /// With which of its commitments, 0 for the first.
+    pub state: u64,
+}
+
+/// It cheats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cheating {
+    /// The revoked commitment, in the mempool now.
+    pub txid: Txid,
+    /// What it gives this node, HTLCs not counted.
+    pub ours: Amount,
+    /// What this node had before it cheated.
+    pub honest: Amount,
+    /// HTLCs on it.
+    pub htlcs: u32,
+    /// Blocks the peer has to punish it.
+    pub to_self_delay: u16,
 }

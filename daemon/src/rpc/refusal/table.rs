@@ -28,6 +28,7 @@ impl Refusal {
             Self::KeyReused { .. } => Reason::IdempotencyKeyReused,
             Self::BadBackup { .. } => Reason::BackupUnusable,
             Self::NotSandbox { .. } => Reason::NotSandbox,
+            Self::Sandbox { .. } => Reason::SandboxRefused,
             Self::EventsPruned { .. } => Reason::EventsPruned,
             Self::TooSlow { .. } => Reason::SubscriberTooSlow,
             Self::NotReady { state: Unready::Starting } => Reason::NodeStarting,
@@ -173,6 +174,7 @@ impl Refusal {
             }
             Self::ReorgTooDeep { height, .. } => refused.with("height", height.0),
             Self::BadPageToken
+            | Self::Sandbox { .. }
             | Self::NotSupported { .. }
             | Self::NotReady { .. }
             | Self::StoreFailed

@@ -336,6 +336,21 @@ async fn the_sandbox_mines_here_and_refuses_elsewhere() {
     let deep = v1::ReorgRequest { depth: 9, ..Default::default() };
     let refused = report(soon(sandbox.reorg(deep)).await);
     assert_eq!(refused.message, "cannot replace 9 blocks: the chain has 5");
+    let txid = "ab".repeat(32);
+    let evict = v1::EvictRequest { txid: txid.clone(), ..Default::default() };
+    assert_eq!(soon(sandbox.evict(evict)).await.unwrap().into_inner().evicted_txids, [txid]);
+    let evict = v1::EvictRequest { txid: "ab".into(), ..Default::default() };
+    assert_eq!(fault(soon(sandbox.evict(evict)).await), ("FIELD_INVALID", "txid".to_owned()));
+    let floor = v1::SetFloorRequest { sat_per_vb: Some(0), ..Default::default() };
+    assert_eq!(
+        fault(soon(sandbox.set_floor(floor)).await),
+        ("FIELD_INVALID", "sat_per_vb".to_owned())
+    );
+    let stall = v1::StallRequest { standstill: 3, milliseconds: Some(5), ..Default::default() };
+    let said = report(soon(sandbox.stall(stall)).await);
+    assert_eq!(said.message, "Readers for Some(5ms)");
+    let cheat = v1::CheatRequest { channel_id: "1x1x1".into(), state: 4, ..Default::default() };
+    assert_eq!(reason(soon(sandbox.cheat(cheat)).await), "SANDBOX_REFUSED");
     let health = soon(served.admin().await.node().health(v1::HealthRequest {})).await.unwrap();
     assert_eq!(health.into_inner().state(), v1::HealthState::Degraded);
 }

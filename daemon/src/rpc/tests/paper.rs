@@ -510,6 +510,30 @@ impl NodeApi for PaperNode {
     async fn reorg(&self, order: Reorg) -> Answer<Mined> {
         Err(Refusal::ReorgTooDeep { depth: order.depth, height: BlockHeight(5) })
     }
+
+    async fn evict(&self, txid: Txid) -> Answer<Vec<Txid>> {
+        Ok(vec![txid])
+    }
+
+    async fn set_floor(&self, floor: Option<FeerateVb>) -> Answer<Vec<Txid>> {
+        Ok(floor.map(|_| Txid::all_zeros()).into_iter().collect())
+    }
+
+    async fn stall(
+        &self,
+        stall: chain_backend::Stall,
+        time: Option<std::time::Duration>,
+    ) -> Answer<()> {
+        Err(Refusal::Sandbox { why: format!("{stall:?} for {time:?}") })
+    }
+
+    async fn pin(&self, txid: Txid) -> Answer<Pinned> {
+        Ok(Pinned { txid, fee: Amount::from_sat(95_000), vsize: 95_000 })
+    }
+
+    async fn cheat(&self, order: Cheat) -> Answer<Cheating> {
+        Err(Refusal::Sandbox { why: format!("no state {}", order.state) })
+    }
 }
 
 fn a_peer(index: u64, node: NodeId) -> Peer {
