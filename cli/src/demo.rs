@@ -1,14 +1,16 @@
 //! The whole story in one process: a chain, two nodes, a channel, payments both ways with a crash in the
-//! middle, a close, and an account that adds up to the satoshi.
+//! middle, a close; then another channel, with which one of them cheats and loses all of it; and an
+//! account that adds up to the satoshi.
 //!
 //! Everything is done as a user would do it, through the nodes' API. Not here: the nodes themselves; they
 //! come in through [`crate::sandbox::network::Launch`].
 
 pub mod account;
+mod betrayal;
 mod payments;
 mod story;
 
-pub use account::Account;
+pub use account::{Account, Betrayal};
 pub use story::{Settings, Teller, tell};
 
 use thiserror::Error;

@@ -16,6 +16,7 @@
 
 mod corpus;
 mod forwards;
+mod disputes_cheat;
 mod interop;
 mod nodes;
 mod processes;

@@ -172,6 +172,17 @@ impl OurNode {
         Self::run(place, seed).await
     }
 
+    /// Stops the node in order, to be started again later.
+    ///
+    /// # Panics
+    /// When it does not stop.
+    pub async fn sleep(mut self) -> Asleep {
+        self.halt().await;
+        let Self { mut place, seed, address, .. } = self;
+        place.config.p2p.listen = vec![address];
+        Asleep { place, seed }
+    }
+
     /// Stops the node in order.
     ///
     /// # Panics
@@ -391,6 +402,23 @@ impl OurNode {
             if force { CloseHow::Force } else { CloseHow::Cooperative { to: None, feerate: None } };
         let order = CloseChannel { key: None, channel: ChannelRef::Id(id), how };
         self.handle.close_channel(order).await.expect("a close begun");
+    }
+}
+
+/// A node that does not run.
+#[derive(Debug)]
+pub struct Asleep {
+    place: Place,
+    seed: Seed,
+}
+
+impl Asleep {
+    /// Starts it again from its directory, on the same address.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn wake(self) -> OurNode {
+        OurNode::run(self.place, self.seed).await
     }
 }
 

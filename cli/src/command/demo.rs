@@ -10,7 +10,8 @@ use crate::render::{Format, Screen};
 use crate::sandbox::network::Launch;
 
 /// The whole story in one process: two nodes open a channel, pay each other 1000 times, one of them is
-/// killed and comes back in the middle, they close, and every satoshi is counted.
+/// killed and comes back in the middle, they close; then one of them cheats with an old state of another
+/// channel and loses all of it; and every satoshi is counted.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
     /// How many payments.

@@ -26,9 +26,70 @@ pub struct Account {
     pub volume_sat: u64,
     /// Whether each node has what its payments say: neither more nor less.
     pub shares_agree: bool,
+    /// Old states that were broadcast and cost the cheater everything, as confirmed on the chain.
+    pub cheats_punished: u64,
+    /// The second act, with sums of its own.
+    pub betrayal: Betrayal,
     /// How long it took, in milliseconds.
     #[serde(skip)]
     pub took_ms: u64,
+}
+
+/// What an anchor holds, in satoshi. Whoever cheats leaves one behind that nobody needs. BOLT 3.
+pub(super) const ANCHOR_SAT: u64 = 330;
+
+/// What the second act moved: one node broadcast an old state of a channel, the other took it all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Betrayal {
+    /// What the channel held.
+    pub channel_sat: u64,
+    /// What the cheater's state would have given to it.
+    pub wanted_sat: u64,
+    /// What the victim's wallet got, in a block.
+    pub taken_sat: u64,
+    /// What the transaction that took it paid to miners.
+    pub justice_fee_sat: u64,
+    /// What all transactions of the act paid to miners.
+    pub chain_fees_sat: u64,
+    /// What lies in anchors that nobody fetched.
+    pub anchors_sat: u64,
+    /// Transactions of the act on the chain.
+    pub l1_transactions: u64,
+    /// What the nodes had before.
+    pub before_sat: u64,
+    /// What the nodes have now.
+    pub after_sat: u64,
+    /// Whether the cheater has nothing of the channel and the victim all of it.
+    pub shares_agree: bool,
+}
+
+impl Betrayal {
+    /// 1 if a block holds the transaction that takes all that the cheater wanted, else 0.
+    pub fn cheats_punished(&self) -> u64 {
+        let taken = self.taken_sat.checked_add(self.justice_fee_sat);
+        u64::from(self.justice_fee_sat > 0 && taken == Some(self.wanted_sat))
+    }
+
+    /// Whether every satoshi is where it should be.
+    pub fn conserved(&self) -> bool {
+        let gone = self.chain_fees_sat.checked_add(self.anchors_sat);
+        let all = gone.and_then(|gone| gone.checked_add(self.after_sat));
+        self.shares_agree && all == Some(self.before_sat)
+    }
+
+    fn to_text(self) -> String {
+        if self.cheats_punished() == 0 || !self.conserved() {
+            return "THE CHEATER GOT AWAY WITH SOMETHING".to_owned();
+        }
+        format!(
+            "1 cheat punished: it wanted {} and lost all of them; the victim has {} more, {} went to \
+             miners and {} lie in an anchor",
+            sat(self.wanted_sat),
+            sat(self.taken_sat),
+            sat(self.chain_fees_sat),
+            sat(self.anchors_sat),
+        )
+    }
 }
 
 /// What one node had, did and has.
@@ -57,10 +118,12 @@ impl Share {
 }
 
 impl Account {
-    /// Whether every satoshi is where it should be.
+    /// Whether every satoshi is where it should be, in both acts.
     pub fn conserved(&self) -> bool {
         self.shares_agree
             && self.after_sat.checked_add(self.chain_fees_sat) == Some(self.before_sat)
+            && self.betrayal.conserved()
+            && self.cheats_punished == 1
     }
 
     /// For programs: one object.
@@ -74,7 +137,7 @@ impl Account {
         object
     }
 
-    /// For people: three lines.
+    /// For people: a few lines.
     pub fn to_text(&self) -> String {
         let on_chain_vb = self.payments.saturating_mul(PAYMENT_VB);
         let sum = if self.conserved() {
@@ -92,13 +155,15 @@ impl Account {
         };
         format!(
             "{} payments{failed}, {} Layer-1 transactions, {} chain fees; {sum}\n\
-             {} moved off the chain. As Layer-1 transactions the same payments are {} vB: {} at 1 sat/vB.",
+             {} moved off the chain. As Layer-1 transactions the same payments are {} vB: {} at 1 sat/vB.\n\
+             {}",
             grouped(self.payments),
             grouped(self.l1_transactions),
             sat(self.chain_fees_sat),
             sat(self.volume_sat),
             grouped(on_chain_vb),
             sat(on_chain_vb),
+            self.betrayal.to_text(),
         )
     }
 }
@@ -117,7 +182,39 @@ mod tests {
             after_sat: 149_999_662,
             volume_sat: 4_321_000,
             shares_agree: true,
+            cheats_punished: 1,
+            betrayal: Betrayal {
+                channel_sat: 5_000_000,
+                wanted_sat: 4_999_388,
+                taken_sat: 4_999_228,
+                justice_fee_sat: 160,
+                chain_fees_sat: 596,
+                anchors_sat: 330,
+                l1_transactions: 3,
+                before_sat: 149_999_662,
+                after_sat: 149_998_736,
+                shares_agree: true,
+            },
             took_ms: 12_345,
+        }
+    }
+
+    #[test]
+    fn a_cheater_that_got_anything_is_seen() {
+        let betrayal = good().betrayal;
+        assert_eq!(betrayal.cheats_punished(), 1);
+        assert!(good().to_text().contains("1 cheat punished"));
+        let loots = [
+            Betrayal { taken_sat: 4_999_227, ..betrayal },
+            Betrayal { justice_fee_sat: 0, ..betrayal },
+            Betrayal { after_sat: 149_998_735, ..betrayal },
+            Betrayal { shares_agree: false, ..betrayal },
+        ];
+        for betrayal in loots {
+            let cheats_punished = betrayal.cheats_punished();
+            let account = Account { betrayal, cheats_punished, ..good() };
+            assert!(!account.conserved(), "{betrayal:?}");
+            assert!(account.to_text().contains("GOT AWAY"), "{betrayal:?}");
         }
     }
 
@@ -147,6 +244,8 @@ mod tests {
         assert_eq!(json["l1_transactions"], 2);
         assert_eq!(json["chain_fees_sat"], 338);
         assert_eq!(json["conserved"], true);
+        assert_eq!(json["cheats_punished"], 1);
+        assert_eq!(json["betrayal"]["taken_sat"], 4_999_228);
         assert_eq!(json["seconds"], 12.345);
     }
 

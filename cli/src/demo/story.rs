@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::account::Share;
 use super::payments::{Order, Tally, make, patiently};
-use super::{Account, DemoError, During as _};
+use super::{Account, DemoError, During as _, betrayal};
 use crate::amount::{grouped, sat};
 use crate::sandbox::SandboxError;
 use crate::sandbox::network::{Launch, Network};
@@ -95,7 +95,7 @@ async fn chapters(
     let chain_before = chain(alice).await?;
 
     befriend(alice, bob).await.during("connecting")?;
-    let channel_id = step("opening the channel", open(alice, bob)).await?;
+    let channel_id = step("opening the channel", open(alice, bob, CHANNEL_SAT)).await?;
     teller.done(&format!("channel open: {} from alice", sat(CHANNEL_SAT)));
 
     let tally = pay_through_a_crash(network, &seats, settings, teller).await?;
@@ -138,6 +138,7 @@ async fn chapters(
         share.after_sat = wallet(seat, should).await?;
     }
     let sum = |of: fn(&Share) -> u64| shares.iter().map(of).fold(0, u64::saturating_add);
+    let betrayal = betrayal::tell(alice, bob, teller).await?;
     Ok(Account {
         payments: tally.paid,
         failed: tally.failed,
@@ -147,6 +148,8 @@ async fn chapters(
         after_sat: sum(|share| share.after_sat),
         volume_sat: sent_by_alice.saturating_add(sent_by_bob),
         shares_agree: shares.iter().all(Share::agrees),
+        cheats_punished: betrayal.cheats_punished(),
+        betrayal,
         took_ms: 0,
     })
 }
@@ -221,21 +224,21 @@ fn orders(count: u64, seed: u64) -> Vec<Order> {
         .collect()
 }
 
-async fn step<T>(
+pub(super) async fn step<T>(
     what: &'static str,
     work: impl Future<Output = Result<T, DemoError>>,
 ) -> Result<T, DemoError> {
     timeout(STEP, work).await.map_err(|_| DemoError::TooLong(what))?
 }
 
-async fn chain(seat: &Seat) -> Result<v1::SandboxStatusResponse, DemoError> {
+pub(super) async fn chain(seat: &Seat) -> Result<v1::SandboxStatusResponse, DemoError> {
     let ask = v1::SandboxStatusRequest {};
     let send = |to: Client, ask| async move { to.sandbox().status(ask).await };
     seat.client.call(ask, send).await.during("looking at the chain")
 }
 
 /// What the wallet holds in blocks, once it holds so much, or after a while whatever it holds.
-async fn wallet(seat: &Seat, should_sat: u64) -> Result<u64, DemoError> {
+pub(super) async fn wallet(seat: &Seat, should_sat: u64) -> Result<u64, DemoError> {
     let mut holds = 0;
     for _ in 0..100 {
         let ask = || async { seat.client.wallet().balance(v1::BalanceRequest {}).await };
@@ -249,12 +252,12 @@ async fn wallet(seat: &Seat, should_sat: u64) -> Result<u64, DemoError> {
     Ok(holds)
 }
 
-async fn open(alice: &Seat, bob: &Seat) -> Result<String, DemoError> {
+pub(super) async fn open(alice: &Seat, bob: &Seat, amount_sat: u64) -> Result<String, DemoError> {
     const OPENING: &str = "opening the channel";
     let ask = v1::OpenChannelRequest {
         idempotency_key: key().during(OPENING)?,
         node_id: bob.node.node_id.clone(),
-        amount: Some(v1::open_channel_request::Amount::AmountSat(CHANNEL_SAT)),
+        amount: Some(v1::open_channel_request::Amount::AmountSat(amount_sat)),
         ..Default::default()
     };
     let mut steps = alice.client.channels().open(ask).await.during(OPENING)?.into_inner();
