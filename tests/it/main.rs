@@ -15,8 +15,8 @@
 )]
 
 mod corpus;
-mod forwards;
 mod disputes_cheat;
+mod forwards;
 mod interop;
 mod nodes;
 mod processes;
