@@ -6,7 +6,9 @@
 //! Not here: trying what was found, and learning from it (`daemon::payments`, [`crate::score`]).
 
 mod field;
+mod flow;
 mod single;
+mod split;
 mod walk;
 mod why;
 
@@ -21,6 +23,12 @@ use crate::score::Scorer;
 pub use why::{CutChannel, NoRoute, Where};
 
 use field::{Aim, Field};
+use single::Missed;
+use split::Outcome;
+use why::Nothing;
+
+/// A single path that is likelier than this is taken as it is.
+const LIKELY: f64 = 0.5;
 
 /// Finds the parts of a payment at the time `now_secs` (seconds since 1970, which only what was learnt fades by).
 ///
@@ -33,12 +41,62 @@ pub fn find(
     now_secs: u64,
 ) -> Result<Routes, NoRoute> {
     let field = Field::prepare(snapshot, scorer, request, now_secs)?;
-    for aim in [Aim::Best, Aim::Thrifty, Aim::Cheapest, Aim::Soonest, Aim::Shortest] {
-        if let Some(path) = single::search(&field, aim)
-            && let Some(routes) = walk::one(&field, &path)
-        {
-            return Ok(routes);
+    why::ends(&field)?;
+    attempt(&field).map_err(|nothing| why::explain(&field, nothing))
+}
+
+/// The same with the flow finder alone, also for what one path could carry.
+///
+/// # Errors
+/// [`NoRoute`] names the constraint that no route obeys.
+pub fn flow(
+    snapshot: &Snapshot,
+    scorer: &Scorer,
+    request: &Request,
+    now_secs: u64,
+) -> Result<Routes, NoRoute> {
+    let field = Field::prepare(snapshot, scorer, request, now_secs)?;
+    why::ends(&field)?;
+    match split::search(&field) {
+        Outcome::Found(routes) => Ok(routes),
+        parts @ (Outcome::Cut(_) | Outcome::Parts(_) | Outcome::Fees(_)) => {
+            let nothing = Nothing { missed: Missed::default(), parts: Some(parts) };
+            Err(why::explain(&field, nothing))
         }
     }
-    Err(why::explain(&field))
+}
+
+/// One path if there is a likely one, else whatever is better: that path or parts.
+fn attempt(field: &Field<'_>) -> Result<Routes, Nothing> {
+    let path = one_path(field);
+    if field.request.max_parts == 1 || path.as_ref().is_ok_and(|path| path.probability >= LIKELY) {
+        return path.map_err(|missed| Nothing { missed, parts: None });
+    }
+    match (path, split::search(field)) {
+        (Ok(path), Outcome::Found(parts)) if parts.cost_msat < path.cost_msat => Ok(parts),
+        (Ok(path), _) => Ok(path),
+        (Err(_), Outcome::Found(parts)) => Ok(parts),
+        (Err(missed), parts) => Err(Nothing { missed, parts: Some(parts) }),
+    }
+}
+
+/// One path, by the first aim that brings one within all limits.
+fn one_path(field: &Field<'_>) -> Result<Routes, Missed> {
+    let found = |aim| {
+        let path = single::search(field, aim)?;
+        // A label knows all limits but how long its own payload is; so what it found can be walked.
+        walk::one(field, &path).ok_or_else(|| Missed { length: true, ..Missed::default() })
+    };
+    let missed = match found(Aim::Best) {
+        Ok(routes) => return Ok(routes),
+        Err(missed) => missed,
+    };
+    let aims = [
+        (Aim::Thrifty, missed.fees),
+        (Aim::Cheapest, missed.fees),
+        (Aim::Soonest, missed.blocks),
+        (Aim::Shortest, missed.length),
+    ];
+    let mut again = aims.iter().filter(|(_, worth_it)| *worth_it).map(|(aim, _)| found(*aim));
+    again.find_map(Result::ok).ok_or(missed)
 }

@@ -7,3 +7,4 @@ pub mod ldk_rig;
 pub mod our_rig;
 pub mod payments;
 pub mod rig;
+pub mod routing;

@@ -66,7 +66,7 @@ pub(super) struct Worth {
 }
 
 /// A search's whole view.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Field<'a> {
     pub(super) request: &'a Request,
     pub(super) snapshot: &'a Snapshot,
@@ -86,6 +86,16 @@ pub(super) struct Field<'a> {
     /// A bit for each public direction that is not plain.
     special: Vec<u64>,
     held: BTreeMap<u32, Held>,
+    pub(super) loose: Loose,
+}
+
+/// What a search may overlook, to find out what stands in the way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Loose {
+    /// `htlc_minimum_msat`.
+    pub(super) least: bool,
+    /// Hops and bytes.
+    pub(super) length: bool,
 }
 
 impl<'a> Field<'a> {
@@ -114,6 +124,7 @@ impl<'a> Field<'a> {
             marks: Vec::new(),
             special: vec![0; rows.edge_bound().div_ceil(64)],
             held: BTreeMap::new(),
+            loose: Loose::default(),
         };
         let mut numbers = Numbers { snapshot, strangers: BTreeMap::new(), next: rows.node_bound() };
         field.payer = numbers.of(request.payer);
@@ -281,6 +292,84 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The same for another request.
+    pub(super) fn again<'b>(&self, request: &'b Request) -> Result<Field<'b>, NoRoute>
+    where
+        'a: 'b,
+    {
+        Field::prepare(self.snapshot, self.scorer, request, self.now_secs)
+    }
+
+    /// The same, overlooking something.
+    pub(super) fn loose(&self, loose: Loose) -> Self {
+        Self { loose, ..self.clone() }
+    }
+
+    /// The lanes into the payee with what each carries, and those out of the payer.
+    pub(super) fn to_payee(&self) -> Vec<(u32, u64)> {
+        self.toward(self.payee).collect()
+    }
+
+    pub(super) fn out_of_payer(&self) -> Vec<(u32, u64)> {
+        let extras = self.extras.iter().zip(self.rows.len()..);
+        let extras = extras.filter(|(extra, _)| extra.lane.from == self.payer);
+        let mut lanes: Vec<_> =
+            extras.map(|(extra, place)| (small(place), extra.lane.most)).collect();
+        if self.payer_is_public() {
+            let channels = self.snapshot.topology().numbers_of(self.payer);
+            let edges =
+                channels.flat_map(|channel| Direction::BOTH.map(|way| edge_of(channel, way)));
+            for place in edges.filter_map(|edge| self.rows.place_of(edge)) {
+                let lane = self.rows.lane(place).filter(|lane| lane.from == self.payer);
+                if let Some(lane) = lane {
+                    lanes.push((place, self.width(place, lane)));
+                }
+            }
+        }
+        lanes
+    }
+
+    /// The usable lanes into a node with what each carries.
+    fn toward(&self, node: u32) -> impl Iterator<Item = (u32, u64)> {
+        let rows = (self.rows.start_of(node)..).zip(self.rows.toward(node));
+        let rows = rows.filter(|(_, lane)| lane.from != self.payer || self.payer_is_public());
+        let extras = self.extras_into(node).map(|(place, extra)| (place, &extra.lane));
+        rows.chain(extras)
+            .filter(|(_, lane)| lane.from == self.payer || !self.is_closed(lane.from))
+            .map(|(place, lane)| (place, self.width(place, lane)))
+            .filter(|(_, width)| *width > 0)
+    }
+
+    /// The lanes from nodes that do not reach the payee to such that do.
+    pub(super) fn cut(&self, behind: &[bool]) -> Vec<(u32, u64)> {
+        let is_behind = |node: u32| behind.get(at(node)).copied().unwrap_or(false);
+        let nodes = (0..small(behind.len())).filter(|node| is_behind(*node));
+        nodes
+            .flat_map(|node| self.toward(node))
+            .filter(|(place, _)| self.lane(*place).is_some_and(|lane| !is_behind(lane.from)))
+            .collect()
+    }
+
+    /// A lane's channel and direction, as far as they have names.
+    pub(super) fn name(&self, place: u32) -> (Option<wire::id::ShortChannelId>, Option<Direction>) {
+        match self.extra_at(place).map(|extra| extra.via) {
+            Some(ExtraVia::Own(own)) => {
+                let own = self.request.own_channels.as_ref().and_then(|channels| channels.get(own));
+                (own.map(|own| own.scid), None)
+            }
+            Some(ExtraVia::Hint(hint, hop)) => {
+                let hop = self.request.hints.get(hint).and_then(|hops| hops.get(hop));
+                (hop.map(|hop| hop.scid), None)
+            }
+            Some(ExtraVia::Tail(_)) => (None, None),
+            None => {
+                let edge = self.lane(place).map(|lane| lane.edge);
+                let scid = edge.and_then(|edge| self.snapshot.topology().scid(edge >> 1));
+                (scid, edge.map(|edge| Direction::from_bit(edge & 1 == 1)))
+            }
+        }
+    }
+
     /// How many nodes have numbers.
     pub(super) fn nodes(&self) -> usize {
         self.marks.len()
@@ -336,11 +425,17 @@ impl<'a> Field<'a> {
         if !public {
             return Some(0.0);
         }
-        let word = self.special.get(at(lane.edge >> 6)).copied().unwrap_or_default();
-        if word >> (lane.edge & 63) & 1 == 0 {
+        if !self.is_special(lane) {
             return doubt_fresh(self.prior, real(amount), real(lane.capacity));
         }
         self.doubt_special(lane, amount)
+    }
+
+    /// Whether more is known of a public lane than gossip says.
+    #[inline]
+    fn is_special(&self, lane: &Lane) -> bool {
+        let word = self.special.get(at(lane.edge >> 6)).copied().unwrap_or_default();
+        word >> (lane.edge & 63) & 1 != 0
     }
 
     fn doubt_special(&self, lane: &Lane, amount: u64) -> Option<f64> {
@@ -376,6 +471,9 @@ impl<'a> Field<'a> {
 
     /// The most that a public lane can carry of all our parts, by what is known.
     pub(super) fn room(&self, lane: &Lane) -> u64 {
+        if !self.is_special(lane) {
+            return lane.capacity;
+        }
         let held = self.held.get(&lane.edge).copied().unwrap_or_default();
         if held.avoided {
             return 0;
@@ -384,6 +482,28 @@ impl<'a> Field<'a> {
         let capacity =
             below.map_or(lane.capacity, |below| below.saturating_sub(1).min(lane.capacity));
         capacity.saturating_sub(held.in_flight)
+    }
+
+    /// What a lane carries at most of all parts that one search makes.
+    pub(super) fn width(&self, place: u32, lane: &Lane) -> u64 {
+        match self.extra_at(place) {
+            Some(extra) => extra.lane.most,
+            None => self.room(lane).min(lane.most),
+        }
+    }
+
+    /// What a public lane is known to carry beside what is in flight.
+    pub(super) fn surely(&self, lane: &Lane) -> u64 {
+        if !self.is_special(lane) {
+            return 0;
+        }
+        let held = self.held.get(&lane.edge).map_or(0, |held| held.in_flight);
+        self.belief(lane.edge).map_or(0, |(least, _)| least.saturating_sub(held))
+    }
+
+    /// How many places lanes have.
+    pub(super) fn places(&self) -> usize {
+        self.rows.len().saturating_add(self.extras.len())
     }
 
     /// What things are worth when `amount` is carried.
@@ -425,6 +545,11 @@ impl Worth {
             Aim::Soonest => u64::from(blocks),
             Aim::Shortest => 1,
         }
+    }
+
+    /// What a part that is e times less likely is worse by.
+    pub(super) const fn doubt_msat(&self) -> f64 {
+        self.doubt
     }
 
     /// The least that any hop costs.

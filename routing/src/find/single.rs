@@ -42,16 +42,32 @@ const NO_WAY: Label = Label {
     done: false,
 };
 
-/// The best path by an aim, from the payer on; `None` if no label reached the payer.
-pub(super) fn search(field: &Field<'_>, aim: Aim) -> Option<Vec<Step>> {
+/// Which limits labels ran into, if none reached the payer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Missed {
+    /// The fee limit, or a lane that the amount fits and the amount with fees does not.
+    pub(super) fees: bool,
+    /// The CLTV limit.
+    pub(super) blocks: bool,
+    /// Hops or bytes of the onion.
+    pub(super) length: bool,
+    /// `htlc_minimum_msat`.
+    pub(super) least: bool,
+}
+
+/// The best path by an aim, from the payer on.
+///
+/// # Errors
+/// What was in the way; nothing of it, if no path is wide enough.
+pub(super) fn search(field: &Field<'_>, aim: Aim) -> Result<Vec<Step>, Missed> {
     let mut search = Search::start(field, aim);
     while let Some(node) = search.next() {
         if node == field.payer {
-            return Some(search.path());
+            return Ok(search.path());
         }
         search.spread(node);
     }
-    None
+    Err(search.missed)
 }
 
 struct Search<'f, 'a> {
@@ -62,6 +78,7 @@ struct Search<'f, 'a> {
     /// What a node must receive at most, so that fees stay within their limit.
     amount_max: u64,
     least_hop: u64,
+    missed: Missed,
 }
 
 impl<'f, 'a> Search<'f, 'a> {
@@ -79,7 +96,8 @@ impl<'f, 'a> Search<'f, 'a> {
         heap.push(Reverse((0, field.payee)));
         let least_hop = field.worth(aim, amount).least_hop();
         let amount_max = amount.saturating_add(request.fee_limit.to_u64());
-        Self { field, aim, labels, heap, amount_max, least_hop }
+        let missed = Missed::default();
+        Self { field, aim, labels, heap, amount_max, least_hop, missed }
     }
 
     /// The node whose label is final next.
@@ -98,7 +116,8 @@ impl<'f, 'a> Search<'f, 'a> {
     fn spread(&mut self, node: u32) {
         let field = self.field;
         let Some(label) = self.labels.get(at(node)).copied() else { return };
-        if label.hops >= field.request.max_hops || label.cltv > field.request.cltv_limit {
+        if label.cltv > field.request.cltv_limit {
+            self.missed.blocks = true;
             return;
         }
         let worth = field.worth(self.aim, label.amount);
@@ -107,7 +126,9 @@ impl<'f, 'a> Search<'f, 'a> {
             // The node needs a payload of its own. What it forwards is not more than what it receives.
             bytes = bytes.saturating_add(forward_payload_len(label.amount));
         }
-        if bytes > PAYLOADS_MAX {
+        let long = label.hops >= field.request.max_hops || bytes > PAYLOADS_MAX;
+        if long && !field.loose.length {
+            self.missed.length = true;
             return;
         }
         let from = Label { bytes, ..label };
@@ -141,7 +162,12 @@ impl<'f, 'a> Search<'f, 'a> {
         worth: &super::field::Worth,
     ) {
         let field = self.field;
-        if from.amount < lane.least || from.amount > lane.most {
+        if from.amount > lane.most {
+            self.missed.fees |= field.request.amount.to_u64() <= lane.most;
+            return;
+        }
+        if from.amount < lane.least && !field.loose.least {
+            self.missed.least = true;
             return;
         }
         let Some(known) = self.labels.get(at(lane.from)) else { return };
@@ -155,10 +181,12 @@ impl<'f, 'a> Search<'f, 'a> {
         let cltv = from.cltv.saturating_add(u32::from(blocks));
         // What nothing but the fee costs is enough to be worse: the logarithm can be saved.
         let floor = worth.of(fee, blocks, 0.0).saturating_add(from.cost);
-        if floor >= known.cost || amount > self.amount_max || cltv > field.request.cltv_limit {
+        if floor >= known.cost || (!paying && field.is_closed(lane.from)) {
             return;
         }
-        if !paying && field.is_closed(lane.from) {
+        if amount > self.amount_max || cltv > field.request.cltv_limit {
+            self.missed.fees |= amount > self.amount_max;
+            self.missed.blocks |= cltv > field.request.cltv_limit;
             return;
         }
         let Some(doubt) = field.doubt(lane, public, from.amount) else { return };
@@ -188,7 +216,7 @@ impl<'f, 'a> Search<'f, 'a> {
     fn path(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut node = self.field.payer;
-        while node != self.field.payee && steps.len() < 64 {
+        while node != self.field.payee && steps.len() < usize::from(u8::MAX) {
             let Some(label) = self.labels.get(at(node)) else { break };
             steps.push(Step { place: label.place, from: node, to: label.to });
             node = label.to;

@@ -1,5 +1,8 @@
 //! Routes are what the specification computes, and obey whatever was asked.
 
+mod flows;
+mod why;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -141,7 +144,7 @@ fn what_our_own_attempts_hold_is_not_counted_twice() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn every_route_in_a_random_network_obeys_its_request(seed: u64, sat in 1_u64..100_000) {

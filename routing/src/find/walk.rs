@@ -180,3 +180,12 @@ pub(super) fn one(field: &Field<'_>, steps: &[Step]) -> Option<Routes> {
     let walked = walk(field, steps, field.request.amount.to_u64(), &Used::new()).ok()?;
     routes(field, &[(steps, walked)])
 }
+
+/// `whole * of / by`, rounded down; stays at `u64::MAX`, and so it is for nothing to divide by.
+pub(super) fn portion(whole: u64, of: u64, by: u64) -> u64 {
+    let product = u128::from(whole).saturating_mul(u128::from(of));
+    product
+        .checked_div(u128::from(by))
+        .and_then(|part| u64::try_from(part).ok())
+        .unwrap_or(u64::MAX)
+}

@@ -3,8 +3,16 @@
 use wire::id::{NodeId, ShortChannelId};
 use wire::units::Msat;
 
-use super::field::Field;
+use super::field::{Aim, Field, Loose};
+use super::flow::{self, Grain};
+use super::single::{self, Missed};
+use super::split::Outcome;
 use crate::graph::Direction;
+use crate::request::Request;
+use crate::route::{Route, Routes};
+
+/// How many channels of a cut are named.
+const CUT_NAMED_MAX: usize = 16;
 
 /// Why no route obeys a request.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -117,7 +125,141 @@ pub struct CutChannel {
     pub can: Msat,
 }
 
+/// What an attempt at a payment came to, if it found nothing.
+#[derive(Debug)]
+pub(super) struct Nothing {
+    /// What one path was stopped by.
+    pub(super) missed: Missed,
+    /// What looking for parts came to, if several are allowed.
+    pub(super) parts: Option<Outcome>,
+}
+
+/// Refuses what the channels at either end cannot carry together, before anybody searches.
+pub(super) fn ends(field: &Field<'_>) -> Result<(), NoRoute> {
+    let need = field.request.amount.to_u64();
+    for (place, lanes) in [(Where::Payee, field.to_payee()), (Where::Payer, field.out_of_payer())] {
+        let can = lanes.iter().map(|(_, width)| *width).fold(0, u64::saturating_add);
+        if can < need {
+            return Err(relieved(field).unwrap_or_else(|| cut(field, place, lanes)));
+        }
+    }
+    Ok(())
+}
+
 /// The constraint that left no route.
-pub(super) fn explain(_field: &Field<'_>) -> NoRoute {
-    NoRoute::Limits
+pub(super) fn explain(field: &Field<'_>, nothing: Nothing) -> NoRoute {
+    if let Some(avoided) = relieved(field) {
+        return avoided;
+    }
+    let request = field.request;
+    let Nothing { missed, parts } = nothing;
+    if missed.fees
+        && let Some(routes) = relaxed(field, |request| request.fee_limit = Msat::MAX)
+    {
+        return NoRoute::FeeLimit { cheapest: routes.fee, limit: request.fee_limit };
+    }
+    if let Some(Outcome::Fees(fee)) = parts {
+        let cheapest = Msat::new(fee).unwrap_or(Msat::MAX);
+        return NoRoute::FeeLimit { cheapest, limit: request.fee_limit };
+    }
+    if missed.blocks
+        && let Some(routes) = relaxed(field, |request| request.cltv_limit = u32::MAX)
+    {
+        let least = routes.parts.iter().map(Route::cltv_delta).max().unwrap_or(0);
+        return NoRoute::CltvLimit { least, limit: request.cltv_limit };
+    }
+    if missed.length {
+        let limit = request.max_hops;
+        let far = field.loose(Loose { length: true, ..Loose::default() });
+        if let Ok(path) = single::search(&far, Aim::Shortest) {
+            return NoRoute::TooFar { least: path.len(), limit };
+        }
+    }
+    if missed.least {
+        let any = field.loose(Loose { least: true, ..Loose::default() });
+        if let Ok(path) = single::search(&any, Aim::Best) {
+            let least =
+                path.iter().filter_map(|step| field.lane(step.place)).map(|lane| lane.least);
+            let least = Msat::new(least.max().unwrap_or(0)).unwrap_or(Msat::MAX);
+            return NoRoute::BelowMinimum { amount: request.amount, least };
+        }
+    }
+    amounts(field, parts)
+}
+
+/// No way is wide enough: the cut, or too few parts.
+fn amounts(field: &Field<'_>, parts: Option<Outcome>) -> NoRoute {
+    let need = field.request.amount;
+    let outcome = parts.unwrap_or_else(|| {
+        let sent = flow::send(field, Aim::Cheapest, Grain::Fine, need.to_u64());
+        if sent.short > 0 && !sent.behind.is_empty() {
+            Outcome::Cut(sent)
+        } else {
+            // One part alone: what is the widest way?
+            let widest = flow::paths(field, &sent).first().map_or(0, |(_, amount)| *amount);
+            Outcome::Parts(widest)
+        }
+    });
+    match outcome {
+        Outcome::Cut(flow) => {
+            let lanes = field.cut(&flow.behind);
+            let of_payer = lanes
+                .iter()
+                .all(|(place, _)| field.lane(*place).is_some_and(|lane| lane.from == field.payer));
+            let beyond = flow.behind.iter().filter(|behind| **behind).count();
+            let place = match (of_payer && !lanes.is_empty(), beyond) {
+                (true, _) => Where::Payer,
+                (false, ..=1) => Where::Payee,
+                (false, _) => Where::Between,
+            };
+            cut(field, place, lanes)
+        }
+        Outcome::Parts(most) => NoRoute::Parts {
+            parts: field.request.max_parts,
+            can: Msat::new(most).unwrap_or(Msat::MAX),
+            need,
+        },
+        Outcome::Found(_) | Outcome::Fees(_) => NoRoute::Limits,
+    }
+}
+
+/// A cut of lanes and what each carries.
+fn cut(field: &Field<'_>, place: Where, mut lanes: Vec<(u32, u64)>) -> NoRoute {
+    lanes.sort_by_key(|(_, width)| std::cmp::Reverse(*width));
+    let can = lanes.iter().map(|(_, width)| *width).fold(0, u64::saturating_add);
+    let named = |(place, width): &(u32, u64)| {
+        let (channel, direction) = field.name(*place);
+        CutChannel { channel, direction, can: Msat::new(*width).unwrap_or(Msat::MAX) }
+    };
+    NoRoute::Cut {
+        place,
+        can: Msat::new(can).unwrap_or(Msat::MAX),
+        need: field.request.amount,
+        count: lanes.len(),
+        channels: lanes.iter().take(CUT_NAMED_MAX).map(named).collect(),
+    }
+}
+
+/// Whether there would be a way if nothing were avoided and no feature asked for.
+fn relieved(field: &Field<'_>) -> Option<NoRoute> {
+    let request = field.request;
+    let any = !request.avoid_nodes.is_empty()
+        || !request.avoid_channels.is_empty()
+        || !request.hop_features.is_empty();
+    let routes = any.then(|| {
+        relaxed(field, |request| {
+            request.avoid_nodes.clear();
+            request.avoid_channels.clear();
+            request.hop_features.clear();
+        })
+    });
+    routes.flatten().map(|_| NoRoute::Avoided)
+}
+
+/// What is found when a request is relaxed.
+fn relaxed(field: &Field<'_>, relax: impl FnOnce(&mut Request)) -> Option<Routes> {
+    let mut request = field.request.clone();
+    relax(&mut request);
+    let field = field.again(&request).ok()?;
+    super::attempt(&field).ok()
 }

@@ -159,13 +159,11 @@ impl Rows {
         self.lanes.get(at(slot))
     }
 
-    /// A lane by its direction, if it can be used.
-    #[cfg(test)]
-    pub(crate) fn of_edge(&self, edge: u32) -> Option<&Lane> {
+    /// Where a direction's lane is, if it can be used.
+    pub(crate) fn place_of(&self, edge: u32) -> Option<u32> {
         let slot = self.slots.get(at(edge)).copied().filter(|slot| *slot != NOWHERE)?;
         let row = self.starts.partition_point(|start| *start <= slot).saturating_sub(1);
-        self.live.get(row).filter(|end| slot < **end)?;
-        self.lanes.get(at(slot))
+        self.live.get(row).filter(|end| slot < **end).map(|_| slot)
     }
 
     /// How many lanes there are, also those that cannot be used.

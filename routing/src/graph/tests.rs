@@ -68,7 +68,8 @@ fn rows_changed_in_place_are_rows_laid_anew() {
         }
         for node in 0..fresh.node_bound() {
             for lane in fresh.toward(node) {
-                let found = seen.rows().of_edge(lane.edge).expect("its slot is known");
+                let place = seen.rows().place_of(lane.edge).expect("its slot is known");
+                let found = seen.rows().lane(place).expect("a place");
                 assert_eq!(found.edge, lane.edge);
             }
         }

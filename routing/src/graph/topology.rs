@@ -365,6 +365,11 @@ impl Topology {
         self.channels.range(from..).filter_map(|(_, number)| self.view_of(*number))
     }
 
+    /// The numbers of a node's channels.
+    pub(crate) fn numbers_of(&self, node: u32) -> impl Iterator<Item = u32> {
+        self.net.edges(NodeIndex::from(node)).map(|edge| small(edge.id().index()))
+    }
+
     pub(super) fn channels_of(&self, id: NodeId) -> impl Iterator<Item = ChannelView<'_>> {
         self.find_node(&id)
             .into_iter()

@@ -1,7 +1,7 @@
 //! All benchmarks of the project in one binary: `bench <what> [--json]`.
 
 use clap::{Parser, Subcommand};
-use viaduct_tests::bench::payments;
+use viaduct_tests::bench::{payments, routing};
 
 /// Measures Viaduct, and LDK beside it in the same run.
 #[derive(Parser)]
@@ -15,10 +15,13 @@ struct Arguments {
 enum What {
     /// Payments a second over one channel between two nodes with durable stores.
     Payments(payments::Arguments),
+    /// Ways through a graph of mainnet's size.
+    Routing(routing::Arguments),
 }
 
 fn main() {
     match Arguments::parse().what {
         What::Payments(arguments) => payments::run(&arguments),
+        What::Routing(arguments) => routing::run(&arguments),
     }
 }
