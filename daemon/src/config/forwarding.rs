@@ -19,7 +19,7 @@ pub(super) fn check(check: &Check<'_>, raw: &RawForwarding) -> Result<Manner, Co
     let fee = |name, value| check.number::<u32>(SECTION, name, value, 0, u64::from(u32::MAX));
     let most = Some(raw.htlc_max_msat.unwrap_or(Msat::MAX.to_u64()));
     let policy = ForwardPolicy {
-        enabled: raw.enabled.unwrap_or(false),
+        enabled: raw.enabled.unwrap_or(true),
         base_msat: fee("base_msat", raw.base_msat)?,
         ppm: fee("ppm", raw.ppm)?,
         // BOLT 2: "3R+2G+2S" is 34 for the values it reckons with.

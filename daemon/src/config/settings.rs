@@ -198,7 +198,7 @@ settings! {
     /// (`viaduct channels policy`).
     forwarding RawForwarding "forwarding" {
         /// Whether payments of others pass at all.
-        enabled: switch = "false",
+        enabled: switch = "true",
         /// Flat fee, in msat.
         base_msat: number = "1_000",
         /// Fee for each million forwarded.

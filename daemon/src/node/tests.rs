@@ -1,6 +1,7 @@
 //! Two whole nodes in one process, on the built-in chain: open, pay, crash, close.
 
 mod forced;
+mod forwarded;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -81,7 +82,11 @@ fn opening(bob: &Node, sat: u64) -> OpenChannel {
 }
 
 async fn open(alice: &Handle, bob: &Node, sat: u64) {
-    let mut updates = alice.open_channel(opening(bob, sat)).await.unwrap().updates;
+    open_as(alice, opening(bob, sat)).await;
+}
+
+async fn open_as(alice: &Handle, order: OpenChannel) {
+    let mut updates = alice.open_channel(order).await.unwrap().updates;
     loop {
         let Ok(next) = tokio::time::timeout(Duration::from_millis(100), updates.next()).await
         else {
