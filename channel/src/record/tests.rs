@@ -99,3 +99,32 @@ fn state_does_not_grow_with_settled_payments() {
         |who: usize| world.nodes[who].disk.records.iter().map(Vec::len).sum::<usize>() as u64 / 24;
     println!("bytes on disk a payment: payer {}, payee {}", bytes(0), bytes(1));
 }
+
+#[test]
+fn what_an_offerer_says_of_its_htlc_survives_its_bytes() {
+    for (accountable, path_key) in
+        [(false, None), (true, None), (false, Some(())), (true, Some(()))]
+    {
+        let path_key = path_key.map(|()| {
+            let secret = secp256k1::SecretKey::from_slice(&[7; 32]).unwrap();
+            secp256k1::PublicKey::from_secret_key(&secp256k1::Secp256k1::new(), &secret)
+        });
+        let add = crate::fact::Add {
+            id: 1,
+            amount_msat: wire::units::Msat::new(2).unwrap(),
+            payment_hash: wire::id::PaymentHash([3; 32]),
+            cltv_expiry: wire::units::BlockHeight(4),
+            onion: wire::message::OnionPacket::from([5; 1366]),
+            path_key,
+            accountable,
+        };
+        let adds = vec![crate::fact::AddIn { add, overexposed: true }];
+        let signed = crate::fact::Fact::TheySigned(crate::fact::TheySigned {
+            adds,
+            ..crate::fact::TheySigned::default()
+        });
+        let mut bytes = Vec::new();
+        put(&signed, &mut bytes);
+        assert_eq!(facts(&bytes), Ok(vec![signed]));
+    }
+}
