@@ -10,6 +10,7 @@
 )]
 
 mod closes;
+mod keeps;
 mod ldk_alone;
 mod pays;
 mod stops;

@@ -164,6 +164,34 @@ impl OurNode {
         self.again().await
     }
 
+    /// Stops the node in order, lets somebody at its directory, and starts it again with the same seed, on
+    /// the same address.
+    ///
+    /// # Panics
+    /// When it does not stop or does not start again.
+    pub async fn restart_after(mut self, deed: impl FnOnce(&Path)) -> Self {
+        self.halt().await;
+        deed(&self.place.config.dir.network());
+        self.again().await
+    }
+
+    /// Burns everything but the seed, and starts again with nothing.
+    ///
+    /// # Panics
+    /// When it does not stop or does not start again.
+    pub async fn lose_everything(self) -> Self {
+        let burn = |dir: &Path| {
+            std::fs::remove_dir_all(dir).expect("it burns");
+            std::fs::create_dir_all(dir).expect("an empty directory");
+        };
+        self.restart_after(burn).await
+    }
+
+    /// The backup of its channels.
+    pub fn backup_file(&self) -> std::path::PathBuf {
+        self.place.config.dir.backup().join(daemon::backup::files::NAME)
+    }
+
     async fn again(self) -> Self {
         let Self { mut place, seed, node, handle, address, .. } = self;
         // Both hold ends of the old node's queues.

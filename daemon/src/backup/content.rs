@@ -203,9 +203,10 @@ impl Entry {
         }
     }
 
-    /// What the channel is restored from. `our_keys` follow from the seed and its index.
+    /// What the channel is restored from. `our_keys` follow from the seed and its index; what is swept goes
+    /// to `home`, a script of the wallet's.
     #[must_use]
-    pub fn restored(&self, our_keys: ChannelBasepoints) -> Restored {
+    pub fn restored(&self, our_keys: ChannelBasepoints, home: bitcoin::ScriptBuf) -> Restored {
         let params = Params::for_capacity(self.capacity);
         let terms = Terms {
             funder: if self.funder { Side::Us } else { Side::Them },
@@ -220,7 +221,7 @@ impl Entry {
             their_keys: self.their_keys,
             our_upfront_shutdown: None,
             their_upfront_shutdown: None,
-            shutdown_script: bitcoin::ScriptBuf::new(),
+            shutdown_script: home,
             alias: None,
         };
         Restored { terms, funding: self.funding, created: self.created }

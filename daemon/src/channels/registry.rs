@@ -355,7 +355,7 @@ impl Registry {
             }
             Order::Open { opening, reply } => self.open(*opening, reply)?,
             Order::Restore { backup, reply } => {
-                let _gone = reply.send(self.restore_lost(&backup)?);
+                let _gone = reply.send(self.restore_lost(&backup).await?);
             }
             Order::Closed { reply } => {
                 let _gone = reply.send(self.over.values().cloned().collect());

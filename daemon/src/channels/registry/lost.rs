@@ -18,7 +18,7 @@ impl Registry {
     /// Runs every channel of the backup that is not known, and says which.
     ///
     /// A known one stays as it is: what the journal says of it is more than a backup can.
-    pub(super) fn restore_lost(&mut self, backup: &Backup) -> Result<Vec<ChannelId>, Fatal> {
+    pub(super) async fn restore_lost(&mut self, backup: &Backup) -> Result<Vec<ChannelId>, Fatal> {
         self.mark()?;
         self.next = self.next.max(backup.free_index());
         let doors = self.common.directory.doors();
@@ -39,7 +39,9 @@ impl Registry {
             let memory = Memory { revealed: u64::MAX, signed_theirs: u64::MAX, broadcast: None };
             let signer = self.signer(index, memory)?;
             let our_keys = *signer.basepoints();
-            let restored_from = entry.restored(our_keys);
+            let Some(home) = self.spare_script().await else { return Ok(restored) };
+            self.spare = None;
+            let restored_from = entry.restored(our_keys, home);
             let born = entry.born();
             let mut meta = Meta::of(&born);
             meta.temporary_id = id;
