@@ -10,6 +10,7 @@ pub(crate) mod events;
 pub(crate) mod forwards;
 pub(crate) mod invoice;
 pub(crate) mod open;
+pub(crate) mod outputs;
 pub(crate) mod pay;
 pub(crate) mod payments;
 pub(crate) mod peers;

@@ -2,12 +2,14 @@
 
 pub mod chaos;
 pub mod directory;
+pub mod outputs;
 pub mod registry;
 pub mod sweep;
 pub mod task;
 pub mod view;
 
 mod inbound;
+
 mod perform;
 mod pool;
 

@@ -434,6 +434,7 @@ impl Peers {
                     ping_ms: None,
                     connected_at: standing.map(|standing| UnixMillis(standing.since_ms)),
                     last_error: known.last_error.clone(),
+                    force_close: self.force_close.borrow().peers.get(node).copied(),
                 }
             })
             .collect();

@@ -7,6 +7,7 @@ use api::v1;
 use tonic::Status;
 
 use crate::amount::{grouped, msat, msat_bare, sat};
+use crate::command::outputs;
 use crate::context::{Context, Heard};
 use crate::failure::Failure;
 use crate::render::{Column, Screen, Tone, table};
@@ -144,7 +145,15 @@ async fn show(cx: &mut Context<'_>, text: &str) -> Result<(), Failure> {
     cx.screen.result(
         &channel,
         |channel| vec![channel.channel_id.clone()],
-        |_, channel| details(channel),
+        |screen, channel| {
+            let mut text = details(channel);
+            let close = channel.close.as_ref().filter(|close| !close.outputs.is_empty());
+            if let Some(close) = close {
+                text.push_str("\n\n");
+                text.push_str(&outputs::rows(screen, &close.outputs));
+            }
+            text
+        },
     )
 }
 
@@ -164,6 +173,9 @@ fn details(channel: &v1::Channel) -> String {
             "funding     {outpoint}, {}/{} confirmations",
             channel.confirmations, channel.confirmations_required
         ));
+    }
+    if let Some(fee) = channel.funding_fee_sat {
+        lines.push(format!("opening     {} for the funding transaction", sat(fee)));
     }
     lines.extend([
         format!("capacity    {}, opened by {opener}", sat(channel.capacity_sat)),

@@ -4,6 +4,7 @@ use api::v1;
 use tonic::Streaming;
 
 use crate::amount::{grouped, sat};
+use crate::command::outputs;
 use crate::context::{Context, Heard};
 use crate::failure::Failure;
 use crate::render::Tone;
@@ -27,6 +28,9 @@ pub(crate) struct Close {
     /// Where your coins go; to the wallet unless said otherwise.
     #[arg(long, conflicts_with = "force")]
     address: Option<String>,
+    /// Only say what it would cost, save and bring home; nothing is done.
+    #[arg(long)]
+    dry_run: bool,
     /// End once the closing transaction is broadcast, without waiting for a block.
     #[arg(long)]
     no_wait: bool,
@@ -46,6 +50,21 @@ impl Close {
         let plan = v1::CloseChannelRequest { dry_run: true, ..ask.clone() };
         let mut plan = cx.client.channels().close(plan).await?.into_inner();
         let plan = plan.message().await?.unwrap_or_default();
+        if self.dry_run {
+            let about = self.about(&plan);
+            return cx.screen.result(
+                &plan,
+                |plan| plan.outputs.iter().map(|output| output.outpoint.clone()).collect(),
+                |screen, plan| {
+                    let mut text = about.join("\n  ");
+                    if !plan.outputs.is_empty() {
+                        text.push_str("\n\n");
+                        text.push_str(&outputs::rows(screen, &plan.outputs));
+                    }
+                    text
+                },
+            );
+        }
         cx.screen.confirm(&self.about(&plan), "Proceed?")?;
 
         let again = cx.again(&format!("channels watch {channel_id}"));
@@ -87,6 +106,23 @@ impl Close {
             format!("fee           {}", sat(plan.fee_sat)),
             format!("you get       {}", sat(plan.ours_sat)),
         ];
+        if let Some(forecast) = &plan.forecast {
+            let before = forecast.before_height.map_or_else(String::new, |height| {
+                format!(" before height {}", grouped(height.into()))
+            });
+            about.push(if forecast.saves_sat > 0 {
+                format!(
+                    "at stake      spend {} to save {}{before}",
+                    sat(forecast.cost_sat),
+                    sat(forecast.saves_sat)
+                )
+            } else {
+                "at stake      nothing in flight is lost by waiting".to_owned()
+            });
+            if let Some(height) = forecast.home_at_height {
+                about.push(format!("all home at   block {}", grouped(height.into())));
+            }
+        }
         if plan.locked_blocks > 0 {
             about.push(format!(
                 "locked for    {} blocks after the transaction is in one",

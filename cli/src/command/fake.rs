@@ -15,6 +15,7 @@ use api::v1::invoices_server::{Invoices, InvoicesServer};
 use api::v1::node_server::{Node, NodeServer};
 use api::v1::payments_server::{Payments, PaymentsServer};
 use api::v1::wallet_server::{Wallet, WalletServer};
+use api::v1::why_server::{Why, WhyServer};
 use clap::Parser as _;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -46,6 +47,9 @@ pub(super) struct Script {
     pub(super) send: v1::SendResponse,
     pub(super) send_fails: Option<Status>,
     pub(super) events: Vec<v1::Event>,
+    pub(super) why_channel: v1::WhyChannelResponse,
+    pub(super) why_payment: v1::WhyPaymentResponse,
+    pub(super) closed: Vec<v1::ClosedChannel>,
     /// Streams stay open after their last message.
     pub(super) hang: bool,
 }
@@ -58,6 +62,7 @@ pub(super) enum Asked {
     Close(v1::CloseChannelRequest),
     Send(v1::SendRequest),
     Create(v1::CreateInvoiceRequest),
+    Policy(v1::SetPeerPolicyRequest),
 }
 
 #[derive(Clone)]
@@ -127,6 +132,16 @@ impl Node for Fake {
         _: Request<v1::DisconnectPeerRequest>,
     ) -> Result<Response<v1::DisconnectPeerResponse>, Status> {
         not_here()
+    }
+    async fn set_peer_policy(
+        &self,
+        request: Request<v1::SetPeerPolicyRequest>,
+    ) -> Result<Response<v1::SetPeerPolicyResponse>, Status> {
+        let request = request.into_inner();
+        let own = request.force_close.is_some();
+        let force_close = request.force_close.clone().unwrap_or_else(|| "automatic".into());
+        self.note(Asked::Policy(request));
+        Ok(Response::new(v1::SetPeerPolicyResponse { force_close, own }))
     }
     async fn list_peers(
         &self,
@@ -227,7 +242,8 @@ impl Channels for Fake {
         &self,
         _: Request<v1::ListClosedRequest>,
     ) -> Result<Response<v1::ListClosedResponse>, Status> {
-        not_here()
+        let channels = self.script.closed.clone();
+        Ok(Response::new(v1::ListClosedResponse { channels, next_page_token: String::new() }))
     }
 }
 
@@ -313,6 +329,28 @@ impl Events for Fake {
         _: Request<v1::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         Ok(self.stream(self.script.events.iter().cloned().map(Ok).collect()))
+    }
+}
+
+#[tonic::async_trait]
+impl Why for Fake {
+    async fn channel(
+        &self,
+        request: Request<v1::WhyChannelRequest>,
+    ) -> Result<Response<v1::WhyChannelResponse>, Status> {
+        let channel_id = request.into_inner().channel_id;
+        let why = v1::WhyChannelResponse { channel_id, ..self.script.why_channel.clone() };
+        Ok(Response::new(why))
+    }
+    async fn payment(
+        &self,
+        request: Request<v1::WhyPaymentRequest>,
+    ) -> Result<Response<v1::WhyPaymentResponse>, Status> {
+        let payment_hash = request.into_inner().payment_hash;
+        if payment_hash != self.script.why_payment.payment_hash {
+            return Err(api::reason::Reason::PaymentUnknown.into());
+        }
+        Ok(Response::new(self.script.why_payment.clone()))
     }
 }
 
@@ -426,7 +464,8 @@ async fn serve(script: Script) -> (Client, mpsc::Receiver<Asked>) {
         .add_service(ChannelsServer::new(fake.clone()))
         .add_service(PaymentsServer::new(fake.clone()))
         .add_service(InvoicesServer::new(fake.clone()))
-        .add_service(EventsServer::new(fake));
+        .add_service(EventsServer::new(fake.clone()))
+        .add_service(WhyServer::new(fake));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     let target = Target { address: Address::Plain(at), certificate_pem: None, token: None };
     (Client::connect(target).await.unwrap(), seen)

@@ -19,6 +19,14 @@ pub(crate) struct Peers {
 enum What {
     /// All of them (the same as no word at all).
     List,
+    /// Say when channels with a peer are closed without asking you.
+    Policy {
+        /// The peer: its alias, or the beginning of its id.
+        peer: String,
+        /// automatic, when-money-at-risk or ask; node: as the daemon's setting says.
+        #[arg(long, value_name = "WHEN", value_parser = ["automatic", "when-money-at-risk", "ask", "node"])]
+        force_close: String,
+    },
     /// Drop the connection and do not reconnect.
     Disconnect {
         /// The peer: its alias, or the beginning of its id.
@@ -33,6 +41,7 @@ impl Peers {
     pub(crate) async fn run(self, cx: &mut Context<'_>) -> Result<(), Failure> {
         match self.what.unwrap_or(What::List) {
             What::List => list(cx).await,
+            What::Policy { peer, force_close } => policy(cx, &peer, force_close).await,
             What::Disconnect { peer, force } => disconnect(cx, &peer, force).await,
         }
     }
@@ -77,6 +86,26 @@ async fn list(cx: &mut Context<'_>) -> Result<(), Failure> {
                 rows.collect(),
                 "no peers yet; connect to one: viaduct connect ID@HOST:PORT",
             )
+        },
+    )
+}
+
+async fn policy(cx: &mut Context<'_>, peer: &str, word: String) -> Result<(), Failure> {
+    let node_id = resolve::peer(cx, peer).await?;
+    let ask = v1::SetPeerPolicyRequest {
+        idempotency_key: cx.key()?,
+        node_id: node_id.clone(),
+        force_close: (word != "node").then_some(word),
+    };
+    let send = |to: api::client::Client, ask| async move { to.node().set_peer_policy(ask).await };
+    let done = cx.client.call(ask, send).await?;
+    cx.screen.result(
+        &done,
+        |done| vec![done.force_close.clone()],
+        |_, done| {
+            let whose = if done.own { "its own" } else { "the node's setting" };
+            let peer = resolve::short(&node_id);
+            format!("channels with {peer}: force_close = {} ({whose})", done.force_close)
         },
     )
 }

@@ -553,3 +553,205 @@ async fn a_node_of_the_sandbox_is_known_by_its_name_everywhere() {
     let ran = run(script, User::Types(""), &["channels", "show", "dave"]).await;
     assert!(ran.out.contains("peer        dave (03dd…dddd), connected"), "{}", ran.out);
 }
+
+fn a_step(seq: u64, code: &str, text: &str) -> v1::WhyStep {
+    v1::WhyStep {
+        seq,
+        at_ms: Some(NOW - 120_000),
+        height: Some(1_150),
+        code: code.into(),
+        text: text.into(),
+        txid: Some("8d".repeat(32)),
+        ..Default::default()
+    }
+}
+
+fn a_story() -> v1::WhyChannelResponse {
+    v1::WhyChannelResponse {
+        node_id: bob().node_id,
+        node_alias: "bob".into(),
+        summary: "we closed alone: the peer sent an error".into(),
+        force_close: "automatic".into(),
+        steps: vec![
+            a_step(12, "error-received", "the peer sent an error: “go\u{1b}[2J away”"),
+            v1::WhyStep { at_ms: None, txid: None, ..a_step(13, "closed-by-us", "in a block") },
+        ],
+        steps_left_out: 3,
+        waiting: vec![v1::WhyWait {
+            text: "our balance is locked".into(),
+            until_height: Some(1_294),
+            amount_sat: Some(310_000),
+            ..Default::default()
+        }],
+        cost_sat: 2_140,
+        home_sat: 55_000,
+        ..Default::default()
+    }
+}
+
+fn with_bob() -> v1::Channel {
+    v1::Channel {
+        channel_id: "cc".repeat(32),
+        node_id: bob().node_id,
+        node_alias: "bob".into(),
+        short_channel_id: Some("102x1x0".into()),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn why_tells_a_channels_story_newest_last_and_what_is_waited_for() {
+    let script =
+        || Script { channels: vec![with_bob()], why_channel: a_story(), ..Default::default() };
+    let ran = run(script(), User::Types(""), &["why", "channel", "bob"]).await;
+    assert_eq!(
+        ran.out,
+        "channel cccc…cccc with bob (02bb…bbbb)\n  \
+         we closed alone: the peer sent an error\n\n\
+         block 1 150   2 min ago      the peer sent an error: “go�[2J away” (tx 8d8d…8d8d)\n\
+         block 1 150                  in a block\n              \
+         (3 steps in between are not kept)\n\
+         waiting     our balance is locked until block 1 294, 310 000 sat\n\
+         so far      2 140 sat in fees, 55 000 sat came home by claims\n\
+         force_close automatic\n"
+    );
+    let ran = run(script(), User::Away, &["why", "channel", "102x1x0"]).await;
+    let json: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(json["steps"][0]["code"], "error-received");
+    assert_eq!(json["waiting"][0]["until_height"], 1_294);
+    let ran = run(script(), User::Types(""), &["why", "channel", "nobody"]).await;
+    assert_eq!(ran.code, 3, "{}", ran.err);
+}
+
+#[tokio::test]
+async fn why_finds_a_closed_channel_by_its_peers_name() {
+    let closed = v1::ClosedChannel { channel: Some(with_bob()), ..Default::default() };
+    let script = Script { closed: vec![closed], why_channel: a_story(), ..Default::default() };
+    let ran = run(script, User::Types(""), &["-q", "why", "channel", "bob"]).await;
+    assert_eq!((ran.code, ran.out), (0, format!("{}\n", "cc".repeat(32))));
+}
+
+#[tokio::test]
+async fn why_tells_a_payments_story_and_an_unknown_one_is_refused() {
+    let why = v1::WhyPaymentResponse {
+        payment_hash: HASH.into(),
+        status: "failed".into(),
+        summary: "no channel could carry it now".into(),
+        steps: vec![v1::WhyStep { txid: None, height: None, ..a_step(9, "failed", "it failed") }],
+        ..Default::default()
+    };
+    let script = || Script { why_payment: why.clone(), ..Default::default() };
+    let ran = run(script(), User::Types(""), &["why", "payment", HASH]).await;
+    assert_eq!(
+        ran.out,
+        format!(
+            "payment 9c4b…6d29: failed\n  no channel could carry it now\n\n{:13} 2 min ago      it \
+             failed\n",
+            ""
+        )
+    );
+    let ran = run(script(), User::Types(""), &["why", "payment", &"ab".repeat(32)]).await;
+    assert_eq!(ran.code, 1, "{}", ran.err);
+}
+
+fn an_output(kind: &str, side: &str, value_sat: u64, state: &str) -> v1::CloseOutput {
+    v1::CloseOutput {
+        outpoint: format!("{}:2", "8d".repeat(32)),
+        kind: kind.into(),
+        side: side.into(),
+        value_sat,
+        state: state.into(),
+        fee_sat: 140,
+        expected_sat: value_sat.saturating_sub(140),
+        ..Default::default()
+    }
+}
+
+fn at_stake() -> v1::CloseProgress {
+    v1::CloseProgress {
+        stage: v1::CloseStage::Planned.into(),
+        fee_sat: 2_140,
+        ours_sat: 900_000,
+        locked_blocks: 144,
+        outputs: vec![
+            v1::CloseOutput {
+                deadline_height: Some(1_200),
+                opens_height: Some(1_160),
+                htlc_id: Some(3),
+                expiry_height: Some(1_160),
+                ..an_output("htlc", "us", 310_000, "waits")
+            },
+            an_output("balance", "them", 80_000, "theirs"),
+        ],
+        forecast: Some(v1::CloseForecast {
+            cost_sat: 2_140,
+            saves_sat: 310_000,
+            home_sat: 900_000,
+            before_height: Some(1_200),
+            close_by_height: Some(1_162),
+            home_at_height: Some(1_310),
+        }),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_of_a_forced_close_says_what_it_costs_and_saves_and_does_nothing() {
+    let script =
+        || Script { channels: vec![with_bob()], close: vec![at_stake()], ..Default::default() };
+    let line = ["close", "bob", "--force", "--dry-run"];
+    let ran = run(script(), User::Types(""), &line).await;
+    assert_eq!((ran.code, ran.asked.len()), (0, 0), "{}", ran.err);
+    for part in [
+        "spend 2 140 sat to save 310 000 sat before height 1 200",
+        "all home at   block 1 310",
+        "our htlc 3 until block 1 160",
+        "opens at block 1 160",
+        "their balance",
+    ] {
+        assert!(ran.out.contains(part), "{part}\n{}", ran.out);
+    }
+    let ran = run(script(), User::Away, &line).await;
+    let json: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(json["forecast"]["saves_sat"], 310_000);
+    assert_eq!(json["outputs"][0]["kind"], "htlc");
+}
+
+#[tokio::test]
+async fn a_closing_channel_shows_every_output() {
+    let mut close = at_stake();
+    close.outputs.push(v1::CloseOutput {
+        claim_txid: Some("c7".repeat(32)),
+        claim_height: Some(1_161),
+        ..an_output("balance", "us", 500_000, "claimed")
+    });
+    let channel = v1::Channel { close: Some(close), funding_fee_sat: Some(154), ..with_bob() };
+    let script = Script { channels: vec![channel], ..Default::default() };
+    let ran = run(script, User::Types(""), &["channels", "show", "bob"]).await;
+    for part in [
+        "opening     154 sat for the funding transaction",
+        "OUTPUT",
+        "COMES HOME",
+        "8d8d…8d8d:2",
+        "ours since block 1 161",
+        "c7c7…c7c7",
+        "499 860",
+    ] {
+        assert!(ran.out.contains(part), "{part}\n{}", ran.out);
+    }
+}
+
+#[tokio::test]
+async fn the_policy_of_a_peer_is_set_and_taken_back() {
+    let script = || Script { peers: vec![bob()], ..Default::default() };
+    let line = ["peers", "policy", "bob", "--force-close", "ask"];
+    let ran = run(script(), User::Types(""), &line).await;
+    assert_eq!(ran.out, "channels with 02bb…bbbb: force_close = ask (its own)\n");
+    let [Asked::Policy(asked)] = ran.asked.as_slice() else { panic!("{:?}", ran.asked) };
+    assert_eq!(asked.force_close.as_deref(), Some("ask"));
+    let line = ["peers", "policy", "bob", "--force-close", "node"];
+    let ran = run(script(), User::Types(""), &line).await;
+    assert_eq!(ran.out, "channels with 02bb…bbbb: force_close = automatic (the node's setting)\n");
+    let [Asked::Policy(asked)] = ran.asked.as_slice() else { panic!("{:?}", ran.asked) };
+    assert_eq!(asked.force_close, None);
+}

@@ -22,7 +22,9 @@ use wire::message::{Message, OpenChannel};
 use wire::units::{FeeratePerKw, Msat};
 
 use crate::backup::{Ahead, Backup};
+use crate::channels::Pool;
 use crate::channels::directory::{Door, Glance};
+use crate::channels::outputs::outputs;
 use crate::channels::task::{ASKS, Asker, COMMANDS, ChannelTask, Common, Inboxes, MESSAGES, Parts};
 use crate::channels::view::{Meta, view};
 use crate::clock::now_ms;
@@ -222,6 +224,16 @@ impl Registry {
         meta.temporary_id = channel.id();
         if channel.is_over() {
             let height = *self.common.height.borrow();
+            let signer = self.signer(index, channel.signer_memory())?;
+            let env = Env {
+                height,
+                now: 0,
+                feerate: FeeratePerKw::FLOOR,
+                policy: &self.common.policy,
+                signer: &signer,
+                workers: &Pool,
+            };
+            meta.outputs = outputs(&channel, &env, |_| None);
             let shown = view(&channel, &meta, false, height, &self.common.policy);
             self.over.insert(index, shown);
             return Ok(());

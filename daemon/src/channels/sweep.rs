@@ -69,6 +69,11 @@ impl Sweeper {
         Self { attempts: Attempts::restore(sweeps, now), ..Self::default() }
     }
 
+    /// The transaction of ours that is to take this output.
+    pub(super) fn under_way(&self, outpoint: OutPoint) -> Option<Txid> {
+        self.attempts.under_way(outpoint)
+    }
+
     /// Our commitment goes to the miners.
     pub(super) fn closing(&mut self, tx: Transaction, now: BlockHeight) {
         let known = self.close.as_ref().is_some_and(|(old, _)| *old == tx);

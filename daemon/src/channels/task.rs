@@ -39,7 +39,7 @@ use crate::layer1::{self, Feerates};
 use crate::payments::{self, Reply};
 use crate::peers::link::Link;
 use crate::policy::{self, Policies};
-use crate::rpc::model::channel::Channel as View;
+use crate::rpc::model::channel::{Channel as View, CloseForecast, CloseOutput};
 use crate::rpc::refusal::Refusal;
 use crate::switch;
 use crate::tasks::{Fatal, Tasks};
@@ -121,6 +121,11 @@ pub enum Ask {
     Watch {
         /// Answered at once.
         reply: oneshot::Sender<watch::Receiver<View>>,
+    },
+    /// What closing it alone would come to.
+    Forecast {
+        /// Answered at once; `None` if there is nothing to close alone.
+        reply: oneshot::Sender<Option<(CloseForecast, Vec<CloseOutput>)>>,
     },
     /// Close it together with the peer.
     Shutdown {
@@ -539,6 +544,9 @@ impl ChannelTask {
                     let _gone = reply.send(view);
                 }
             }
+            Ask::Forecast { reply } => {
+                let _gone = reply.send(self.forecast());
+            }
             Ask::Watch { reply } => {
                 let Some(view) = self.view() else { return Ok(()) };
                 let sender = self.shown.get_or_insert_with(|| watch::Sender::new(view));
@@ -594,7 +602,9 @@ impl ChannelTask {
     pub(super) fn view(&self) -> Option<View> {
         let height = *self.common.height.borrow();
         let channel = self.channel()?;
-        Some(view(channel, &self.meta, self.link.is_some(), height, &self.common.policy))
+        let mut shown = view(channel, &self.meta, self.link.is_some(), height, &self.common.policy);
+        self.show_outputs(&mut shown);
+        Some(shown)
     }
 
     /// Whoever looks sees the newest; only what somebody looks at is made.
@@ -645,13 +655,15 @@ impl ChannelTask {
         }
     }
 
-    fn end(self) -> Result<(), Fatal> {
+    fn end(mut self) -> Result<(), Fatal> {
         self.tell_backup(backup::FromChannel::Over(self.index))?;
-        for (_, reply) in self.answers {
+        for (_, reply) in std::mem::take(&mut self.answers) {
             let _gone = reply.send(Err(Refusal::NoAnswer));
         }
+        let outputs = self.view().and_then(|shown| shown.closing).map(|closing| closing.outputs);
         let Some(channel) = self.machine else { return Ok(()) };
-        let ended = Ended { index: self.index, meta: self.meta, channel: Box::new(channel) };
+        let meta = Meta { outputs: outputs.unwrap_or_default(), ..self.meta };
+        let ended = Ended { index: self.index, meta, channel: Box::new(channel) };
         self.common.ended.send(ended).map_err(|_| Fatal::Overflow("channel to registry"))
     }
 }

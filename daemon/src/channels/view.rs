@@ -12,7 +12,7 @@ use wire::units::{BlockHeight, FeeratePerKw, Msat};
 use crate::fact::ChannelBorn;
 use crate::rpc::model::UnixMillis;
 use crate::rpc::model::channel::{
-    Channel as View, ChannelPhase, CloseKind, CloseStage, Closing, Htlc, Link, Side,
+    Channel as View, ChannelPhase, CloseKind, CloseOutput, CloseStage, Closing, Htlc, Link, Side,
 };
 
 /// What is known of a channel besides its machine.
@@ -44,6 +44,8 @@ pub struct Meta {
     pub peer_said: Option<String>,
     /// Transactions of ours that fetched its outputs, and what they paid.
     pub sweeps: Vec<(Txid, Amount)>,
+    /// How its outputs ended, once it is over.
+    pub outputs: Vec<CloseOutput>,
 }
 
 impl Meta {
@@ -63,6 +65,7 @@ impl Meta {
             closed_ms: None,
             peer_said: None,
             sweeps: Vec::new(),
+            outputs: Vec::new(),
         }
     }
 
@@ -271,7 +274,11 @@ fn closing(channel: &Channel, meta: &Meta, height: BlockHeight) -> Option<Closin
         ours,
         theirs,
         depth: at.map_or(0, |at| depth(at, height)),
-        depth_needed: channel::onchain::IRREVOCABLE_DEPTH,
+        depth_needed: if kind == Some(CloseKind::Cooperative) {
+            state.terms.minimum_depth.max(1)
+        } else {
+            channel::onchain::IRREVOCABLE_DEPTH
+        },
         locked_blocks: locked,
         spendable_at: at.filter(|_| locked > 0).map(|at| at.saturating_add(u32::from(locked))),
         sweeps: meta.sweeps.iter().map(|(txid, _)| *txid).collect(),
@@ -281,6 +288,8 @@ fn closing(channel: &Channel, meta: &Meta, height: BlockHeight) -> Option<Closin
             .fold(Amount::ZERO, |sum, (_, fee)| sum.checked_add(*fee).unwrap_or(Amount::MAX_MONEY)),
         height: at,
         closed: meta.closed_ms.map(UnixMillis),
+        outputs: meta.outputs.clone(),
+        forecast: None,
     })
 }
 

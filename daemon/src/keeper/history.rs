@@ -187,6 +187,14 @@ fn put_invoice(batch: &mut Batch, asked: &Asked) -> Result<(), TableError> {
     INVOICE_PLACES.put(batch, &asked.made.preimage.hash().0, &Place(asked.index))
 }
 
+/// Where a payment that ended stands in the list: the newest of those with this hash.
+///
+/// # Errors
+/// If the index fails: that is never "not there".
+pub fn place(engine: &dyn Engine, hash: PaymentHash) -> Result<Option<u64>, TableError> {
+    Ok(PAYMENT_PLACES.get(engine, &hash.0)?.map(|Place(place)| place))
+}
+
 /// A payment that ended.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use chain_backend::sandbox::Stall;
 use futures_util::stream;
 use store::engine::Engine;
 use wire::feature::Features;
-use wire::id::PaymentHash;
+use wire::id::{NodeId, PaymentHash};
 use wire::units::BlockHeight;
 
 use crate::backup::Status;
@@ -30,6 +30,7 @@ use crate::payments;
 use crate::payments::invoice::{self};
 use crate::peers;
 use crate::rpc::model::backup::{BackupContent, BackupRestored, BackupSource, RestoreBackup};
+use crate::policy::ForceClosePolicy;
 use crate::rpc::model::channel::{
     Channel, ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow, CloseKind,
     CloseStage, Closing, OpenChannel, OpenPlan,
@@ -153,6 +154,16 @@ impl NodeApi for Handle {
         Self::ask(&self.0.peers, |reply| peers::Ask::Disconnect { node, force, reply }).await?
     }
 
+    async fn set_peer_policy(
+        &self,
+        node: NodeId,
+        policy: Option<ForceClosePolicy>,
+    ) -> Answer<(ForceClosePolicy, bool)> {
+        let ask = |reply| peers::Ask::ForceClose { node, policy, reply };
+        Self::ask(&self.0.peers, ask).await??;
+        Ok((self.force_close_of(node), policy.is_some()))
+    }
+
     async fn list_peers(&self) -> Answer<Vec<Peer>> {
         Self::ask(&self.0.peers, |reply| peers::Ask::List { reply }).await
     }
@@ -234,7 +245,11 @@ impl NodeApi for Handle {
         all.retain(|channel| filter.node.is_none_or(|node| channel.node == node));
         all.sort_by_key(|channel| channel.index);
         all.dedup_by_key(|channel| channel.index);
-        Ok(all)
+        let mut dressed = Vec::with_capacity(all.len());
+        for channel in all {
+            dressed.push(self.dress(channel).await);
+        }
+        Ok(dressed)
     }
 
     async fn channel(&self, which: ChannelRef) -> Answer<Channel> {
@@ -246,7 +261,7 @@ impl NodeApi for Handle {
         if let Some(door) = self.door(which)
             && let Ok(view) = Self::ask(&door.asks, |reply| task::Ask::Watch { reply }).await
         {
-            return Ok(follow(view, is_last));
+            return Ok(self.dress_all(follow(view, is_last)));
         }
         let shown = self.find(which).await?;
         Ok(Box::pin(stream::once(async move { Ok(shown) })))
@@ -267,7 +282,7 @@ impl NodeApi for Handle {
                 (CloseKind::ForcedByUs, fee, channel.our_delay)
             }
         };
-        Ok(Closing {
+        let mut planned = Closing {
             stage: CloseStage::Planned,
             kind: Some(kind),
             txid: None,
@@ -282,7 +297,20 @@ impl NodeApi for Handle {
             sweep_fees: Amount::ZERO,
             height: None,
             closed: None,
-        })
+            outputs: Vec::new(),
+            forecast: None,
+        };
+        if kind == CloseKind::Cooperative {
+            planned.depth_needed = channel.depth_needed.unwrap_or(1);
+        } else if let Some(door) = self.door(order.channel)
+            && let Some((forecast, outputs)) =
+                Self::ask(&door.asks, |reply| task::Ask::Forecast { reply }).await?
+        {
+            (planned.fee, planned.ours) = (forecast.cost, forecast.home);
+            planned.spendable_at = forecast.home_at;
+            (planned.forecast, planned.outputs) = (Some(forecast), outputs);
+        }
+        Ok(planned)
     }
 
     async fn close_channel(&self, order: CloseChannel) -> Answer<Started<Channel>> {
@@ -356,6 +384,15 @@ impl NodeApi for Handle {
     async fn list_payments(&self, filter: PaymentFilter, page: Page) -> Answer<Listing<Payment>> {
         let recent = Self::ask(&self.0.payments, |reply| payments::Ask::Payments { reply }).await?;
         let doors = self.0.directory.doors();
+        // A payment that was tried again has a row for each time: only the newest is listed.
+        let engine = self.0.reading.engine().ok_or(Refusal::NoAnswer)?;
+        let remembered: std::collections::BTreeMap<_, _> =
+            recent.iter().map(|payment| (payment.hash, payment.index)).collect();
+        let is_newest = |payment: &Payment| match remembered.get(&payment.hash) {
+            Some(index) => *index == payment.index,
+            None => history::place(&*engine, payment.hash)
+                .is_ok_and(|place| place.is_none_or(|place| place == payment.index)),
+        };
         let read = |engine: &dyn Engine, after, order, limit| {
             let rows = history::payments(engine, after, order, limit)?;
             Ok(rows.iter().map(|sent| doors.show(sent)).collect())
@@ -365,7 +402,7 @@ impl NodeApi for Handle {
             page,
             read,
             |payment| payment.index,
-            |payment| filter.passes(&payment.status),
+            |payment| filter.passes(&payment.status) && is_newest(payment),
         )
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bitcoin::{Amount, Network, ScriptBuf};
 use chain_backend::sandbox::Sandbox;
 use channel::seal::Flushed;
+use futures_util::StreamExt as _;
 use store::engine::Order as Direction;
 use tokio::sync::{oneshot, watch};
 use wire::id::{NodeId, PaymentHash};
@@ -28,10 +29,10 @@ use crate::node::orders::{self, DeskAsks, Standing};
 use crate::payments;
 use crate::peers;
 use crate::policy::Policies;
-use crate::rpc::model::OrderKey;
-use crate::rpc::model::channel::{Channel, ChannelRef};
+use crate::rpc::model::channel::{Channel, ChannelRef, Side};
 use crate::rpc::model::invoice::Invoice;
 use crate::rpc::model::payment::Payment;
+use crate::rpc::model::{OrderKey, Updates};
 use crate::rpc::refusal::{Noun, Refusal};
 use crate::switch;
 use crate::switch::policy::ForwardPolicies;
@@ -199,18 +200,42 @@ impl Handle {
         Self::ask(&self.0.registry, |reply| registry::Order::Closed { reply }).await
     }
 
+    /// With what the wallet knows: what the funding transaction paid.
+    pub(super) async fn dress(&self, mut channel: Channel) -> Channel {
+        if channel.funder == Side::Us
+            && channel.funding_fee.is_none()
+            && let Some(funding) = channel.funding
+        {
+            let txid = funding.txid;
+            let ask = |reply| layer1::Ask::Transaction { txid, reply };
+            let found = Self::ask(&self.0.wallet, ask).await.ok().flatten();
+            channel.funding_fee = found.and_then(|transaction| transaction.fee);
+        }
+        channel
+    }
+
+    /// [`Self::dress`] for a stream.
+    pub(super) fn dress_all(&self, updates: Updates<Channel>) -> Updates<Channel> {
+        let handle = self.clone();
+        Box::pin(updates.then(move |update| {
+            let handle = handle.clone();
+            async move { Ok(handle.dress(update?).await) }
+        }))
+    }
+
     /// A channel, running or over.
     pub(super) async fn find(&self, which: ChannelRef) -> Result<Channel, Refusal> {
         if let Some(door) = self.door(which)
             && let Ok(shown) = Self::show(&door).await
         {
-            return Ok(shown);
+            return Ok(self.dress(shown).await);
         }
         let is_it = |channel: &Channel| match which {
             ChannelRef::Id(id) => channel.id == id || channel.temporary_id == id,
             ChannelRef::Short(id) => channel.short_id == Some(id),
         };
-        self.ended().await?.into_iter().find(is_it).ok_or_else(|| not_a_channel(which))
+        let found = self.ended().await?.into_iter().find(is_it);
+        Ok(self.dress(found.ok_or_else(|| not_a_channel(which))?).await)
     }
 
     pub(super) async fn find_payment(&self, hash: PaymentHash) -> Result<Payment, Refusal> {

@@ -2,6 +2,7 @@
 
 mod forced;
 mod forwarded;
+mod held;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -9,7 +9,9 @@ use super::model::node::{Health, HealthPart};
 use super::model::page::Listing;
 use super::model::peer::{ConnectPeer, DisconnectPeer, Peer};
 use super::parse::{self, Pager, Paging};
+use super::refusal::Refusal;
 use super::{NodeApi, Rpc};
+use crate::policy;
 
 /// How long a call waits for a connection when it does not say, in milliseconds.
 const CONNECT_MS: u32 = 15_000;
@@ -95,6 +97,20 @@ impl<N: NodeApi> Node for Rpc<N> {
         Ok(Response::new(v1::DisconnectPeerResponse {}))
     }
 
+    async fn set_peer_policy(
+        &self,
+        request: Request<v1::SetPeerPolicyRequest>,
+    ) -> Result<Response<v1::SetPeerPolicyResponse>, Status> {
+        let ask = request.into_inner();
+        let node = parse::node_id("node_id", &ask.node_id)?;
+        let why = "not automatic, when-money-at-risk or ask";
+        let wrong = Refusal::Malformed { field: "force_close", why };
+        let wish = ask.force_close.map(|word| policy::of_word(&word).ok_or(wrong)).transpose()?;
+        let (now, own) = self.node.set_peer_policy(node, wish).await?;
+        let force_close = policy::word(now).to_owned();
+        Ok(Response::new(v1::SetPeerPolicyResponse { force_close, own }))
+    }
+
     async fn list_peers(
         &self,
         request: Request<v1::ListPeersRequest>,
@@ -132,6 +148,7 @@ pub(super) fn peer(peer: Peer) -> v1::Peer {
         ping_ms: peer.ping_ms,
         connected_at_ms: peer.connected_at.map(|at| at.0),
         last_error: peer.last_error,
+        force_close: peer.force_close.map(|own| policy::word(own).to_owned()),
     }
 }
 

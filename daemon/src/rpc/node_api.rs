@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bitcoin::{Address, Txid};
 use chain_backend::sandbox::Stall;
 use core::time::Duration;
-use wire::id::PaymentHash;
+use wire::id::{NodeId, PaymentHash};
 
 use super::model::backup::{BackupContent, BackupRestored, BackupSource, RestoreBackup};
 use super::model::channel::{
@@ -36,6 +36,7 @@ use super::model::{OrderKey, Started, Updates};
 use super::refusal::Refusal;
 use crate::backup::Status;
 use crate::switch::policy::ForwardPolicy;
+use crate::policy::ForceClosePolicy;
 
 /// What a call answers.
 pub type Answer<T> = Result<T, Refusal>;
@@ -60,6 +61,14 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
 
     /// Ends a connection and stops keeping it up.
     async fn disconnect_peer(&self, order: DisconnectPeer) -> Answer<()>;
+
+    /// Sets how channels with a peer are closed alone; `None`: as the node's setting says. Answers what
+    /// holds now, and whether it is the peer's own.
+    async fn set_peer_policy(
+        &self,
+        node: NodeId,
+        policy: Option<ForceClosePolicy>,
+    ) -> Answer<(ForceClosePolicy, bool)>;
 
     /// All peers, in order of index.
     async fn list_peers(&self) -> Answer<Vec<Peer>>;

@@ -2,13 +2,15 @@
 
 use daemon::node::Handle;
 use daemon::rpc::model::channel::ChannelRef;
+use daemon::rpc::model::page::{Order, Page};
+use daemon::rpc::model::payment::{PaymentFilter, PaymentStatus};
 use daemon::rpc::model::why::ChannelWhy;
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::rpc::refusal::Refusal;
 use viaduct_tests::until::until_async;
 use wire::id::{ChannelId, PaymentHash};
 
-use super::pair::{CAPACITY, Pair, find, in_time, pay_some};
+use super::pair::{CAPACITY, Pair, find, in_time, pay, pay_order, pay_some};
 
 async fn why(node: &Handle, id: ChannelId) -> ChannelWhy {
     node.why_channel(ChannelRef::Id(id)).await.expect("a story")
@@ -47,6 +49,7 @@ async fn a_close_together_tells_both_sides_who_asked_and_what_it_cost() {
         assert_eq!(bob.summary, "closed together: we asked for it");
         let view = find(&pair.alice, id).await.closing.expect("closed");
         assert_eq!((alice.cost, bob.cost.to_sat()), (view.fee, 0), "the funder pays");
+        assert_eq!(view.depth_needed, 1, "as deep as its funding had to be");
         assert!(codes(&alice).contains(&"closed-together"), "{alice:?}");
         let decided = alice.steps.iter().filter(|step| step.code == "shutdown-received");
         assert!(decided.clone().count() == 1 && decided.clone().all(|step| step.at.is_some()));
@@ -106,6 +109,67 @@ async fn a_payment_tells_why_it_arrived_or_failed_and_an_unknown_one_is_unknown(
 
         let unknown = pair.alice.handle().why_payment(PaymentHash([9; 32])).await;
         assert!(matches!(unknown, Err(Refusal::NotFound { .. })), "{unknown:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_that_is_tried_again_is_listed_once_and_tells_why_it_failed() {
+    in_time(async {
+        let (mut pair, _) = Pair::with_channel().await;
+        let (invoice, hash) = pair.bob.create_invoice(Some(7_000_000), 3_600).await;
+        pair.bob.handle().cancel_invoice(hash).await.expect("cancelled");
+        for _ in 0..3 {
+            let (_, status) =
+                pay(pair.alice.handle(), pay_order(&invoice)).await.expect("not refused");
+            assert!(matches!(status, PaymentStatus::Failed(_)), "{status:?}");
+        }
+        pay_some(&pair.alice, &pair.bob, 1_000_000).await;
+        for _ in 0..2 {
+            let page = Page { size: 10, after: None, order: Order::NewestFirst };
+            let filter = PaymentFilter::default();
+            let listed = pair.alice.handle().list_payments(filter, page).await.expect("a list");
+            let of_it = listed.entries.iter().filter(|payment| payment.hash == hash).count();
+            assert_eq!((of_it, listed.entries.len()), (1, 2), "{:?}", listed.entries);
+            let why = pair.alice.handle().why_payment(hash).await.expect("known");
+            assert_eq!(why.status, "failed");
+            assert!(why.summary.starts_with("the payee does not know this payment"), "{why:?}");
+            let codes: Vec<_> = why.steps.iter().map(|step| step.code).collect();
+            assert_eq!(codes[codes.len() - 3..], ["tried", "part-failed", "failed"], "{why:?}");
+            pair.alice = pair.alice.restart().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_shows_what_its_opening_cost_and_every_output_of_its_end() {
+    in_time(async {
+        let (mut pair, id) = Pair::with_channel().await;
+        pay_some(&pair.alice, &pair.bob, 400_000_000).await;
+        let open = pair.agree(id).await;
+        let paid = open.funding_fee.expect("alice funded it");
+        assert_eq!(paid.to_sat(), pair.layer1.totals().await.fees_sat, "nothing else was paid");
+        assert_eq!(find(&pair.bob, id).await.funding_fee, None);
+
+        pair.bob.close(id, true).await;
+        pair.layer1.spend_seen(open.funding.expect("funded")).await;
+        pair.mine(1).await;
+        told(pair.bob.handle(), id, "closed-by-us").await;
+        let closing = find(&pair.bob, id).await.closing.expect("closing");
+        assert_eq!(closing.depth_needed, 100);
+        let states: Vec<_> = closing.outputs.iter().map(|one| (one.kind, one.state)).collect();
+        assert!(states.contains(&("balance", "waits")), "{states:?}");
+        let ours: u64 = closing.outputs.iter().map(|one| one.expected.to_sat()).sum();
+        assert!((399_000..400_000).contains(&ours), "{closing:?}");
+        pair.buried(id).await;
+        // What is over shows its outputs, too, also after a restart.
+        for _ in 0..2 {
+            let closing = find(&pair.bob, id).await.closing.expect("closed");
+            let states: Vec<_> = closing.outputs.iter().map(|one| (one.kind, one.state)).collect();
+            assert!(states.contains(&("balance", "irrevocable")), "{states:?}");
+            pair.bob = pair.bob.restart().await;
+        }
     })
     .await;
 }

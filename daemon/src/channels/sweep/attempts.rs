@@ -124,6 +124,12 @@ pub(super) struct Plan {
 }
 
 impl Attempts {
+    /// The transaction that was made to take this output.
+    pub(super) fn under_way(&self, outpoint: OutPoint) -> Option<Txid> {
+        let attempt = self.0.iter().find(|attempt| attempt.members.contains(&outpoint))?;
+        attempt.made.map(|made| made.txid)
+    }
+
     /// What a restart finds under way. What it pays is not known, so it counts as little.
     pub(super) fn restore(sweeps: &[Transaction], now: BlockHeight) -> Self {
         let attempt = |tx: &Transaction| {

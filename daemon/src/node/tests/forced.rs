@@ -21,12 +21,12 @@ use crate::channels::task::Asker;
 const DELAY: u16 = 10;
 
 /// Blocks until the HTLCs can be taken back.
-const EXPIRY: u32 = 60;
+pub(super) const EXPIRY: u32 = 60;
 
 /// What two anchors hold that nobody fetched.
 const ANCHORS: u64 = 2 * 330;
 
-fn world() -> World {
+pub(super) fn world() -> World {
     let mut world = World::new(2);
     for config in &mut world.configs {
         config.channel.asks.to_self_delay = DELAY;
@@ -40,7 +40,13 @@ fn tell(node: &Handle, commands: Vec<Command>) {
 }
 
 /// Half of what an invoice asks for, so that the payee waits for the rest.
-async fn hold(world: &World, from: &Handle, to: &Handle, part: u32, sat: u64) -> Preimage {
+pub(super) async fn hold(
+    world: &World,
+    from: &Handle,
+    to: &Handle,
+    part: u32,
+    sat: u64,
+) -> Preimage {
     let asked = CreateInvoice {
         key: None,
         amount: Msat::new(2_000 * sat),
@@ -87,7 +93,7 @@ const fn fulfill(htlc: u64, preimage: Preimage) -> Command {
     Command::FulfillHtlc { command, htlc, preimage, attribution: None }
 }
 
-async fn htlcs(node: &Handle, count: usize) {
+pub(super) async fn htlcs(node: &Handle, count: usize) {
     for _ in 0..400 {
         let all = node.list_channels(ChannelFilter::default()).await.unwrap();
         if all[0].htlcs.len() == count {
@@ -100,7 +106,7 @@ async fn htlcs(node: &Handle, count: usize) {
     panic!("HTLCs did not come");
 }
 
-async fn mine(node: &Handle, blocks: u32) {
+pub(super) async fn mine(node: &Handle, blocks: u32) {
     for _ in 0..blocks {
         node.mine(Mine { key: None, blocks: 1, to: None }).await.unwrap();
         tokio::time::sleep(Duration::from_millis(40)).await;

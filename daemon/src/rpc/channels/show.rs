@@ -4,7 +4,7 @@ use api::v1;
 use bitcoin::Amount;
 
 use crate::rpc::model::channel::{
-    Channel, ChannelPhase, CloseKind, CloseStage, Closing, Htlc, Link, OpenPlan, Side,
+    Channel, ChannelPhase, CloseKind, CloseOutput, CloseStage, Closing, Htlc, Link, OpenPlan, Side,
 };
 
 /// A channel as it is now.
@@ -38,6 +38,7 @@ pub(in crate::rpc) fn channel(channel: Channel) -> v1::Channel {
         announced: channel.announced,
         created_at_ms: channel.created.0,
         close,
+        funding_fee_sat: channel.funding_fee.map(Amount::to_sat),
     }
 }
 
@@ -176,6 +177,39 @@ fn progress(channel: &Channel, closing: &Closing) -> v1::CloseProgress {
         spendable_at_height: closing.spendable_at.map(|height| height.0),
         sweep_txids: closing.sweeps.iter().map(ToString::to_string).collect(),
         sweep_fees_sat: closing.sweep_fees.to_sat(),
+        outputs: closing.outputs.iter().map(output).collect(),
+        forecast: closing.forecast.map(|forecast| v1::CloseForecast {
+            cost_sat: forecast.cost.to_sat(),
+            saves_sat: forecast.saves.to_sat(),
+            home_sat: forecast.home.to_sat(),
+            before_height: forecast.before.map(|height| height.0),
+            close_by_height: forecast.close_by.map(|height| height.0),
+            home_at_height: forecast.home_at.map(|height| height.0),
+        }),
+    }
+}
+
+fn output(output: &CloseOutput) -> v1::CloseOutput {
+    let side = match output.side {
+        Some(Side::Us) => "us",
+        Some(Side::Them) => "them",
+        None => "",
+    };
+    v1::CloseOutput {
+        outpoint: output.outpoint.to_string(),
+        kind: output.kind.to_owned(),
+        side: side.to_owned(),
+        value_sat: output.value.to_sat(),
+        state: output.state.to_owned(),
+        opens_height: output.opens.map(|height| height.0),
+        deadline_height: output.deadline.map(|height| height.0),
+        claim_txid: output.claim.map(|txid| txid.to_string()),
+        claim_height: output.claim_height.map(|height| height.0),
+        fee_sat: output.fee.to_sat(),
+        expected_sat: output.expected.to_sat(),
+        htlc_id: output.htlc,
+        payment_hash: output.hash.map(|hash| hash.to_string()),
+        expiry_height: output.cltv_expiry.map(|height| height.0),
     }
 }
 

@@ -210,6 +210,60 @@ pub struct Closing {
     pub height: Option<BlockHeight>,
     /// When it was done.
     pub closed: Option<UnixMillis>,
+    /// Every output, as far as they are known.
+    pub outputs: Vec<CloseOutput>,
+    /// What closing alone would come to: of a planned one.
+    pub forecast: Option<CloseForecast>,
+}
+
+/// What closing alone in the next block would come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseForecast {
+    /// Everything that we would pay to the miners.
+    pub cost: Amount,
+    /// HTLCs that only Layer 1 can give us if the peer does not move.
+    pub saves: Amount,
+    /// What would come home in all.
+    pub home: Amount,
+    /// The first height at which one of them can be lost.
+    pub before: Option<BlockHeight>,
+    /// The height at which the first of them sends us to Layer 1.
+    pub close_by: Option<BlockHeight>,
+    /// The height at which our last output opens.
+    pub home_at: Option<BlockHeight>,
+}
+
+/// An output of a close, or of a transaction made from one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseOutput {
+    /// Where it is.
+    pub outpoint: OutPoint,
+    /// What it is, in a word.
+    pub kind: &'static str,
+    /// Whose it is, or who offered it.
+    pub side: Option<Side>,
+    /// What it holds.
+    pub value: Amount,
+    /// Who has it, in a word.
+    pub state: &'static str,
+    /// The height of the first block that can have our claim, if that is not the next.
+    pub opens: Option<BlockHeight>,
+    /// The height by which our claim must be in a block.
+    pub deadline: Option<BlockHeight>,
+    /// What takes it, under way or in a block.
+    pub claim: Option<Txid>,
+    /// The block of that.
+    pub claim_height: Option<BlockHeight>,
+    /// The fee of its claim: an estimate, or that of the whole claim once it is known.
+    pub fee: Amount,
+    /// What of it comes home.
+    pub expected: Amount,
+    /// The HTLC's number on its side.
+    pub htlc: Option<u64>,
+    /// The HTLC's lock.
+    pub hash: Option<PaymentHash>,
+    /// The height from which its offerer can take the HTLC back.
+    pub cltv_expiry: Option<BlockHeight>,
 }
 
 /// A snapshot of a channel.

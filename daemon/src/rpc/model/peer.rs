@@ -4,6 +4,7 @@ use wire::feature::Features;
 use wire::id::NodeId;
 
 use super::UnixMillis;
+use crate::policy::ForceClosePolicy;
 
 /// Asks for a connection that is kept up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct Peer {
     pub connected_at: Option<UnixMillis>,
     /// Why the last attempt or connection ended, in one line; empty when none did.
     pub last_error: String,
+    /// How channels with it are closed alone, if not as the node's setting says.
+    pub force_close: Option<ForceClosePolicy>,
 }
 
 /// A connection that stands.

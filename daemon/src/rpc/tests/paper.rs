@@ -15,6 +15,7 @@ use wire::units::{BlockHeight, FeeratePerKw, Msat};
 
 use crate::backup::Status;
 use crate::rpc::model::backup::*;
+use crate::policy::ForceClosePolicy;
 use crate::rpc::model::channel::*;
 use crate::rpc::model::event::*;
 use crate::rpc::model::forward::{Forward, ForwardFilter, Interception, SetPolicy};
@@ -249,6 +250,14 @@ impl NodeApi for PaperNode {
     async fn disconnect_peer(&self, order: DisconnectPeer) -> Answer<()> {
         let node = order.node;
         if order.force { Ok(()) } else { Err(Refusal::PeerHasChannels { node, channels: 2 }) }
+    }
+
+    async fn set_peer_policy(
+        &self,
+        _: NodeId,
+        policy: Option<ForceClosePolicy>,
+    ) -> Answer<(ForceClosePolicy, bool)> {
+        Ok((policy.unwrap_or_default(), policy.is_some()))
     }
 
     async fn list_peers(&self) -> Answer<Vec<Peer>> {
@@ -549,6 +558,7 @@ fn a_peer(index: u64, node: NodeId) -> Peer {
         ping_ms: None,
         connected_at: None,
         last_error: String::new(),
+        force_close: None,
     }
 }
 
@@ -568,5 +578,7 @@ pub(super) fn a_closing(stage: CloseStage) -> Closing {
         sweep_fees: Amount::ZERO,
         height: None,
         closed: None,
+        outputs: Vec::new(),
+        forecast: None,
     }
 }
