@@ -620,7 +620,7 @@ async fn why_tells_a_channels_story_newest_last_and_what_is_waited_for() {
     assert_eq!(json["steps"][0]["code"], "error-received");
     assert_eq!(json["waiting"][0]["until_height"], 1_294);
     let ran = run(script(), User::Types(""), &["why", "channel", "nobody"]).await;
-    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert_eq!(ran.code, 1, "{}", ran.err);
 }
 
 #[tokio::test]

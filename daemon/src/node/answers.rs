@@ -29,8 +29,8 @@ use crate::node::updates::follow;
 use crate::payments;
 use crate::payments::invoice::{self};
 use crate::peers;
-use crate::rpc::model::backup::{BackupContent, BackupRestored, BackupSource, RestoreBackup};
 use crate::policy::ForceClosePolicy;
+use crate::rpc::model::backup::{BackupContent, BackupRestored, BackupSource, RestoreBackup};
 use crate::rpc::model::channel::{
     Channel, ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow, CloseKind,
     CloseStage, Closing, OpenChannel, OpenPlan,

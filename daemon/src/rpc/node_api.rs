@@ -35,8 +35,8 @@ use super::model::why::{ChannelWhy, PaymentWhy};
 use super::model::{OrderKey, Started, Updates};
 use super::refusal::Refusal;
 use crate::backup::Status;
-use crate::switch::policy::ForwardPolicy;
 use crate::policy::ForceClosePolicy;
+use crate::switch::policy::ForwardPolicy;
 
 /// What a call answers.
 pub type Answer<T> = Result<T, Refusal>;

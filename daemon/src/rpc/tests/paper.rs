@@ -14,8 +14,8 @@ use wire::id::{ChannelId, NodeId, PaymentHash, Preimage};
 use wire::units::{BlockHeight, FeeratePerKw, Msat};
 
 use crate::backup::Status;
-use crate::rpc::model::backup::*;
 use crate::policy::ForceClosePolicy;
+use crate::rpc::model::backup::*;
 use crate::rpc::model::channel::*;
 use crate::rpc::model::event::*;
 use crate::rpc::model::forward::{Forward, ForwardFilter, Interception, SetPolicy};
