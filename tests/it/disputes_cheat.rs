@@ -196,8 +196,11 @@ async fn justice_that_a_fee_spike_throws_out_comes_back_and_pays_what_it_takes()
     in_time(async {
         let (pair, id, old) = scene().await;
         let before = pair.alice.balance().await.confirmed;
+        // Bob hears of it when it is in a block already: so his answer waits, and can be thrown out.
+        pair.layer1.chain().stall(Stall::Readers, None).await.unwrap();
         let cheating = cheat(&pair.alice, id, old).await.expect("it cheats");
-        pair.mine(1).await;
+        pair.layer1.mine(1).await;
+        pair.layer1.chain().stall(Stall::No, None).await.unwrap();
         let cheap = justice(&pair.layer1, &cheating).await;
         let floor = FeeRate::from_sat_per_vb_u32(40);
         pair.layer1.chain().set_floor(Some(floor)).await.unwrap();

@@ -55,12 +55,13 @@ pub(super) async fn tell(
         sat(cheat.ours_sat)
     ));
 
-    let fees_before_justice = chain(alice).await?.fees_sat;
-    step("waiting for justice", justice(bob)).await?;
+    step("waiting for justice", justice(bob, bob_before)).await?;
     mine(&alice.client, 1).await.during("confirming justice")?;
     let chain_after = chain(alice).await?;
-    let justice_fee = chain_after.fees_sat.saturating_sub(fees_before_justice);
     let fees = chain_after.fees_sat.saturating_sub(chain_before.fees_sat);
+    // In that state everything is hers, so what her commitment does not hold is its own fee.
+    let close_fee = CHANNEL_SAT.saturating_sub(cheat.ours_sat).saturating_sub(ANCHOR_SAT);
+    let justice_fee = fees.saturating_sub(funding_fee).saturating_sub(close_fee);
     let bobs_fees = fees.saturating_sub(funding_fee).saturating_add(ANCHOR_SAT);
 
     // What nobody stole: alice pays for the funding, and everything that was in the channel is bob's.
@@ -122,9 +123,10 @@ async fn cheat(alice: &Seat, channel_id: String) -> Result<v1::CheatResponse, De
     alice.client.call(ask, send).await.during(CHEATING)
 }
 
-/// Waits until bob's node has handed in what takes the coins: nothing else waits.
-async fn justice(bob: &Seat) -> Result<(), DemoError> {
-    while chain(bob).await?.mempool_transactions == 0 {
+/// Waits until bob's node has handed in what takes the coins: nothing else waits. It may have been faster
+/// than the block, and in it already.
+async fn justice(bob: &Seat, before_sat: u64) -> Result<(), DemoError> {
+    while chain(bob).await?.mempool_transactions == 0 && now(bob).await? == before_sat {
         sleep(LOOK).await;
     }
     Ok(())

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use channel::clock::Side;
 use channel::fact::Removal;
 use channel::record::RecordError;
-use channel::seal::Lsn;
 use channel::state::State;
 use channel::{Channel, Fact as Of};
 use store::disk::RealDisk;
@@ -61,7 +60,7 @@ pub(super) fn find(
     let mut reader = Beside::start(disk, after, upto)?;
     while let Some(record) = reader.next_record()? {
         for fact in facts(record.payload)? {
-            fold.take(Lsn(record.seq), index, fact)?;
+            fold.take(index, fact)?;
         }
     }
     fold.finish()
@@ -83,7 +82,7 @@ impl Fold {
         self.channel.as_ref().and_then(Channel::state).map(|state| state.ours)
     }
 
-    fn take(&mut self, _: Lsn, index: ChannelIndex, fact: Fact) -> Result<(), NoPast> {
+    fn take(&mut self, index: ChannelIndex, fact: Fact) -> Result<(), NoPast> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others are about other things")]
         match fact {
             Fact::Channel { index: of, record } if of == index => match &self.channel {
