@@ -176,9 +176,14 @@ fn set_order(ask: &v1::SetPolicyRequest) -> Result<SetPolicy, Refusal> {
         let blocks = parse::within(field, u64::from(blocks), 34, 1_008, "blocks")?;
         u16::try_from(blocks).map_err(|_| Refusal::Malformed { field, why: "too large" })
     });
+    let base = ask.base_msat.map(|given| {
+        let (field, max) = ("base_msat", u64::from(u32::MAX));
+        let out = Refusal::OutOfRange { field, given, min: 0, max, unit: "msat" };
+        u32::try_from(given).map_err(|_| out)
+    });
     let change = PolicyChange {
         enabled: ask.enabled,
-        base_msat: ask.base_msat,
+        base_msat: base.transpose()?,
         ppm: ask.ppm,
         cltv_delta: delta.transpose()?,
         htlc_min: msat("htlc_min_msat", ask.htlc_min_msat)?,
@@ -191,7 +196,7 @@ fn policy(channel_id: String, policy: ForwardPolicy) -> v1::ForwardPolicy {
     v1::ForwardPolicy {
         channel_id,
         enabled: policy.enabled,
-        base_msat: policy.base_msat,
+        base_msat: u64::from(policy.base_msat),
         ppm: policy.ppm,
         cltv_delta_blocks: u32::from(policy.cltv_delta),
         htlc_min_msat: policy.htlc_min.to_u64(),

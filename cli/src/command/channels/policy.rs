@@ -14,7 +14,7 @@ pub(crate) struct Policy {
     channel: String,
     /// Flat fee, in msat.
     #[arg(long, value_name = "MSAT")]
-    base_msat: Option<u32>,
+    base_msat: Option<u64>,
     /// Fee for each million forwarded.
     #[arg(long)]
     ppm: Option<u32>,
