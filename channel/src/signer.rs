@@ -18,7 +18,8 @@ use bitcoin::hashes::Hash;
 use bitcoin::sighash::{EcdsaSighashType, SighashCache};
 use secp256k1::{Message, PublicKey, SECP256K1};
 use thiserror::Error;
-use wire::id::Signature;
+use wire::id::{NodeId, Signature};
+use wire::message::ChannelAnnouncement;
 
 use crate::clock::Side;
 use crate::keys::ChannelBasepoints;
@@ -113,6 +114,13 @@ pub trait Signer: Send + Sync {
 
     /// Signs a close.
     fn sign_close(&self, close: &ClosingTx) -> Result<Signature, SignRefusal>;
+
+    /// Signs that a channel of ours may be shown to the world, with its funding key. BOLT 7 § The
+    /// `announcement_signatures` Message.
+    fn sign_announcement(
+        &self,
+        announcement: &ChannelAnnouncement,
+    ) -> Result<Signature, SignRefusal>;
 
     /// Puts our witness on every input of `tx` that spends one of `spends`; other inputs stay as they
     /// are. Inputs and outputs must be final: each signature covers all of them.
@@ -307,6 +315,18 @@ impl Signer for InMemorySigner {
             return Err(SignRefusal::Foreign);
         }
         Ok(sign(&self.secrets.funding(), &close.digest()))
+    }
+
+    fn sign_announcement(
+        &self,
+        announcement: &ChannelAnnouncement,
+    ) -> Result<Signature, SignRefusal> {
+        let ours = NodeId::from(self.basepoints.funding);
+        // The digest is the hash of a message that names the key; no transaction's looks like it.
+        if ![announcement.bitcoin_key_1, announcement.bitcoin_key_2].contains(&ours) {
+            return Err(SignRefusal::Foreign);
+        }
+        Ok(sign(&self.secrets.funding(), &announcement.digest()))
     }
 
     fn sign_spends(&self, tx: &mut Transaction, spends: &[&Spend]) -> Result<(), SignRefusal> {

@@ -8,6 +8,7 @@ pub mod sweep;
 pub mod task;
 pub mod view;
 
+mod announce;
 mod inbound;
 
 mod perform;

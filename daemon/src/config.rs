@@ -187,6 +187,8 @@ pub struct P2pConfig {
     pub inbound_max: u32,
     /// Handshakes at one time, at most.
     pub handshakes_max: u32,
+    /// How long gossip of others waits before it is told on, in seconds.
+    pub gossip_flush: u32,
 }
 
 /// How the API is served.
@@ -264,7 +266,7 @@ impl Config {
             alias: check.alias(&raw)?,
             password: check.password(&raw, network)?,
             backup_path: check.backup_path(&raw)?,
-            p2p: check.p2p(&raw)?,
+            p2p: check.p2p(&raw, network)?,
             rpc: RpcConfig {
                 listen: check.address(
                     "rpc",
@@ -385,7 +387,7 @@ impl Check<'_> {
         })
     }
 
-    fn p2p(&self, raw: &RawConfig) -> Result<P2pConfig, ConfigError> {
+    fn p2p(&self, raw: &RawConfig, network: Network) -> Result<P2pConfig, ConfigError> {
         let listen = raw.p2p.listen.iter().flatten();
         let listen = listen.map(|text| self.address("p2p", "listen", text));
         Ok(P2pConfig {
@@ -399,6 +401,12 @@ impl Check<'_> {
                 1,
                 10_000,
             )?,
+            gossip_flush: match self.number("p2p", "gossip_flush", raw.p2p.gossip_flush, 0, 3_600)?
+            {
+                0 if network == Network::Sandbox => 1,
+                0 => 60,
+                seconds => seconds,
+            },
         })
     }
 

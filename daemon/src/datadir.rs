@@ -76,6 +76,12 @@ impl DataDir {
         self.network().join("backup")
     }
 
+    /// What is known of the network; peers can tell it again.
+    #[must_use]
+    pub fn gossip(&self) -> PathBuf {
+        self.network().join("gossip")
+    }
+
     /// The built-in chain.
     #[must_use]
     pub fn chain(&self) -> PathBuf {

@@ -5,7 +5,7 @@
 use bitcoin::hashes::{Hash as _, HashEngine as _, Hmac, HmacEngine, sha256};
 use secp256k1::ecdsa::RecoverableSignature;
 use secp256k1::{Message, PublicKey, SECP256K1, SecretKey};
-use wire::id::{NodeId, PaymentHash};
+use wire::id::{NodeId, PaymentHash, Signature};
 use wire::message::OnionPacket;
 use wire::onion::SharedSecret;
 use wire::onion::blind::PathSecret;
@@ -92,6 +92,11 @@ impl Identity {
         hops: &[PublicKey],
     ) -> Option<Vec<SharedSecret>> {
         sphinx::shared_secrets(&self.session_key(hash, part), hops).ok()
+    }
+
+    /// Signs the digest of a message of gossip, which says that it is ours. BOLT 7.
+    pub fn sign_gossip(&self, digest: [u8; 32]) -> Signature {
+        SECP256K1.sign_ecdsa(&Message::from_digest(digest), &self.secret).into()
     }
 
     /// Signs an invoice's hash so that its reader can recover our key. BOLT 11.

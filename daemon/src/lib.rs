@@ -8,6 +8,7 @@ pub mod config;
 pub mod datadir;
 pub mod edge;
 pub mod fact;
+pub mod gossip;
 pub mod identity;
 pub mod journal;
 pub mod keeper;

@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chain_backend::backend::{ChainBackend, Locator};
 use chain_backend::sandbox::Sandbox;
@@ -34,6 +35,7 @@ use store::marker::{self, MarkerError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use wire::id::{ChannelId, PaymentHash};
+use wire::message::{Address, Hostname};
 use wire::units::BlockHeight;
 
 use crate::backup as keeping;
@@ -46,6 +48,7 @@ use crate::clock::now_ms;
 use crate::config::{Config, Network};
 use crate::edge::{back, forward};
 use crate::fact::{ChannelIndex, Fact, PeerKept, record};
+use crate::gossip::{self, Face, FeeBook, Gossip};
 use crate::identity::Identity;
 use crate::journal::{self, Running};
 use crate::keeper::{self, Keeper, UnderWay};
@@ -350,6 +353,12 @@ fn run(
         ahead,
         tasks: tasks.clone(),
     });
+    let (to_gossip, to_gossip_in) = back(gossip::FROM_CHANNELS);
+    let (gossip_peers, gossip_peers_in) = back(peers::FROM_CONNECTIONS);
+    let (heard, heard_in) = forward(gossip::HEARD);
+    let (graph, graph_seen) = watch::channel(routing::graph::Snapshot::default());
+    let (own_gossip, own_gossip_seen) = watch::channel(Arc::default());
+    let (fees, fees_seen) = watch::channel(Arc::new(FeeBook::default()));
 
     let common = Common {
         us: Arc::clone(&us),
@@ -362,6 +371,9 @@ fn run(
         payments: to_payments,
         switch: to_switch,
         layer1: to_layer1,
+        gossip: to_gossip,
+        own_gossip: own_gossip_seen.clone(),
+        chain: registry::chain_hash(network),
         ended,
         backup: to_backup,
         tasks: tasks.clone(),
@@ -448,6 +460,8 @@ fn run(
                 registry: orders.clone(),
                 backup: backup_asks.clone(),
                 ahead: ahead_seen,
+                gossip: heard,
+                gossip_peers,
             },
             force_close,
             tasks: tasks.clone(),
@@ -459,6 +473,21 @@ fn run(
         from_connections,
     );
     tasks.spawn("peers", peers.run(listeners, peer_asks_in, from_connections_in, flushed));
+
+    let gossip = Gossip::new(gossip::Start {
+        us: Arc::clone(&us),
+        chain: registry::chain_hash(network),
+        backend: Arc::clone(&chain.backend),
+        path: config.dir.gossip(),
+        face: face(config),
+        flush: Duration::from_secs(config.p2p.gossip_flush.into()),
+        fees: fees_seen,
+        graph,
+        own: own_gossip,
+    });
+    let inboxes =
+        gossip::Inboxes { peers: gossip_peers_in, heard: heard_in, channels: to_gossip_in };
+    tasks.spawn("gossip", gossip.run(inboxes, tasks.clone()));
 
     let (desk, desk_in) = forward(orders::ASKS);
     let order_desk = orders::Desk::new(state.orders);
@@ -487,9 +516,30 @@ fn run(
         sandbox: chain.sandbox,
         faucet,
         cheat,
+        graph: graph_seen,
+        own_gossip: own_gossip_seen,
+        fees,
         tasks: tasks.clone(),
     });
     Ok(Node { handle, tasks, journal, keeper, listening, recovered })
+}
+
+/// How the node wants to be shown to others.
+fn face(config: &Config) -> Face {
+    let addresses = config.p2p.addresses.iter().filter_map(|text| shown_address(text)).collect();
+    Face { alias: config.alias.clone(), color: [0x1f, 0x6f, 0x8b], addresses }
+}
+
+/// `host:port` as gossip writes it; `None` for what is neither an IP address nor a name.
+fn shown_address(text: &str) -> Option<Address> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(match address {
+            SocketAddr::V4(v4) => Address::Ipv4(*v4.ip(), v4.port()),
+            SocketAddr::V6(v6) => Address::Ipv6(*v6.ip(), v6.port()),
+        });
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    Some(Address::Dns(Hostname::new(host)?, port.parse().ok()?))
 }
 
 /// What a restart finds under way.

@@ -30,8 +30,9 @@ use wire::id::NodeId;
 use crate::backup;
 use crate::channels::registry;
 use crate::clock::now_ms;
-use crate::edge::{Back, Forward, Inbox, back};
+use crate::edge::{Back, EdgeError, Forward, Inbox, back};
 use crate::fact::{Fact, ForceCloseSet, PeerKept, record};
+use crate::gossip;
 use crate::identity::Identity;
 use crate::journal::Writer;
 use crate::payments::Reply;
@@ -599,6 +600,7 @@ impl Peers {
         if self.readers.registry.send(order).await.is_err() || told.await.is_err() {
             return;
         }
+        self.tell_gossip(gossip::FromPeers::Up(link.clone()));
         let to = self.to_self.clone();
         let readers = self.readers.clone();
         let writing = connection::write(writer, outbox, link.waiting(), broken.clone());
@@ -643,11 +645,19 @@ impl Peers {
         }
     }
 
+    /// Gossip hears of connections; a queue that is full costs a peer its gossip and nothing else.
+    fn tell_gossip(&self, told: gossip::FromPeers) {
+        if self.readers.gossip_peers.send(told) == Err(EdgeError::Full) {
+            tracing::warn!("the gossip task does not hear of connections");
+        }
+    }
+
     async fn fall(&mut self, node: NodeId, generation: u64, fault: &ConnectionFault) {
         let parted = backup::Ask::Down { node, generation };
         let _stopping = self.readers.backup.send(parted).await;
         let order = registry::Order::Down { node, generation };
         let _stopping = self.readers.registry.send(order).await;
+        self.tell_gossip(gossip::FromPeers::Down { node, generation });
         let Some(known) = self.known.get_mut(&node) else { return };
         let ours = known.standing.as_ref().is_some_and(|s| s.link.generation == generation);
         if !ours {

@@ -17,6 +17,7 @@
 mod corpus;
 mod disputes_cheat;
 mod forwards;
+mod gossip;
 mod interop;
 mod nodes;
 mod processes;

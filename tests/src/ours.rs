@@ -292,6 +292,29 @@ impl OurNode {
     /// # Panics
     /// When the channel does not come about.
     pub async fn open_channel(&self, node: NodeId, address: SocketAddr, sat: u64) -> ChannelId {
+        self.open_any_channel(node, address, sat, false).await
+    }
+
+    /// The same, announced to the network once it is six blocks deep.
+    ///
+    /// # Panics
+    /// When the channel does not come about.
+    pub async fn open_public_channel(
+        &self,
+        node: NodeId,
+        address: SocketAddr,
+        sat: u64,
+    ) -> ChannelId {
+        self.open_any_channel(node, address, sat, true).await
+    }
+
+    async fn open_any_channel(
+        &self,
+        node: NodeId,
+        address: SocketAddr,
+        sat: u64,
+        announce: bool,
+    ) -> ChannelId {
         let order = OpenChannel {
             key: None,
             node,
@@ -300,7 +323,7 @@ impl OurNode {
             push: Msat::ZERO,
             feerate: None,
             to_self_delay: None,
-            announce: false,
+            announce,
         };
         let mut updates = self.handle.open_channel(order).await.expect("an open begun").updates;
         let waiting = async {

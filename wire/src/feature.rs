@@ -24,8 +24,7 @@ impl Features {
     ///
     /// Even are only the five that LDK and Eclair look for whatever BOLT 9 assumes (0, 8, 12, 14, 44);
     /// everything else is odd, because a peer hangs up on an even bit it does not know.
-    /// Not set: `gossip_queries` (7), as there is no gossip worth asking for yet, and no peer demands
-    /// it; `option_upfront_shutdown_script` (5), as no peer demands that either.
+    /// Not set: `option_upfront_shutdown_script` (5), as no peer demands it.
     pub fn init() -> Self {
         Self::required(&[
             Feature::DataLossProtect,
@@ -35,6 +34,8 @@ impl Features {
             Feature::ChannelType,
         ])
         .and_optional(&[
+            Feature::GossipQueries,
+            Feature::GossipQueriesEx,
             Feature::BasicMpp,
             Feature::LargeChannels,
             Feature::Anchors,

@@ -44,6 +44,8 @@ pub struct Glance {
     pub slots: u16,
     /// What the peer lets us have in flight, in msat.
     pub in_flight_max_msat: u64,
+    /// What we asked the peer to call it: payers of invoices may name it so.
+    pub alias: Option<ShortChannelId>,
 }
 
 /// How to reach the task of a channel.
@@ -90,9 +92,12 @@ impl Doors {
         self.by_index.values().find(|door| door.id == id)
     }
 
-    /// By place in the chain.
+    /// By place in the chain, or by alias.
     pub fn with_short_id(&self, id: ShortChannelId) -> Option<&Door> {
-        self.by_index.values().find(|door| door.glance.borrow().short_id == Some(id))
+        self.by_index.values().find(|door| {
+            let glance = *door.glance.borrow();
+            glance.short_id == Some(id) || glance.alias == Some(id)
+        })
     }
 
     /// All channels with a peer.

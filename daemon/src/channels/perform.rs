@@ -290,7 +290,7 @@ impl ChannelTask {
 
 /// A back edge that is full breaks the argument for its bound; one whose reader has ended means that the
 /// node stops.
-fn bound(sent: Result<(), EdgeError>, name: &'static str) -> Result<(), Fatal> {
+pub(super) fn bound(sent: Result<(), EdgeError>, name: &'static str) -> Result<(), Fatal> {
     match sent {
         Ok(()) | Err(EdgeError::Closed) => Ok(()),
         Err(EdgeError::Full) => Err(Fatal::Overflow(name)),

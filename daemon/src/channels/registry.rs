@@ -17,7 +17,7 @@ use store::disk::RealDisk;
 use store::marker;
 use tokio::sync::{oneshot, watch};
 use wire::feature::Features;
-use wire::id::{ChannelId, NodeId};
+use wire::id::{ShortChannelId, ChannelId, NodeId};
 use wire::message::{Message, OpenChannel};
 use wire::units::{FeeratePerKw, Msat};
 
@@ -459,7 +459,7 @@ impl Registry {
             minimum_depth: self.asks.minimum_depth,
             upfront_shutdown: None,
             shutdown_script,
-            alias: None,
+            alias: new_alias(),
             features: Self::features(link),
         };
         let index = self.next_index();
@@ -547,7 +547,7 @@ impl Registry {
             params,
             upfront_shutdown: None,
             shutdown_script: opening.shutdown,
-            alias: None,
+            alias: new_alias(),
             features: Self::features(&link),
         };
         let kept = opening
@@ -601,4 +601,12 @@ fn params(asks: &Asks, capacity: Amount) -> Params {
 /// The name of a chain on the wire: its genesis hash.
 pub fn chain_hash(network: Network) -> [u8; 32] {
     bitcoin::constants::ChainHash::using_genesis_block(network).to_bytes()
+}
+
+/// A name for a channel that says nothing of its place. The blocks that it seems to be in are centuries
+/// away, so it is never the real place of another. `None` without random numbers: then it has no alias.
+fn new_alias() -> Option<ShortChannelId> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(ShortChannelId::from_u64(u64::from_be_bytes(bytes) | 0xff << 56))
 }

@@ -22,9 +22,10 @@ use wire::units::{BlockHeight, FeeratePerKw};
 
 use crate::backup::{self, Entry};
 use crate::channels::Pool;
+use crate::channels::announce::Announcing;
 use crate::channels::chaos::Chaos;
 use crate::channels::directory::{Directory, Glance, Heard};
-use crate::channels::perform::Told;
+use crate::channels::perform::{Told, bound};
 use crate::channels::registry::Ended;
 use crate::channels::sweep::{Sweeper, Word};
 use crate::channels::view::{Meta, view};
@@ -33,6 +34,7 @@ use crate::edge::{Back, EdgeError, Inbox};
 use crate::fact::{
     ChannelBorn, ChannelIndex, Fact, Moment, MomentKind, OrderKept, channel_record, record,
 };
+use crate::gossip;
 use crate::identity::Identity;
 use crate::journal::Writer;
 use crate::layer1::{self, Feerates};
@@ -170,6 +172,12 @@ pub struct Common {
     pub switch: Back<switch::FromChannel>,
     /// To Layer 1.
     pub layer1: Back<layer1::FromChannel>,
+    /// To gossip.
+    pub gossip: Back<gossip::FromChannel>,
+    /// What is said of our channels.
+    pub own_gossip: watch::Receiver<Arc<gossip::OwnGossip>>,
+    /// The genesis hash of our chain.
+    pub chain: [u8; 32],
     /// To the registry.
     pub ended: Back<Ended>,
     /// To the backup.
@@ -256,6 +264,8 @@ pub struct ChannelTask {
     shown: Option<watch::Sender<View>>,
     /// What is ours to take on Layer 1, and how far that is.
     pub(super) sweeper: Sweeper,
+    /// How far its announcement is.
+    pub(super) announcing: Announcing,
     pub(super) over: bool,
 }
 
@@ -324,6 +334,7 @@ impl ChannelTask {
             glance,
             shown: None,
             sweeper,
+            announcing: Announcing::default(),
             over: false,
         };
         let step = begin(&task.env())?;
@@ -398,6 +409,7 @@ impl ChannelTask {
             self.connect();
         }
         self.tell_everybody();
+        self.announce()?;
         self.say_again()?;
         // What a restart has to say again waits for no record of its own, and Layer 1 must know what to
         // watch before it follows the next block.
@@ -433,6 +445,7 @@ impl ChannelTask {
             }
             self.settle(&mut disk)?;
             self.tell_everybody();
+            self.announce()?;
             if self.over && self.waiting.is_empty() {
                 return self.end();
             }
@@ -493,6 +506,9 @@ impl ChannelTask {
                 link.say_error(self.meta.temporary_id, "another channel has this funding output");
                 return link.close();
             }
+        }
+        if let Message::AnnouncementSignatures(theirs) = heard.message {
+            return self.hear_announcement(theirs);
         }
         self.step(Event::Peer(heard.message));
     }
@@ -620,6 +636,7 @@ impl ChannelTask {
             broken,
             slots: terms.map_or(0, |terms| terms.accepted_htlcs_max),
             in_flight_max_msat: terms.map_or(0, |terms| terms.in_flight_max_msat),
+            alias: channel.terms().and_then(|terms| terms.alias),
         };
         self.glance.send_if_modified(|now| {
             let changed = *now != glance;
@@ -657,6 +674,7 @@ impl ChannelTask {
 
     fn end(mut self) -> Result<(), Fatal> {
         self.tell_backup(backup::FromChannel::Over(self.index))?;
+        bound(self.common.gossip.send(gossip::FromChannel::Gone(self.index)), "channel to gossip")?;
         for (_, reply) in std::mem::take(&mut self.answers) {
             let _gone = reply.send(Err(Refusal::NoAnswer));
         }

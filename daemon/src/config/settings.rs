@@ -133,6 +133,8 @@ settings! {
         inbound_max: number = "400",
         /// Connections that are in their handshake at one time, at most.
         handshakes_max: number = "100",
+        /// Seconds that gossip of others waits before it is told on. 0: 60, and 1 on the sandbox.
+        gossip_flush: number = "0",
     }
 
     /// The API.

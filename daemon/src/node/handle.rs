@@ -9,6 +9,7 @@ use bitcoin::{Amount, Network, ScriptBuf};
 use chain_backend::sandbox::Sandbox;
 use channel::seal::Flushed;
 use futures_util::StreamExt as _;
+use routing::graph::Snapshot;
 use store::engine::Order as Direction;
 use tokio::sync::{oneshot, watch};
 use wire::id::{NodeId, PaymentHash};
@@ -20,6 +21,7 @@ use crate::clock::now_ms;
 use crate::config::{self, Config};
 use crate::edge::{EdgeError, Forward};
 use crate::fact::OrderKept;
+use crate::gossip::{FeeBook, OwnGossip};
 use crate::identity::Identity;
 use crate::keeper::{EVENTS, Reading, history};
 use crate::layer1::{self, Feerates, Tip};
@@ -74,6 +76,12 @@ pub(super) struct Parts {
     pub(super) faucet: Option<Forward<Want>>,
     /// Leave to cheat, where there is one.
     pub(super) cheat: Option<Licence>,
+    /// The network as gossip shows it.
+    pub(super) graph: watch::Receiver<Snapshot>,
+    /// What is said of our own channels.
+    pub(super) own_gossip: watch::Receiver<Arc<OwnGossip>>,
+    /// What we ask for forwarding.
+    pub(super) fees: watch::Sender<Arc<FeeBook>>,
     pub(super) tasks: Tasks,
 }
 
@@ -116,6 +124,21 @@ impl Handle {
     /// The chain as the node sees it.
     pub fn tip(&self) -> watch::Receiver<Tip> {
         self.0.tip.clone()
+    }
+
+    /// The network as gossip shows it, at this moment.
+    pub fn graph(&self) -> Snapshot {
+        self.0.graph.borrow().clone()
+    }
+
+    /// What is said of our own channels.
+    pub fn own_gossip(&self) -> Arc<OwnGossip> {
+        Arc::clone(&self.0.own_gossip.borrow())
+    }
+
+    /// Asks for other fees from now on.
+    pub fn set_fees(&self, fees: FeeBook) {
+        self.0.fees.send_replace(Arc::new(fees));
     }
 
     /// Puts a question and waits for its answer.

@@ -13,7 +13,8 @@ use wire::message::{Error, Message, PeerStorage, PeerStorageRetrieval, Ping, War
 use crate::backup::{self, Ahead};
 use crate::channels::directory::{Directory, Heard};
 use crate::channels::registry;
-use crate::edge::{Forward, Inbox};
+use crate::edge::{Back, EdgeError, Forward, Inbox};
+use crate::gossip;
 use crate::peers::budget::Budget;
 use crate::peers::handshake::{ConnectionFault, FrameReader, FrameWriter};
 use crate::peers::link::{Link, Out, Waiting};
@@ -54,6 +55,10 @@ pub struct Readers {
     pub backup: Forward<backup::Ask>,
     /// Whether somebody holds a newer backup than our journal knows of.
     pub ahead: watch::Receiver<Option<Ahead>>,
+    /// Who believes gossip.
+    pub gossip: Forward<gossip::Heard>,
+    /// The same, of connections that come and go.
+    pub gossip_peers: Back<gossip::FromPeers>,
 }
 
 /// Reads until the connection ends and says why.
@@ -74,7 +79,8 @@ pub async fn read(
             };
             tracing::debug!(node = %link.node, message = message.kind(), "heard");
             let cost = cost(&message, spent);
-            if !pass_on(message, &link, &to).await? {
+            let asked_for = is_gossip(&message) && link.was_expected(spent);
+            if !pass_on(message, &link, &to).await? && !asked_for {
                 budget.spend(cost, millis())?;
             }
         }
@@ -100,6 +106,21 @@ fn cost(message: &Message, spent: usize) -> usize {
 /// and `pong` Messages.
 fn answer_len(message: &Message) -> usize {
     if let Message::Ping(ping) = message { usize::from(ping.num_pong_bytes) } else { 0 }
+}
+
+/// Whether the gossip task hears it. BOLT 7.
+const fn is_gossip(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::ChannelAnnouncement(_)
+            | Message::ChannelUpdate(_)
+            | Message::NodeAnnouncement(_)
+            | Message::QueryShortChannelIds(_)
+            | Message::ReplyShortChannelIdsEnd(_)
+            | Message::QueryChannelRange(_)
+            | Message::ReplyChannelRange(_)
+            | Message::GossipTimestampFilter(_)
+    )
 }
 
 const fn is_words(message: &Message) -> bool {
@@ -178,7 +199,15 @@ async fn pass_on(mut message: Message, link: &Link, to: &Readers) -> Result<bool
             let _stopping = looked.await;
             Ok(false)
         }
-        // Gossip is not asked for, so it is read and dropped.
+        message if is_gossip(&message) => {
+            // Gossip must not keep a channel's words waiting: what is too much is dropped.
+            let heard = gossip::Heard { link: link.clone(), message };
+            if to.gossip.try_send(heard) == Err(EdgeError::Full) {
+                tracing::debug!(node = %link.node, "too much gossip");
+            }
+            Ok(false)
+        }
+        // Nothing else concerns us: it is read and dropped.
         _ => Ok(false),
     }
 }

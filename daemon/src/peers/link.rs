@@ -44,6 +44,8 @@ pub struct Link {
     pub features: Features,
     out: Back<Out>,
     waiting: Waiting,
+    /// Bytes of answers that we asked for.
+    expected: Arc<AtomicUsize>,
     broken: CancellationToken,
 }
 
@@ -72,7 +74,8 @@ impl Link {
         out: Back<Out>,
         broken: CancellationToken,
     ) -> Self {
-        Self { node, generation, features, out, waiting: Waiting::default(), broken }
+        let (waiting, expected) = (Waiting::default(), Arc::default());
+        Self { node, generation, features, out, waiting, expected, broken }
     }
 
     /// What the writer tells of everything that it takes.
@@ -91,6 +94,38 @@ impl Link {
             return self.drop_deaf();
         }
         self.put(Out::Frame(frame));
+    }
+
+    /// Says a message of somebody else's, number and body as they came.
+    pub fn say_frame(&self, frame: Vec<u8>) {
+        if self.broken.is_cancelled() {
+            return;
+        }
+        if self.waiting.add(frame.len()) > OUTBOUND_BYTES {
+            return self.drop_deaf();
+        }
+        self.put(Out::Frame(frame));
+    }
+
+    /// How many bytes wait to be written.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting.0.load(Ordering::Relaxed)
+    }
+
+    /// The peer may say so many bytes more without anything counting: we asked for them.
+    pub fn expect(&self, bytes: usize) {
+        let most = bytes.saturating_mul(2);
+        let _old = self.expected.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+            Some(now.saturating_add(bytes).min(most))
+        });
+    }
+
+    /// Takes `bytes` from what was asked for; `false` if that is used up.
+    pub fn was_expected(&self, bytes: usize) -> bool {
+        let taken = self.expected.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+            now.checked_sub(bytes)
+        });
+        taken.is_ok()
     }
 
     /// Says what is wrong and hangs up; channels live on.

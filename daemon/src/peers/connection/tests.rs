@@ -30,8 +30,9 @@ fn world() -> (Link, Readers, Inbox<Heard>) {
         glance: watch::channel(Glance::default()).1,
     });
     let (registry, backup) = (forward(1).0, forward(1).0);
+    let (gossip, gossip_peers) = (forward(1).0, back(1).0);
     let ahead = watch::channel(None).1;
-    (link, Readers { directory, registry, backup, ahead }, heard)
+    (link, Readers { directory, registry, backup, ahead, gossip, gossip_peers }, heard)
 }
 
 #[tokio::test]

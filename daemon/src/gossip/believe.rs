@@ -1,0 +1,199 @@
+//! The gates that what peers say goes through.
+
+use std::collections::BTreeSet;
+
+use routing::gossip::{ANNOUNCE_DEPTH, Admitted, Proof, Reject, Weighed};
+use wire::id::{ChannelId, NodeId};
+use wire::message::{ChannelAnnouncement, ChannelUpdate, Message, NodeAnnouncement};
+
+use crate::gossip::file::{Entry, Found};
+use crate::gossip::shown::{shown_channel, shown_node};
+use crate::gossip::{Fresh, Gossip, Heard, Kind, now_secs, verify};
+use crate::peers::link::Link;
+
+impl Gossip {
+    pub(super) fn admit_channel(
+        &mut self,
+        announcement: &ChannelAnnouncement,
+        found: Found,
+        from: Option<NodeId>,
+    ) {
+        let scid = announcement.short_channel_id;
+        if self.book.channel(scid).is_some() {
+            return;
+        }
+        let message = Message::from(announcement.clone());
+        let place = self.keep(&[Entry::Channel(found, message.encode_frame())]);
+        let place = place.first().copied().unwrap_or_default();
+        let funding = (found.funding, found.capacity);
+        if self.book.admit_channel(announcement, funding, place, now_secs()) == Admitted::Late {
+            return;
+        }
+        self.change(&shown_channel(announcement, found.capacity));
+        let us = self.start.us.node_id();
+        if announcement.node_id_1 == us || announcement.node_id_2 == us {
+            self.ours.shown.announced.insert(scid);
+        }
+        match from {
+            None => self.say_to_all(&message),
+            Some(_) => self.push_fresh(Fresh { place, kind: Kind::Channel(scid), from }),
+        }
+    }
+
+    pub(super) fn admit_update(&mut self, update: &ChannelUpdate, from: Option<NodeId>) {
+        let message = Message::from(update.clone());
+        let place = self.keep(&[Entry::Word(message.encode_frame())]);
+        let place = place.first().copied().unwrap_or_default();
+        if self.book.admit_update(update, place) == Admitted::Late {
+            return;
+        }
+        self.dead_bytes = self.dead_bytes.saturating_add(place.len.into());
+        self.change_policy(update);
+        match from {
+            None => self.say_to_all(&message),
+            Some(_) => {
+                self.push_fresh(Fresh { place, kind: Kind::Word(update.timestamp), from });
+            }
+        }
+    }
+
+    pub(super) fn admit_node(&mut self, node: &NodeAnnouncement, from: Option<NodeId>) {
+        let message = Message::from(node.clone());
+        let place = self.keep(&[Entry::Word(message.encode_frame())]);
+        let place = place.first().copied().unwrap_or_default();
+        if self.book.admit_node(node, place) == Admitted::Late {
+            return;
+        }
+        self.dead_bytes = self.dead_bytes.saturating_add(place.len.into());
+        self.change(&shown_node(node));
+        match from {
+            None => self.say_to_all(&message),
+            Some(_) => self.push_fresh(Fresh { place, kind: Kind::Word(node.timestamp), from }),
+        }
+    }
+
+    /// What peers said: announcements first, then what builds on them, then the ends of answers.
+    pub(super) async fn hear(&mut self, heard: Vec<Heard>) {
+        let mut channels = Vec::new();
+        let mut updates = Vec::new();
+        let mut nodes = Vec::new();
+        let mut rest = Vec::new();
+        for Heard { link, message } in heard {
+            match message {
+                Message::ChannelAnnouncement(announcement) => channels.push((link, *announcement)),
+                Message::ChannelUpdate(update) => updates.push((link, *update)),
+                Message::NodeAnnouncement(node) => nodes.push((link, *node)),
+                other => rest.push((link, other)),
+            }
+        }
+        self.hear_channels(channels).await;
+        self.hear_updates(updates).await;
+        self.hear_nodes(nodes).await;
+        for (link, message) in rest {
+            self.hear_question(&link, message);
+        }
+        self.tell();
+    }
+
+    pub(super) async fn hear_channels(&mut self, heard: Vec<(Link, ChannelAnnouncement)>) {
+        let mut news = Vec::new();
+        let mut claims = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (link, announcement) in heard {
+            match self.book.weigh_channel(&announcement) {
+                Weighed::News(proofs) if seen.insert(announcement.short_channel_id) => {
+                    claims.push(proofs.to_vec());
+                    news.push((link, announcement));
+                }
+                Weighed::News(_) | Weighed::Known | Weighed::Unknown => {}
+                Weighed::Rejected(reject) => rejected(&link, reject),
+            }
+        }
+        // Channels of one block come one after the other, so that it is read once.
+        let mut held: Vec<_> = news.into_iter().zip(verify::hold(claims).await).collect();
+        held.sort_by_key(|((_, announcement), _)| announcement.short_channel_id);
+        for ((link, announcement), holds) in held {
+            if !holds {
+                forged(&link);
+                continue;
+            }
+            match self.fundings.find(&announcement, self.tip).await {
+                Ok(Ok(found)) => self.admit_channel(&announcement, found, Some(link.node)),
+                Ok(Err(reject)) => {
+                    // One that is too young may be believed later.
+                    let height = announcement.short_channel_id.block().0;
+                    if height.saturating_add(ANNOUNCE_DEPTH) <= self.tip {
+                        self.book.refuse(announcement.short_channel_id);
+                    }
+                    rejected(&link, reject);
+                }
+                Err(error) => tracing::debug!(%error, "a funding output cannot be looked up now"),
+            }
+        }
+    }
+
+    pub(super) async fn hear_updates(&mut self, heard: Vec<(Link, ChannelUpdate)>) {
+        let now = now_secs();
+        let mut news = Vec::new();
+        let mut claims = Vec::new();
+        for (link, update) in heard {
+            if let Some((index, node)) = self.ours.of(update.short_channel_id)
+                && node == link.node
+            {
+                let proof =
+                    Proof { digest: update.digest(), signature: update.signature, key: node };
+                if proof.holds() {
+                    self.ours.hear(index, update.clone());
+                }
+            }
+            match self.book.weigh_update(&update, now) {
+                Weighed::News(proof) => {
+                    claims.push(vec![proof]);
+                    news.push((link, update));
+                }
+                Weighed::Known | Weighed::Unknown => {}
+                Weighed::Rejected(reject) => rejected(&link, reject),
+            }
+        }
+        for ((link, update), holds) in news.into_iter().zip(verify::hold(claims).await) {
+            if !holds {
+                forged(&link);
+            } else if matches!(self.book.weigh_update(&update, now), Weighed::News(_)) {
+                self.admit_update(&update, Some(link.node));
+            }
+        }
+    }
+
+    pub(super) async fn hear_nodes(&mut self, heard: Vec<(Link, NodeAnnouncement)>) {
+        let now = now_secs();
+        let mut news = Vec::new();
+        let mut claims = Vec::new();
+        for (link, node) in heard {
+            match self.book.weigh_node(&node, now) {
+                Weighed::News(proof) => {
+                    claims.push(vec![proof]);
+                    news.push((link, node));
+                }
+                Weighed::Known | Weighed::Unknown => {}
+                Weighed::Rejected(reject) => rejected(&link, reject),
+            }
+        }
+        for ((link, node), holds) in news.into_iter().zip(verify::hold(claims).await) {
+            if !holds {
+                forged(&link);
+            } else if matches!(self.book.weigh_node(&node, now), Weighed::News(_)) {
+                self.admit_node(&node, Some(link.node));
+            }
+        }
+    }
+}
+
+fn rejected(link: &Link, reject: Reject) {
+    tracing::debug!(node = %link.node, %reject, "gossip not believed");
+}
+
+/// BOLT 7: "SHOULD send a `warning`. MAY close the connection."
+fn forged(link: &Link) {
+    tracing::info!(node = %link.node, "gossip with a forged signature");
+    link.warn_and_close(ChannelId::ALL, "a signature in your gossip does not hold");
+}
