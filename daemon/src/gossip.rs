@@ -9,6 +9,7 @@
 
 mod believe;
 mod chain;
+mod early;
 mod file;
 mod load;
 mod ours;
@@ -35,6 +36,7 @@ use wire::units::{Msat, Sat};
 use crate::clock::now_ms;
 use crate::edge::Inbox;
 use crate::fact::ChannelIndex;
+use crate::gossip::early::Early;
 use crate::gossip::file::{Entry, Found, GossipFile};
 use crate::gossip::ours::Ours;
 use crate::gossip::peers::Peers;
@@ -248,6 +250,7 @@ pub struct Gossip {
     file: Option<GossipFile>,
     dead_bytes: u64,
     fundings: Fundings,
+    early: Early,
     tip: u32,
     peers: Peers,
     ours: Ours,
@@ -267,6 +270,7 @@ impl Gossip {
             file: None,
             dead_bytes: 0,
             fundings: Fundings::new(Arc::clone(&start.backend)),
+            early: Early::default(),
             tip: 0,
             peers: Peers::default(),
             ours: Ours::new(us, chain, start.face.clone()),
@@ -302,7 +306,10 @@ impl Gossip {
                 }
                 Ok(()) = fees.changed() => self.speak(),
                 event = blocks.next() => match event {
-                    Some(Ok(event)) => self.on_chain(event),
+                    Some(Ok(event)) => {
+                        self.on_chain(event);
+                        self.hear_early().await;
+                    }
                     Some(Err(_)) | None => {
                         tokio::time::sleep(TICK).await;
                         blocks = self.follow().await;

@@ -39,6 +39,7 @@ impl Line {
         }
         let one = alice.open_public_channel(bob.id(), bob.address(), CAPACITY).await;
         let two = bob.open_public_channel(carol.id(), carol.address(), CAPACITY).await;
+        layer1.mempool_of(2).await;
         let line = Self { layer1, alice, bob, carol, channels: [one, two], _dir: dir };
         line.mine(6).await;
         line
@@ -136,6 +137,7 @@ async fn a_channel_that_is_not_announced_is_known_to_its_two_ends_alone() {
         knows(&line.alice, 2, 3).await;
         let (carol, alice) = (&line.carol, &line.alice);
         let id = alice.open_channel(carol.id(), carol.address(), CAPACITY).await;
+        line.layer1.mempool_of(1).await;
         line.mine(8).await;
         let index = ChannelIndex(alice.usable(id).await.index);
         // Each side tells the other what it asks for, under a name that is no place.

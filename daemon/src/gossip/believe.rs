@@ -6,6 +6,7 @@ use routing::gossip::{ANNOUNCE_DEPTH, Admitted, Proof, Reject, Weighed};
 use wire::id::{ChannelId, NodeId};
 use wire::message::{ChannelAnnouncement, ChannelUpdate, Message, NodeAnnouncement};
 
+use crate::gossip::early::AHEAD;
 use crate::gossip::file::{Entry, Found};
 use crate::gossip::shown::{shown_channel, shown_node};
 use crate::gossip::{Fresh, Gossip, Heard, Kind, now_secs, verify};
@@ -118,17 +119,46 @@ impl Gossip {
                 continue;
             }
             match self.fundings.find(&announcement, self.tip).await {
-                Ok(Ok(found)) => self.admit_channel(&announcement, found, Some(link.node)),
-                Ok(Err(reject)) => {
-                    // One that is too young may be believed later.
-                    let height = announcement.short_channel_id.block().0;
-                    if height.saturating_add(ANNOUNCE_DEPTH) <= self.tip {
-                        self.book.refuse(announcement.short_channel_id);
-                    }
-                    rejected(&link, reject);
+                Ok(Ok(found)) => {
+                    self.admit_channel(&announcement, found, Some(link.node));
+                    self.hear_waiting(&announcement).await;
                 }
+                Ok(Err(reject)) => self.not_funded(link, announcement, reject),
                 Err(error) => tracing::debug!(%error, "a funding output cannot be looked up now"),
             }
+        }
+    }
+
+    /// One whose blocks we have not seen waits for them; for what else has no funding, nobody looks again.
+    fn not_funded(&mut self, link: Link, announcement: ChannelAnnouncement, reject: Reject) {
+        let block = announcement.short_channel_id.block().0;
+        let deep = block.saturating_add(ANNOUNCE_DEPTH) <= self.tip.saturating_add(1);
+        if deep {
+            rejected(&link, reject);
+            self.book.refuse(announcement.short_channel_id);
+        } else if block <= self.tip.saturating_add(AHEAD) {
+            self.early.channel(link, announcement);
+        }
+    }
+
+    /// What the new block made ripe.
+    pub(super) async fn hear_early(&mut self) {
+        let block = self.tip.saturating_add(1).saturating_sub(ANNOUNCE_DEPTH);
+        let ripe = self.early.take_channels(block);
+        if !ripe.is_empty() {
+            self.hear_channels(ripe).await;
+        }
+    }
+
+    /// What waited for a channel that is believed now.
+    async fn hear_waiting(&mut self, announcement: &ChannelAnnouncement) {
+        let ends = [announcement.node_id_1, announcement.node_id_2];
+        let (updates, nodes) = self.early.take_of(announcement.short_channel_id, ends);
+        if !updates.is_empty() {
+            self.hear_updates(updates).await;
+        }
+        if !nodes.is_empty() {
+            self.hear_nodes(nodes).await;
         }
     }
 
@@ -151,7 +181,8 @@ impl Gossip {
                     claims.push(vec![proof]);
                     news.push((link, update));
                 }
-                Weighed::Known | Weighed::Unknown => {}
+                Weighed::Known => {}
+                Weighed::Unknown => self.early.update(link, update),
                 Weighed::Rejected(reject) => rejected(&link, reject),
             }
         }
@@ -174,7 +205,8 @@ impl Gossip {
                     claims.push(vec![proof]);
                     news.push((link, node));
                 }
-                Weighed::Known | Weighed::Unknown => {}
+                Weighed::Known => {}
+                Weighed::Unknown => self.early.node(link, node),
                 Weighed::Rejected(reject) => rejected(&link, reject),
             }
         }
