@@ -18,7 +18,6 @@ mod shown;
 mod tell;
 mod verify;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +43,8 @@ use crate::gossip::shown::shown_policy;
 use crate::gossip::verify::Fundings;
 use crate::identity::Identity;
 use crate::peers::link::Link;
+use crate::switch::policy::ForwardPolicies;
+use crate::switch::updates::OwnUpdates;
 use crate::tasks::{Fatal, Tasks};
 
 pub use ours::{Face, OwnGossip};
@@ -140,54 +141,6 @@ pub enum FromChannel {
     Gone(ChannelIndex),
 }
 
-/// What we ask for forwarding over a channel. BOLT 7 § HTLC Fees.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Fees {
-    /// Whether we forward over it.
-    pub enabled: bool,
-    /// For each HTLC.
-    pub base_msat: u32,
-    /// Of the amount, in millionths.
-    pub proportional_millionths: u32,
-    /// Blocks.
-    pub cltv_expiry_delta: u16,
-    /// The smallest HTLC we forward.
-    pub htlc_minimum_msat: u64,
-    /// The greatest, if less than the channel can.
-    pub htlc_maximum_msat: Option<u64>,
-}
-
-/// What the fees of all channels are.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct FeeBook {
-    /// Where nothing else is said.
-    pub common: Fees,
-    /// Of single channels.
-    pub special: BTreeMap<ChannelIndex, Fees>,
-}
-
-impl Default for FeeBook {
-    /// What nobody has set: one satoshi and a tenth of a promille.
-    fn default() -> Self {
-        let common = Fees {
-            enabled: true,
-            base_msat: 1_000,
-            proportional_millionths: 100,
-            cltv_expiry_delta: 80,
-            htlc_minimum_msat: 1,
-            htlc_maximum_msat: None,
-        };
-        Self { common, special: BTreeMap::new() }
-    }
-}
-
-impl FeeBook {
-    /// The fees of a channel.
-    pub fn of(&self, index: ChannelIndex) -> Fees {
-        self.special.get(&index).copied().unwrap_or(self.common)
-    }
-}
-
 /// What the task starts with.
 #[derive(Debug)]
 pub struct Start {
@@ -204,7 +157,9 @@ pub struct Start {
     /// How long gossip of others waits before it is told on.
     pub flush: Duration,
     /// What we ask for forwarding.
-    pub fees: watch::Receiver<Arc<FeeBook>>,
+    pub policies: watch::Receiver<Arc<ForwardPolicies>>,
+    /// Where failures find our updates.
+    pub updates: OwnUpdates,
     /// Where the graph is shown.
     pub graph: watch::Sender<Snapshot>,
     /// Where our own gossip is shown.
@@ -288,7 +243,7 @@ impl Gossip {
     pub async fn run(mut self, mut inboxes: Inboxes, tasks: Tasks) -> Result<(), Fatal> {
         self.load().await;
         let mut blocks = self.follow().await;
-        let mut fees = self.start.fees.clone();
+        let mut policies = self.start.policies.clone();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut heard = Vec::new();
@@ -304,7 +259,7 @@ impl Gossip {
                     self.take(told);
                     self.speak();
                 }
-                Ok(()) = fees.changed() => self.speak(),
+                Ok(()) = policies.changed() => self.speak(),
                 event = blocks.next() => match event {
                     Some(Ok(event)) => {
                         self.on_chain(event);
@@ -363,9 +318,9 @@ impl Gossip {
         match told {
             FromChannel::Stands { standing, link } => {
                 let index = standing.index;
-                let fees = self.start.fees.borrow().of(index);
+                let policy = self.start.policies.borrow().of(index);
                 let short_id = standing.short_id;
-                self.ours.stands(*standing, link, fees, now_ms());
+                self.ours.stands(*standing, link, policy, now_ms());
                 let before = short_id.and_then(|scid| self.our_update(scid));
                 if let Some(update) = before {
                     self.own_before(&update);
@@ -377,7 +332,10 @@ impl Gossip {
                 self.admit_channel(&announcement, found, None);
                 self.ours.shown.announced.insert(scid);
             }
-            FromChannel::Gone(index) => self.ours.forget(index),
+            FromChannel::Gone(index) => {
+                self.ours.forget(index);
+                self.start.updates.remove(index);
+            }
         }
     }
 

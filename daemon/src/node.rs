@@ -48,7 +48,7 @@ use crate::clock::now_ms;
 use crate::config::{Config, Network};
 use crate::edge::{back, forward};
 use crate::fact::{ChannelIndex, Fact, PeerKept, record};
-use crate::gossip::{self, Face, FeeBook, Gossip};
+use crate::gossip::{self, Face, Gossip};
 use crate::identity::Identity;
 use crate::journal::{self, Running};
 use crate::keeper::{self, Keeper, UnderWay};
@@ -358,7 +358,6 @@ fn run(
     let (heard, heard_in) = forward(gossip::HEARD);
     let (graph, graph_seen) = watch::channel(routing::graph::Snapshot::default());
     let (own_gossip, own_gossip_seen) = watch::channel(Arc::default());
-    let (fees, fees_seen) = watch::channel(Arc::new(FeeBook::default()));
 
     let common = Common {
         us: Arc::clone(&us),
@@ -481,7 +480,8 @@ fn run(
         path: config.dir.gossip(),
         face: face(config),
         flush: Duration::from_secs(config.p2p.gossip_flush.into()),
-        fees: fees_seen,
+        policies: policies_seen.clone(),
+        updates: updates.clone(),
         graph,
         own: own_gossip,
     });
@@ -518,7 +518,6 @@ fn run(
         cheat,
         graph: graph_seen,
         own_gossip: own_gossip_seen,
-        fees,
         tasks: tasks.clone(),
     });
     Ok(Node { handle, tasks, journal, keeper, listening, recovered })

@@ -8,9 +8,10 @@ use wire::id::{NodeId, ShortChannelId, Signature};
 use wire::message::{Address, Addresses, ChannelUpdate, NodeAnnouncement};
 
 use crate::fact::ChannelIndex;
-use crate::gossip::{FeeBook, Fees, Standing};
+use crate::gossip::Standing;
 use crate::identity::Identity;
 use crate::peers::link::Link;
+use crate::switch::policy::{ForwardPolicies, ForwardPolicy};
 
 /// A channel whose peer is away for so long, in milliseconds, is disabled: a restart of the peer's is not
 /// worth two rounds of gossip.
@@ -47,7 +48,7 @@ struct Own {
     standing: Standing,
     link: Option<Link>,
     away_since_ms: Option<u64>,
-    fees: Fees,
+    policy: ForwardPolicy,
     /// What was said last, and on which connection it went to the peer.
     said: Option<ChannelUpdate>,
     told: Option<u64>,
@@ -56,6 +57,7 @@ struct Own {
 /// An update of ours that is to go out.
 #[derive(Debug)]
 pub(super) struct Due {
+    pub(super) index: ChannelIndex,
     pub(super) update: ChannelUpdate,
     /// The peer alone, on its connection; or everybody, if the channel is announced.
     pub(super) to: Option<Link>,
@@ -84,7 +86,7 @@ impl Ours {
         &mut self,
         standing: Standing,
         link: Option<Link>,
-        fees: Fees,
+        policy: ForwardPolicy,
         now_ms: u64,
     ) {
         let index = standing.index;
@@ -98,21 +100,21 @@ impl Ours {
                 own.away_since_ms = own.away_since_ms.filter(|_| link.is_none()).or(away_since_ms);
                 own.standing = standing;
                 own.link = link;
-                own.fees = fees;
+                own.policy = policy;
             }
             None => {
                 // What is found offline at the start was so before, for all we know.
                 let own =
-                    Own { standing, link, away_since_ms, fees, said: None, told: None };
+                    Own { standing, link, away_since_ms, policy, said: None, told: None };
                 self.channels.insert(index, own);
             }
         }
     }
 
     /// What we ask for now.
-    pub(super) fn set_fees(&mut self, fees: &FeeBook) {
+    pub(super) fn set_policies(&mut self, policies: &ForwardPolicies) {
         for (index, own) in &mut self.channels {
-            own.fees = fees.of(*index);
+            own.policy = policies.of(*index);
         }
     }
 
@@ -173,7 +175,7 @@ impl Ours {
             };
             let Some(scid) = scid else { continue };
             let away = own.away_since_ms.is_some_and(|since| now_ms.saturating_sub(since) > AWAY_MS);
-            let disabled = away || !own.fees.enabled;
+            let disabled = away || !own.policy.enabled;
             let side = u8::from(second(own.standing.node, self.us.node_id()));
             let unsigned = ChannelUpdate {
                 signature: Signature([0; 64]),
@@ -182,19 +184,19 @@ impl Ours {
                 timestamp: 0,
                 message_flags: if public { 1 } else { 3 },
                 channel_flags: side | u8::from(disabled) << 1,
-                cltv_expiry_delta: own.fees.cltv_expiry_delta,
+                cltv_expiry_delta: own.policy.cltv_delta,
                 htlc_minimum_msat: own
                     .standing
                     .htlc_minimum
                     .to_u64()
-                    .max(own.fees.htlc_minimum_msat)
+                    .max(own.policy.htlc_min.to_u64())
                     .min(own.standing.htlc_maximum_msat),
-                fee_base_msat: own.fees.base_msat,
-                fee_proportional_millionths: own.fees.proportional_millionths,
+                fee_base_msat: own.policy.base_msat,
+                fee_proportional_millionths: own.policy.ppm,
                 htlc_maximum_msat: own
                     .standing
                     .htlc_maximum_msat
-                    .min(own.fees.htlc_maximum_msat.unwrap_or(u64::MAX)),
+                    .min(own.policy.htlc_max.to_u64()),
                 extension: wire::codec::Rest::default(),
             };
             let old = own.said.as_ref();
@@ -221,7 +223,8 @@ impl Ours {
             own.told = generation;
             own.said = Some(update.clone());
             self.shown.ours.insert(own.standing.index, update.clone());
-            all.push(Due { update, to: own.link.clone(), public });
+            let index = own.standing.index;
+            all.push(Due { index, update, to: own.link.clone(), public });
         }
         all
     }

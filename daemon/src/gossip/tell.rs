@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use routing::gossip::{Filter, range_replies, wanted};
+use wire::codec::Encode as _;
 use wire::id::ChannelId;
 use wire::message::{Message, ReplyShortChannelIdsEnd};
+
+use wire::onion::failure::ChannelUpdateBytes;
 
 use crate::clock::now_ms;
 use crate::gossip::peers::Answer;
@@ -15,11 +18,13 @@ impl Gossip {
     /// Says what is due of our own, at once and to everybody. BOLT 7: "SHOULD send gossip messages as it
     /// generates them regardless of `timestamp`."
     pub(super) fn speak(&mut self) {
-        let fees = Arc::clone(&self.start.fees.borrow());
-        self.ours.set_fees(&fees);
+        let policies = Arc::clone(&self.start.policies.borrow());
+        self.ours.set_policies(&policies);
         let now = now_secs();
         for due in self.ours.due(now, now_ms()) {
             let update = due.update;
+            let bytes = ChannelUpdateBytes(update.encoded());
+            self.start.updates.publish(due.index, bytes);
             if due.public {
                 self.admit_update(&update, None);
             } else if let Some(link) = due.to {

@@ -21,7 +21,7 @@ use crate::clock::now_ms;
 use crate::config::{self, Config};
 use crate::edge::{EdgeError, Forward};
 use crate::fact::OrderKept;
-use crate::gossip::{FeeBook, OwnGossip};
+use crate::gossip::OwnGossip;
 use crate::identity::Identity;
 use crate::keeper::{EVENTS, Reading, history};
 use crate::layer1::{self, Feerates, Tip};
@@ -80,8 +80,6 @@ pub(super) struct Parts {
     pub(super) graph: watch::Receiver<Snapshot>,
     /// What is said of our own channels.
     pub(super) own_gossip: watch::Receiver<Arc<OwnGossip>>,
-    /// What we ask for forwarding.
-    pub(super) fees: watch::Sender<Arc<FeeBook>>,
     pub(super) tasks: Tasks,
 }
 
@@ -134,11 +132,6 @@ impl Handle {
     /// What is said of our own channels.
     pub fn own_gossip(&self) -> Arc<OwnGossip> {
         Arc::clone(&self.0.own_gossip.borrow())
-    }
-
-    /// Asks for other fees from now on.
-    pub fn set_fees(&self, fees: FeeBook) {
-        self.0.fees.send_replace(Arc::new(fees));
     }
 
     /// Puts a question and waits for its answer.
