@@ -320,7 +320,9 @@ impl Gossip {
                 let index = standing.index;
                 let policy = self.start.policies.borrow().of(index);
                 let short_id = standing.short_id;
+                let names = [short_id, standing.our_alias, standing.their_alias];
                 self.ours.stands(*standing, link, policy, now_ms());
+                self.hear_early_of_ours(names);
                 let before = short_id.and_then(|scid| self.our_update(scid));
                 if let Some(update) = before {
                     self.own_before(&update);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use routing::gossip::{ANNOUNCE_DEPTH, Admitted, Proof, Reject, Weighed};
-use wire::id::{ChannelId, NodeId};
+use wire::id::{ChannelId, NodeId, ShortChannelId};
 use wire::message::{ChannelAnnouncement, ChannelUpdate, Message, NodeAnnouncement};
 
 use crate::gossip::early::AHEAD;
@@ -167,14 +167,10 @@ impl Gossip {
         let mut news = Vec::new();
         let mut claims = Vec::new();
         for (link, update) in heard {
-            if let Some((index, node)) = self.ours.of(update.short_channel_id)
-                && node == link.node
-            {
-                let proof =
-                    Proof { digest: update.digest(), signature: update.signature, key: node };
-                if proof.holds() {
-                    self.ours.hear(index, update.clone());
-                }
+            if !self.hear_of_ours(&link, &update) && update.is_private() {
+                // Our end of the channel may not be ready yet.
+                self.early.update(link, update);
+                continue;
             }
             match self.book.weigh_update(&update, now) {
                 Weighed::News(proof) => {
@@ -191,6 +187,25 @@ impl Gossip {
                 forged(&link);
             } else if matches!(self.book.weigh_update(&update, now), Weighed::News(_)) {
                 self.admit_update(&update, Some(link.node));
+            }
+        }
+    }
+
+    /// What a peer says of a channel that it has with us; `false` if we know of no such channel.
+    fn hear_of_ours(&mut self, link: &Link, update: &ChannelUpdate) -> bool {
+        let Some((index, node)) = self.ours.of(update.short_channel_id) else { return false };
+        let proof = Proof { digest: update.digest(), signature: update.signature, key: node };
+        if node == link.node && proof.holds() {
+            self.ours.hear(index, update.clone());
+        }
+        true
+    }
+
+    /// What a peer said of a channel before our end of it was ready.
+    pub(super) fn hear_early_of_ours(&mut self, names: [Option<ShortChannelId>; 3]) {
+        for name in names.into_iter().flatten() {
+            for (link, update) in self.early.take_private(name) {
+                self.hear_of_ours(&link, &update);
             }
         }
     }

@@ -66,6 +66,15 @@ impl Early {
         scids.iter().filter_map(|scid| self.channels.remove(scid)).collect()
     }
 
+    /// What waited for a channel that is not announced.
+    pub(super) fn take_private(&mut self, scid: ShortChannelId) -> Vec<(Link, ChannelUpdate)> {
+        let private = |name: &(ShortChannelId, bool)| {
+            self.updates.get(name).is_some_and(|(_, update)| update.is_private())
+        };
+        let names: Vec<_> = [(scid, false), (scid, true)].into_iter().filter(private).collect();
+        names.iter().filter_map(|name| self.updates.remove(name)).collect()
+    }
+
     /// What waited for this channel and its ends.
     pub(super) fn take_of(
         &mut self,
