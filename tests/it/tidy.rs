@@ -25,7 +25,7 @@ const PURE: &[(&str, &[&str])] = &[
         &["bitcoin", "secp256k1", "chacha20", "chacha20poly1305", "crc32c", "thiserror", "zeroize"],
     ),
     ("channel", &["wire", "bitcoin", "secp256k1", "thiserror", "zeroize"]),
-    ("routing", &["wire", "bitcoin", "petgraph", "thiserror"]),
+    ("routing", &["wire", "bitcoin", "petgraph", "secp256k1", "thiserror"]),
 ];
 
 /// Paths that would let a pure crate look at the world.
