@@ -134,7 +134,12 @@ impl Live {
     /// Forgets what was only said; the HTLCs of ours among it.
     pub(crate) fn forget_proposals(&mut self) -> Vec<Htlc> {
         self.totals = None;
-        self.state.ledger.forget_proposals()
+        let unsent = self.state.ledger.forget_proposals();
+        // Their numbers go to others.
+        for htlc in &unsent {
+            self.sight.upstream.remove(&htlc.add.id);
+        }
+        unsent
     }
 
     /// Tells the world what a turn made final.

@@ -223,7 +223,7 @@ pub fn bump(commitment: &Commitment) -> Option<Claim> {
 }
 
 /// The name of an HTLC on a commitment of `owner`.
-const fn name(owner: Side, htlc: &SpecHtlc) -> HtlcName {
+pub(crate) const fn name(owner: Side, htlc: &SpecHtlc) -> HtlcName {
     let offerer = match (htlc.direction, owner) {
         (Direction::Offered, Side::Us) | (Direction::Received, Side::Them) => Side::Us,
         (Direction::Offered, Side::Them) | (Direction::Received, Side::Us) => Side::Them,

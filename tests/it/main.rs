@@ -14,6 +14,7 @@
     reason = "tests state what must hold, and end when it does not"
 )]
 
+mod claims;
 mod corpus;
 mod disputes_cheat;
 mod forwards;

@@ -25,8 +25,7 @@ use crate::ledger::{How, Htlc};
 use crate::link::Connection;
 use crate::live::Live;
 use crate::onchain::{
-    Chain, Claim, Close, Fate, HtlcName, Known, Mined, Remains, Resolution, bump, resolve,
-    resolve_lost,
+    Chain, Claim, Close, Fate, HtlcName, Known, Mined, Remains, Resolution, resolve, resolve_lost,
 };
 use crate::out::Out;
 use crate::state::End;
@@ -230,7 +229,7 @@ impl Live {
             return None;
         }
         let point = env.signer.point(self.state.ours).ok()?;
-        bump(&self.state.commitment(Side::Us, None, self.state.ours, &point).ok()?)
+        self.bump_of(&self.state.commitment(Side::Us, None, self.state.ours, &point).ok()?)
     }
 }
 

@@ -275,6 +275,23 @@ fn a_broken_rule_stops_a_channel_that_must_ask_and_closes_no_other_way() {
 }
 
 #[test]
+fn a_number_that_is_used_again_has_no_deadline_of_its_predecessor() {
+    let mut world = World::open(&Setup::default());
+    let alice = &mut world.nodes[ALICE];
+    alice.offer(1_000, 1);
+    let expiry = BlockHeight(EXPIRY + 10);
+    alice.step(Event::Command(Command::UpstreamExpires { htlc: 0, expiry }));
+    // Never signed: the connection breaks, and the next one gets the number.
+    world.reconnect();
+    world.nodes[ALICE].offer(1_000, 2);
+    world.settle();
+    let alice = &mut world.nodes[ALICE];
+    alice.look();
+    tick(alice, EXPIRY + 50);
+    assert_eq!(outcomes(alice), []);
+}
+
+#[test]
 fn an_htlc_that_is_worth_less_than_its_claim_is_not_taken_to_layer_1() {
     let mut world = World::open(&Setup::default());
     world.nodes[ALICE].offer(1_000_000, 1);

@@ -11,14 +11,15 @@ use bitcoin::{Transaction, Txid};
 use wire::id::Preimage;
 use wire::units::{BlockHeight, Sat};
 
-use super::spender;
+use super::{showable_preimage, spender};
 use crate::clock::Side;
 use crate::effect::{Alarm, CloseReason, Effect, Held, Notice, Outcome, Spender};
 use crate::env::Env;
 use crate::fact::Fact;
 use crate::live::Live;
-use crate::onchain::{Chain, Claim, Close, Mined, Resolution, bump, preimages_in};
+use crate::onchain::{Chain, Claim, Close, Mined, Resolution, bump, name, preimages_in};
 use crate::out::Out;
+use crate::tx::Commitment;
 
 /// What is forgotten with the process.
 #[derive(Clone, Debug, Default)]
@@ -82,14 +83,32 @@ impl Live {
     }
 
     pub(crate) fn bump_seen(&self, env: &Env<'_>) -> Option<Claim> {
-        let txid = self.sight.close.as_ref()?.compute_txid();
+        let (tx, Close::Theirs { .. }) = self.seen(env)? else { return None };
+        let txid = tx.compute_txid();
         let theirs = self.state.their_commitments().ok()?;
         let seen = theirs.iter().find(|theirs| theirs.txid() == txid)?;
-        self.state.chain.spent.is_none().then(|| bump(seen)).flatten().map(|claim| {
-            let upstream = self.sight.upstream.values().copied().min();
-            let deadline = claim.deadline.into_iter().chain(upstream).min();
-            Claim { deadline: deadline.map(|height| height.max(env.height)), ..claim }
-        })
+        let open = self.state.chain.spent.is_none();
+        open.then(|| self.bump_of(seen)).flatten()
+    }
+
+    /// Our anchor on a commitment, with the first height at which an HTLC of ours on it may be lost.
+    pub(super) fn bump_of(&self, commitment: &Commitment) -> Option<Claim> {
+        let owner = commitment.terms().owner;
+        let deadline = commitment.htlcs().iter().filter_map(|output| {
+            let expiry = output.htlc.cltv_expiry;
+            let (by, id) = name(owner, &output.htlc);
+            match by {
+                // The peer takes it back then; without its preimage it is the peer's anyway.
+                Side::Them => {
+                    let htlc = self.state.ledger.htlc(Side::Them, id)?;
+                    showable_preimage(htlc).map(|_| expiry)
+                }
+                // Whoever paid us for it takes that back; not known when, it is urgent from now on.
+                Side::Us => Some(self.sight.upstream.get(&id).copied().unwrap_or(expiry)),
+            }
+        });
+        let deadline = deadline.min();
+        bump(commitment).map(|claim| Claim { deadline, ..claim })
     }
 
     /// Where everything would stand if the next block had what is seen.
