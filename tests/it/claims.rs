@@ -394,8 +394,9 @@ async fn close(layer1: &Layer1, coinbase: &Transaction, seed: u64) {
 async fn every_claim_of_every_close_is_taken_by_consensus_and_policy() {
     let seeds = std::env::var("VIADUCT_CLAIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
     let seeds: u64 = seeds.unwrap_or(8);
-    let layer1 = Layer1::start();
     for batch in (0..seeds).step_by(8) {
+        // A young chain each: the subsidy halves every 150 blocks.
+        let layer1 = Layer1::start();
         let mut coinbases = Vec::new();
         for _ in batch..seeds.min(batch + 8) {
             let blocks = layer1.chain().mine(1, anybody().to_p2wsh()).await.unwrap();

@@ -105,14 +105,16 @@ pub fn cost(spend: &Spend, feerate: FeeratePerKw) -> Sat {
 ///
 /// What nobody else can take goes together and never waits for what is contested: what a cheater can pin
 /// stays apart from what it cannot. HTLC transactions go together if the peer signed the same lock time.
-/// Near their deadline claims go alone, where no one else's spend can push them out. Anchors are left:
-/// they are not worth their input.
+/// Near their deadline claims go alone, where no one else's spend can push them out; but not on top of a
+/// transaction that no block has, which may have 24 descendants in a mempool and no more. Anchors are
+/// left: they are not worth their input.
 pub fn groups(claims: &[Claim], tip: BlockHeight) -> Vec<Vec<&Claim>> {
     let mut groups: BTreeMap<(u8, u32), Vec<&Claim>> = BTreeMap::new();
     let mut alone = Vec::new();
     for claim in claims.iter().filter(|claim| claim.is_ready(tip) && claim.worth() > Sat::ZERO) {
         let security = tip.saturating_add(SECURITY_DELAY);
-        if claim.deadline.is_some_and(|deadline| deadline <= security) {
+        let confirmed = claim.mature <= tip;
+        if confirmed && claim.deadline.is_some_and(|deadline| deadline <= security) {
             alone.push((claim.deadline, vec![claim]));
         } else {
             groups.entry(kind(claim)).or_default().push(claim);

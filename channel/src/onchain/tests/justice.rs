@@ -56,6 +56,27 @@ fn justice_does_not_wait_for_a_block() {
 }
 
 #[test]
+fn justice_on_an_unconfirmed_cheat_fits_the_chain_limits_of_mempools() {
+    let mut spec = crowd(100, 20_000, Sat::from_sat(10_000_000));
+    for htlc in &mut spec.htlcs {
+        // All of them near their end.
+        htlc.cltv_expiry = BlockHeight(1_005);
+    }
+    let mut world = World::cheated(&spec);
+    let (_, tx) = world.cheat.clone().unwrap();
+    let tip = BlockHeight(CLOSED.0 - 1);
+    world.tip = tip;
+    let seen = world.resolve(&tx);
+    assert_eq!(sweep::groups(&seen.claims, tip).len(), 2, "with the parent at most 25 in a chain");
+    world.tip = CLOSED.saturating_add(1);
+    let mined = world.resolve(&tx);
+    let alone = sweep::groups(&mined.claims, world.tip);
+    // Both balances, what the cheater offered one by one, and what it was offered together.
+    assert_eq!(alone.iter().filter(|group| group.len() == 1).count(), 2 + 50);
+    assert_eq!(alone.len(), 2 + 50 + 1);
+}
+
+#[test]
 fn identical_htlcs_of_the_cheater_are_each_punished_in_the_order_of_their_expiry() {
     let mut spec = crowd(2, 20_000, Sat::from_sat(10_000_000));
     let one = SpecHtlc { direction: Direction::Received, ..spec.htlcs[0] };
