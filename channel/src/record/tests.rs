@@ -119,7 +119,7 @@ fn what_an_offerer_says_of_its_htlc_survives_its_bytes() {
             accountable,
         };
         let adds = vec![crate::fact::AddIn { add, overexposed: true }];
-        let signed = crate::fact::Fact::TheySigned(crate::fact::TheySigned {
+        let signed = Fact::TheySigned(crate::fact::TheySigned {
             adds,
             ..crate::fact::TheySigned::default()
         });
