@@ -187,6 +187,9 @@ impl Scorer {
 
     /// For each channel number, the place of its belief and one.
     pub(crate) fn dense(&self, snapshot: &Snapshot) -> Cow<'_, [u32]> {
+        if self.beliefs.is_empty() {
+            return Cow::Borrowed(&[]);
+        }
         let (mut dense, from) = match self.dense_of {
             Some((layout, count)) if layout == snapshot.layout() => {
                 if count == self.beliefs.len() {

@@ -161,6 +161,10 @@ impl<'f, 'a> Sending<'f, 'a> {
         }
         let public = field.extra_at(place).is_none();
         let flat = self.flat(lane, public);
+        if self.aim == Aim::Cheapest {
+            let inside = if above { flow < width } else { flow <= width };
+            return inside.then_some(Piece { start: 0, end: width, rate: flat });
+        }
         let sure = if public { field.surely(lane).min(width) } else { width };
         let (mut start, mut doubt, mut rate) = (0, 0.0, flat);
         let ends = PIECES.map(|eighths| {
@@ -171,7 +175,7 @@ impl<'f, 'a> Sending<'f, 'a> {
             if end <= start {
                 continue;
             }
-            if self.aim != Aim::Cheapest && end > sure {
+            if end > sure {
                 let here = field.doubt(lane, public, end).unwrap_or(16.0);
                 let slope = (here - doubt) / real(end.saturating_sub(start));
                 let worth = field.worth(Aim::Best, self.part).doubt_msat();

@@ -34,14 +34,13 @@ pub(super) fn search(field: &Field<'_>) -> Outcome {
         (Aim::Cheapest, Grain::Fine),
     ] {
         let sent = flow::send(field, aim, grain, amount);
-        if sent.short > 0 {
-            if grain != Grain::Fine {
-                continue;
+        if sent.short > 0 && grain == Grain::Coarse {
+            // Aims change prices and not what can flow: without pieces of cost that is soon known.
+            let all = flow::send(field, Aim::Cheapest, Grain::Fine, amount);
+            if all.short > 0 && !all.behind.is_empty() {
+                return Outcome::Cut(all);
             }
-            // Aims change prices and not what can flow.
-            if !sent.behind.is_empty() {
-                return Outcome::Cut(sent);
-            }
+            continue;
         }
         let paths = flow::paths(field, &sent);
         let (parts, short) = fit(field, &paths, amount);

@@ -230,6 +230,19 @@ fn of_row(row: &Row, rows: &[Row]) -> Vec<Figure> {
         figure.peer = peer.map(|peer| vec![percentile(&peer.times, share)]);
         figures.push(figure);
     }
+    // Without the pairs that are refused at a glance, because an end's channels are too narrow.
+    let ways = row.times.iter().zip(&row.found).filter(|(_, found)| found.is_some());
+    let ways: Vec<f64> = ways.map(|(time, _)| *time).collect();
+    if !ways.is_empty() {
+        let mut figure =
+            Figure::alone(format!("{place}.p50_found"), "ms", vec![percentile(&ways, 0.5)]);
+        figure.peer = peer.map(|peer| {
+            let ways = peer.times.iter().zip(&peer.found).filter(|(_, found)| found.is_some());
+            let ways: Vec<f64> = ways.map(|(time, _)| *time).collect();
+            vec![if ways.is_empty() { f64::NAN } else { percentile(&ways, 0.5) }]
+        });
+        figures.push(figure);
+    }
     let found: Vec<_> = row.found.iter().flatten().collect();
     let mut add = |name: &str, unit, value| {
         figures.push(Figure::alone(format!("{place}.{name}"), unit, vec![value]));
@@ -275,24 +288,35 @@ fn table(figures: &[Figure], rows: &[Row]) -> String {
     }
     let _ = writeln!(
         out,
-        "\n{:>9}  {:<17} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>6} {:>9}",
-        "sat", "finder", "p50 ms", "p95", "p99", "max", "found", "fee ppm", "parts", "p50 / LDK"
+        "\n{:>9}  {:<17} {:>8} {:>8} {:>8} {:>8} {:>9} {:>6} {:>9} {:>6} {:>9}",
+        "sat",
+        "finder",
+        "p50 ms",
+        "p95",
+        "p99",
+        "max",
+        "p50 found",
+        "found",
+        "fee ppm",
+        "parts",
+        "to LDK"
     );
     for row in rows {
         let place = format!("routing.{}sat.{}.", row.sat, row.finder.name());
         let of = |name: &str| figures.iter().find(|figure| figure.name == format!("{place}{name}"));
         let value = |name: &str| of(name).map_or(f64::NAN, Figure::median);
-        let ratio = of("p50").and_then(Figure::ratio);
+        let ratio = of("p50_found").and_then(Figure::ratio);
         let ratio = ratio.map_or_else(String::new, |ratio| format!("1/{:.0}", 1.0 / ratio));
         let _ = writeln!(
             out,
-            "{:>9}  {:<17} {:>8.3} {:>8.3} {:>8.3} {:>8.3} {:>8} {:>9.0} {:>6.2} {:>9}",
+            "{:>9}  {:<17} {:>8.3} {:>8.3} {:>8.3} {:>8.3} {:>9.3} {:>6} {:>9.0} {:>6.2} {:>9}",
             row.sat,
             row.finder.name(),
             value("p50"),
             value("p95"),
             value("p99"),
             value("max"),
+            value("p50_found"),
             value("found"),
             value("fee"),
             value("parts"),
