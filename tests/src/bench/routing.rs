@@ -108,10 +108,13 @@ pub fn run(arguments: &Arguments) {
         for &(payer, payee) in &pairs {
             // All finders look for a pair one after the other, so that what else the machine does hits all alike.
             for row in &mut cells {
-                let look = || match (row.finder, &peer) {
-                    (Finder::Ldk, Some(peer)) => peer.find(payer, payee, sat, 10),
-                    (Finder::LdkOnePath, Some(peer)) => peer.find(payer, payee, sat, 1),
-                    _ => ours(&network, &snapshot, row.finder, payer, payee, sat),
+                let of_ldk = |paths| peer.as_ref()?.find(payer, payee, sat, paths);
+                let look = || match row.finder {
+                    Finder::Ldk => of_ldk(10),
+                    Finder::LdkOnePath => of_ldk(1),
+                    Finder::Ours | Finder::OnePath | Finder::Flow => {
+                        ours(&network, &snapshot, row.finder, payer, payee, sat)
+                    }
                 };
                 let mut times = Vec::new();
                 let mut found = None;
@@ -202,10 +205,8 @@ fn ours(
         request.max_parts = 10;
     }
     let scorer = Scorer::default();
-    let routes = match finder {
-        Finder::Flow => find::flow(snapshot, &scorer, &request, 0),
-        _ => find::find(snapshot, &scorer, &request, 0),
-    };
+    let look = if finder == Finder::Flow { find::flow } else { find::find };
+    let routes = look(snapshot, &scorer, &request, 0);
     routes.ok().map(|routes| found(snapshot, &request, &routes))
 }
 
