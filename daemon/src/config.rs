@@ -401,8 +401,13 @@ impl Check<'_> {
                 1,
                 10_000,
             )?,
-            gossip_flush: match self.number("p2p", "gossip_flush", raw.p2p.gossip_flush, 0, 3_600)?
-            {
+            gossip_flush: match self.number(
+                "p2p",
+                "gossip_flush",
+                raw.p2p.gossip_flush,
+                0,
+                3_600,
+            )? {
                 0 if network == Network::Sandbox => 1,
                 0 => 60,
                 seconds => seconds,

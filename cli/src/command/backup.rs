@@ -58,7 +58,7 @@ impl Backup {
             What::Show => show(cx).await,
             What::Verify { file, .. } => {
                 let content = look(cx, file.as_deref()).await?;
-                cx.screen.result(&content, ids, |screen, content| describe(screen, content))
+                cx.screen.result(&content, ids, describe)
             }
             What::Export { file } => export(cx, &file).await,
             What::Restore { file, .. } => restore(cx, file.as_deref()).await,

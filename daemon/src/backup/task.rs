@@ -289,7 +289,7 @@ impl Keeper {
     }
 
     /// Somebody has a newer backup than the journal knows of.
-    pub(super) fn fall_behind(&mut self, holder: Option<NodeId>, counter: u64) {
+    pub(super) fn fall_behind(&self, holder: Option<NodeId>, counter: u64) {
         let ahead = Ahead { holder, counter, known: self.counter };
         let worse = self.ahead.borrow().is_none_or(|known| known.counter < counter);
         if worse {

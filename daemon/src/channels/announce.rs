@@ -114,7 +114,8 @@ impl ChannelTask {
             return Ok(());
         };
         self.announcing.done = Some(scid);
-        let announced = FromChannel::Announced { announcement: Box::new(announcement), funding, capacity };
+        let announced =
+            FromChannel::Announced { announcement: Box::new(announcement), funding, capacity };
         bound(self.common.gossip.send(announced), GOSSIP)
     }
 

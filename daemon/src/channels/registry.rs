@@ -17,7 +17,7 @@ use store::disk::RealDisk;
 use store::marker;
 use tokio::sync::{oneshot, watch};
 use wire::feature::Features;
-use wire::id::{ShortChannelId, ChannelId, NodeId};
+use wire::id::{ChannelId, NodeId, ShortChannelId};
 use wire::message::{Message, OpenChannel};
 use wire::units::{FeeratePerKw, Msat};
 

@@ -74,6 +74,7 @@ impl Gossip {
     }
 
     /// What peers said: announcements first, then what builds on them, then the ends of answers.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only gossip comes here")]
     pub(super) async fn hear(&mut self, heard: Vec<Heard>) {
         let mut channels = Vec::new();
         let mut updates = Vec::new();

@@ -18,6 +18,9 @@ const WAITING_MAX: usize = 2_048;
 /// again for what is further off.
 pub(super) const AHEAD: u32 = 12;
 
+/// What waited for a channel: updates of it and announcements of its ends, with who said them.
+type Waited = (Vec<(Link, ChannelUpdate)>, Vec<(Link, NodeAnnouncement)>);
+
 /// What waits.
 #[derive(Debug, Default)]
 pub(super) struct Early {
@@ -76,12 +79,9 @@ impl Early {
     }
 
     /// What waited for this channel and its ends.
-    pub(super) fn take_of(
-        &mut self,
-        scid: ShortChannelId,
-        nodes: [NodeId; 2],
-    ) -> (Vec<(Link, ChannelUpdate)>, Vec<(Link, NodeAnnouncement)>) {
-        let updates = [false, true].into_iter().filter_map(|side| self.updates.remove(&(scid, side)));
+    pub(super) fn take_of(&mut self, scid: ShortChannelId, nodes: [NodeId; 2]) -> Waited {
+        let updates =
+            [false, true].into_iter().filter_map(|side| self.updates.remove(&(scid, side)));
         let updates = updates.collect();
         (updates, nodes.into_iter().filter_map(|node| self.nodes.remove(&node)).collect())
     }

@@ -276,10 +276,10 @@ mod tests {
             assert_eq!(seen.len(), 1);
             file.append(&[word(3)]).unwrap();
             let (_, seen) = all(&path);
-            assert_eq!(seen.iter().map(|(entry, _)| entry.clone()).collect::<Vec<_>>(), [
-                word(1),
-                word(3)
-            ]);
+            assert_eq!(
+                seen.iter().map(|(entry, _)| entry.clone()).collect::<Vec<_>>(),
+                [word(1), word(3)]
+            );
         }
     }
 

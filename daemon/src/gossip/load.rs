@@ -24,7 +24,8 @@ struct Loaded {
 impl Gossip {
     /// Reads the file, on a thread of its own. A node whose disk cannot be read has no gossip kept.
     pub(super) async fn load(&mut self) {
-        let (path, chain, us) = (self.start.path.clone(), self.start.chain, self.start.us.node_id());
+        let (path, chain, us) =
+            (self.start.path.clone(), self.start.chain, self.start.us.node_id());
         let loaded = tokio::task::spawn_blocking(move || load(&path, chain, us)).await;
         let Ok(loaded) = loaded else { return };
         if loaded.file.is_none() {
@@ -94,6 +95,7 @@ impl Gossip {
     }
 
     /// What we said of a channel of ours before a restart.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else lies there")]
     pub(super) fn our_update(&mut self, scid: ShortChannelId) -> Option<ChannelUpdate> {
         let channel = self.book.channel(scid)?;
         let us = self.start.us.node_id();

@@ -104,8 +104,7 @@ impl Ours {
             }
             None => {
                 // What is found offline at the start was so before, for all we know.
-                let own =
-                    Own { standing, link, away_since_ms, policy, said: None, told: None };
+                let own = Own { standing, link, away_since_ms, policy, said: None, told: None };
                 self.channels.insert(index, own);
             }
         }
@@ -174,7 +173,8 @@ impl Ours {
                 own.standing.their_alias.or(own.standing.short_id)
             };
             let Some(scid) = scid else { continue };
-            let away = own.away_since_ms.is_some_and(|since| now_ms.saturating_sub(since) > AWAY_MS);
+            let away =
+                own.away_since_ms.is_some_and(|since| now_ms.saturating_sub(since) > AWAY_MS);
             let disabled = away || !own.policy.enabled;
             let side = u8::from(second(own.standing.node, self.us.node_id()));
             let unsigned = ChannelUpdate {
@@ -193,10 +193,7 @@ impl Ours {
                     .min(own.standing.htlc_maximum_msat),
                 fee_base_msat: own.policy.base_msat,
                 fee_proportional_millionths: own.policy.ppm,
-                htlc_maximum_msat: own
-                    .standing
-                    .htlc_maximum_msat
-                    .min(own.policy.htlc_max.to_u64()),
+                htlc_maximum_msat: own.standing.htlc_maximum_msat.min(own.policy.htlc_max.to_u64()),
                 extension: wire::codec::Rest::default(),
             };
             let old = own.said.as_ref();

@@ -194,8 +194,7 @@ impl Peers {
         let mut live = self.all.values().filter(|peer| peer.live).count();
         let asking = self.all.values_mut().any(|peer| {
             // A peer that keeps us waiting is left in peace for as long as the connection stands.
-            let slow = peer.sync.is_asking()
-                && now_ms.saturating_sub(peer.asked_ms) > PATIENCE_MS;
+            let slow = peer.sync.is_asking() && now_ms.saturating_sub(peer.asked_ms) > PATIENCE_MS;
             if slow {
                 tracing::debug!(node = %peer.link.node, "does not answer about gossip");
                 peer.sync = Sync::default();
@@ -204,9 +203,10 @@ impl Peers {
         });
         let due = self.synced < SYNCS || now_ms.saturating_sub(self.synced_ms) > AGAIN_MS;
         if due && !asking {
-            let next = self.all.values_mut().find(|peer| {
-                peer.has_queries() && !peer.sync.is_done() && peer.asked_ms == 0
-            });
+            let next = self
+                .all
+                .values_mut()
+                .find(|peer| peer.has_queries() && !peer.sync.is_done() && peer.asked_ms == 0);
             if let Some(peer) = next
                 && let Some(question) = peer.sync.begin(*book.chain(), BlockHeight(0))
             {

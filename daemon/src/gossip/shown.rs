@@ -4,7 +4,6 @@ use routing::graph::{ChannelAnnounced, Direction, GraphUpdate, NodeAnnounced, Po
 use wire::message::{ChannelAnnouncement, ChannelUpdate, NodeAnnouncement};
 use wire::units::{CltvDelta, Msat, Sat};
 
-
 pub(super) fn shown_channel(announcement: &ChannelAnnouncement, capacity: Sat) -> GraphUpdate {
     GraphUpdate::ChannelAnnounced(ChannelAnnounced {
         scid: announcement.short_channel_id,

@@ -105,6 +105,7 @@ impl Gossip {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest was sorted out before")]
     pub(super) fn hear_question(&mut self, link: &Link, message: Message) {
         let now = now_secs();
         let Some(peer) = self.peers.get(link) else { return };

@@ -122,9 +122,9 @@ impl Link {
 
     /// Takes `bytes` from what was asked for; `false` if that is used up.
     pub fn was_expected(&self, bytes: usize) -> bool {
-        let taken = self.expected.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
-            now.checked_sub(bytes)
-        });
+        let taken = self
+            .expected
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| now.checked_sub(bytes));
         taken.is_ok()
     }
 
