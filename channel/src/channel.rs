@@ -173,6 +173,13 @@ impl Channel {
         }
     }
 
+    /// So many settled HTLCs are in the archive: a state that becomes a snapshot lets go of them.
+    pub fn past_archived(&mut self, upto: u64) {
+        if let Phase::Live(live) = &mut self.phase {
+            live.state.past.let_go(upto);
+        }
+    }
+
     /// The whole durable state, for a snapshot; empty for a channel of which nothing is durable.
     pub fn encode_snapshot(&self) -> Vec<u8> {
         match &self.phase {
@@ -403,9 +410,11 @@ impl Command {
             | Self::FailMalformedHtlc { command, .. }
             | Self::UpdateFee { command, .. }
             | Self::Shutdown { command, .. }
-            | Self::ForceClose { command } => Some(*command),
+            | Self::ForceClose { command }
+            | Self::LiftQuarantine { command } => Some(*command),
             Self::FundingBuilt { .. }
             | Self::FundingFailed
+            | Self::PastArchived { .. }
             | Self::ForgetResolved { .. }
             | Self::UpstreamExpires { .. } => None,
         }

@@ -14,6 +14,7 @@ use crate::event::{CommandId, Origin};
 use crate::fault::PeerFault;
 use crate::onchain::Claim;
 use crate::onchain::forecast::Forecast;
+use crate::past::Search;
 use crate::refusal::Refusal;
 
 /// One thing to do.
@@ -48,6 +49,9 @@ pub enum Effect {
     },
     /// Tell this channel when one of these outputs is spent, until it is closed. BOLT 5.
     WatchOutputs(Vec<OutPoint>),
+    /// Look through the archive for HTLCs of a revoked commitment, off the hot path, and answer with
+    /// [`crate::ChainFact::HistoryFound`]. Asked once; again after a restart.
+    SearchHistory(Box<Search>),
     /// Everything that is ours to take on Layer 1 now or later; replaces what was said before.
     Claims(Vec<Claim>),
     /// An incoming HTLC is irrevocably committed: forward it, settle it or fail it.
@@ -241,6 +245,11 @@ pub enum Notice {
         /// The height at which the incoming HTLC expires.
         upstream_expiry: BlockHeight,
     },
+    /// The data is not stale, or a human says so: the channel works again.
+    QuarantineOver {
+        /// A human said so.
+        by_us: bool,
+    },
     /// Every output is resolved for good: the channel can be archived.
     Closed,
     /// The channel never came to be; everything about it can be deleted.
@@ -381,4 +390,18 @@ pub enum Alarm {
     },
     /// The signer refused or failed; the channel is frozen.
     Signer,
+    /// Something demands that we close alone, but our data may be stale: whoever has restored an old copy
+    /// loses everything in the channel by it. See `quarantine`.
+    Quarantined {
+        /// The number of our newest commitment, as far as we remember.
+        ours: u64,
+    },
+    /// Outputs of a revoked commitment are in no record that we have. What the cheater makes of them is
+    /// still taken.
+    OutputsUnknown {
+        /// That commitment.
+        txid: Txid,
+        /// How many.
+        count: u32,
+    },
 }

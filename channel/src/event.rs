@@ -9,6 +9,8 @@ use wire::id::{ChannelId, PaymentHash, Preimage};
 use wire::message::{AttributionData, Message, OnionPacket};
 use wire::units::{BlockHeight, FeeratePerKw, Msat};
 
+use crate::past::PastHtlc;
+
 /// Ties an answer to the command it answers; the asker chooses it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct CommandId(pub u64);
@@ -115,6 +117,17 @@ pub enum Command {
         /// Whom to answer.
         command: CommandId,
     },
+    /// Leave the quarantine although the peer's numbers were not compared. If the data is stale after
+    /// all, the next close loses everything in the channel.
+    LiftQuarantine {
+        /// Whom to answer.
+        command: CommandId,
+    },
+    /// So many settled HTLCs are in the archive: memory may let go of them.
+    PastArchived {
+        /// How many, from the first one on.
+        upto: u64,
+    },
     /// An outgoing HTLC's outcome is recorded elsewhere for good: its tombstone may go.
     ForgetResolved {
         /// Our `id` of the HTLC.
@@ -210,6 +223,13 @@ pub enum ChainFact {
         tx: Transaction,
         /// Its block.
         height: BlockHeight,
+    },
+    /// What [`crate::Effect::SearchHistory`] asked for.
+    HistoryFound {
+        /// The revoked commitment.
+        txid: Txid,
+        /// HTLCs that its outputs may be of.
+        htlcs: Vec<PastHtlc>,
     },
     /// A reorganisation took the spend of a watched output out of the chain.
     OutputUnspent {

@@ -5,7 +5,7 @@
 //!
 //! Not here: how facts lie on the disk (`record`), what they change (`channel::apply`).
 
-use bitcoin::{OutPoint, ScriptBuf, Transaction};
+use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
 use secp256k1::PublicKey;
 use wire::id::{PaymentHash, Preimage, ShortChannelId, Signature};
 use wire::message::{AttributionData, OnionPacket};
@@ -13,6 +13,7 @@ use wire::units::{BlockHeight, FeeratePerKw, Msat};
 
 use crate::effect::{AbandonReason, CloseReason, Spender};
 use crate::event::Origin;
+use crate::past::PastHtlc;
 use crate::terms::Terms;
 
 /// One thing that is true of a channel from now on.
@@ -137,6 +138,20 @@ pub enum Fact {
     },
     /// Every output is resolved for good.
     Closed,
+    /// The archive was searched for HTLCs on a revoked commitment.
+    HistoryFound {
+        /// That commitment.
+        txid: Txid,
+        /// HTLCs whose script one of its outputs has; each once.
+        htlcs: Vec<PastHtlc>,
+    },
+    /// The journal may be an older copy: nothing is signed or broadcast until that is refuted.
+    Quarantined,
+    /// It is not.
+    Vouched {
+        /// A human said so; otherwise the peer's numbers did.
+        by_us: bool,
+    },
     /// The channel never came to be.
     Abandoned(AbandonReason),
     /// What people are told about the facts beside it. No state follows from it.

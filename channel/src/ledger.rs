@@ -11,7 +11,7 @@ mod audit;
 mod tick;
 
 pub use audit::{Unbalanced, audit};
-pub use tick::Ticked;
+pub use tick::{Settled, Ticked};
 
 use std::collections::BTreeMap;
 

@@ -7,6 +7,7 @@
 
 use wire::feature::Features;
 use wire::message::{ChannelReestablish, CommitmentSigned, Error as ErrorMessage, RevokeAndAck};
+use wire::units::BlockHeight;
 
 use crate::clock::{Clock, Moment, Side};
 use crate::effect::{Alarm, Effect, Notice, Outcome, Resolved};
@@ -28,6 +29,13 @@ pub(crate) enum Connection {
     Syncing {
         /// What both can.
         features: Features,
+    },
+    /// In quarantine: the peer's `channel_reestablish` is awaited before ours is said.
+    Listening {
+        /// What both can.
+        features: Features,
+        /// The height at which it began.
+        since: BlockHeight,
     },
     /// Both know where they stand.
     Up {
@@ -62,6 +70,14 @@ impl Live {
         if self.state.chain.spent.is_some() {
             return;
         }
+        if self.state.quarantined {
+            return self.wait_for_numbers(features, env);
+        }
+        self.reestablish(features, env, out);
+    }
+
+    /// Says where we stand.
+    pub(crate) fn reestablish(&mut self, features: Features, env: &Env<'_>, out: &mut Out) {
         match self.channel_reestablish(env) {
             Some(ours) => {
                 out.send(ours);
@@ -110,9 +126,17 @@ impl Live {
             Some(last) => self.state.secrets.secret(last)?,
             None => [0; 32],
         };
+        // BOLT 2: "if `next_commitment_number` is zero: - MUST immediately fail the channel and broadcast
+        // any relevant latest commitment transaction." Data that is proved stale asks for just that.
+        let next_commitment_number = match &self.state.end {
+            Some(End::DataLoss { .. }) => 0,
+            None | Some(End::Failing(_) | End::Frozen | End::Abandoned(_) | End::Lost) => {
+                self.state.ours.saturating_add(1)
+            }
+        };
         Some(ChannelReestablish {
             channel_id: self.id,
-            next_commitment_number: self.state.ours.saturating_add(1),
+            next_commitment_number,
             next_revocation_number: revoked,
             your_last_per_commitment_secret: last_secret,
             my_current_per_commitment_point: self.point(self.state.ours, env.signer).ok()?,
@@ -127,6 +151,10 @@ impl Live {
         env: &Env<'_>,
         out: &mut Out,
     ) -> Result<(), PeerFault> {
+        if let Connection::Listening { features, .. } = &self.connection {
+            let features = features.clone();
+            self.reestablish(features, env, out);
+        }
         let Connection::Syncing { features } = &self.connection else {
             return Err(PeerFault::UnexpectedReestablish);
         };
@@ -151,6 +179,7 @@ impl Live {
             return Ok(());
         }
         let again = self.compare(theirs)?;
+        self.vouch(false, out);
         self.connection = Connection::Up { features };
         // BOLT 2: "if `next_commitment_number` is 1 in both the `channel_reestablish` it sent and
         // received [...]: - MUST retransmit `channel_ready`."

@@ -38,6 +38,8 @@ pub(crate) struct Live {
     pub(crate) negotiation: Negotiation,
     /// A `shutdown` of ours that waits until nothing is pending.
     pub(crate) shutdown_wanted: Option<ShutdownWanted>,
+    /// The revoked commitment for which the archive is being searched.
+    pub(crate) searching: Option<bitcoin::Txid>,
     /// What limits are measured on, as long as nothing but adds came after the last look.
     totals: Option<Totals>,
     points: Points,
@@ -73,6 +75,7 @@ impl Live {
             connection: Connection::Down,
             negotiation: Negotiation::default(),
             shutdown_wanted: None,
+            searching: None,
             totals: None,
             points: Points::default(),
             sight: Sight::default(),
@@ -230,6 +233,9 @@ impl Live {
                 self.sight.upstream.insert(htlc, expiry);
                 self.fail_back(env, out);
             }
+            Command::LiftQuarantine { command } => self.lift_quarantine(command, env, out),
+            // Memory only: the snapshot that follows from the journal says the same.
+            Command::PastArchived { upto } => self.state.past.let_go(upto),
             // Late words of the wallet about an open that is over.
             Command::FundingBuilt { .. } | Command::FundingFailed => {}
         }
@@ -284,11 +290,24 @@ impl Live {
         if !self.may_fail() {
             return;
         }
+        if self.state.quarantined {
+            return self.stay_quarantined(out);
+        }
         self.note(Fact::Failing(reason.clone()), out);
         out.notice(Notice::Failing(reason));
         self.broadcast_commitment(env, out);
-        if matches!(self.connection, Connection::Up { .. } | Connection::Syncing { .. }) {
+        if self.is_connecting() {
             self.hang_up(out);
+        }
+    }
+
+    /// Whether there is a connection on which the peer is heard.
+    pub(crate) const fn is_connecting(&self) -> bool {
+        match &self.connection {
+            Connection::Up { .. } | Connection::Syncing { .. } | Connection::Listening { .. } => {
+                true
+            }
+            Connection::Down | Connection::Cut => false,
         }
     }
 
@@ -311,9 +330,8 @@ impl Live {
         let refusal = match &self.state.end {
             Some(End::DataLoss { .. } | End::Lost) => Some(Refusal::Stale),
             Some(End::Failing(_) | End::Abandoned(_)) => Some(Refusal::Closing),
-            None | Some(End::Frozen) => {
-                self.state.chain.spent.is_some().then_some(Refusal::Closing)
-            }
+            None | Some(End::Frozen) if self.state.chain.spent.is_some() => Some(Refusal::Closing),
+            None | Some(End::Frozen) => self.state.quarantined.then_some(Refusal::Quarantined),
         };
         if let Some(refusal) = refusal {
             return out.answer(command, Err(refusal));

@@ -29,6 +29,7 @@ use wire::units::{BlockHeight, FeeratePerKw, Sat};
 
 use crate::clock::Side;
 use crate::keys::ChannelBasepoints;
+use crate::past::PastHtlc;
 use crate::shachain::RevealedSecrets;
 use crate::tx::{
     Commitment, CommitmentTerms, Direction, OutputKind, Party, Recipe, SpecHtlc, Spend,
@@ -66,6 +67,8 @@ pub struct Known<'a> {
     /// HTLCs that may be on a revoked commitment, as the peer's commitment shows them. More than there
     /// are do no harm; each one missing may leave an output to the cheater.
     pub past: &'a [SpecHtlc],
+    /// HTLCs settled long ago whose scripts are on the revoked commitment that spent the funding output.
+    pub found: &'a [PastHtlc],
     /// Preimages of outgoing HTLCs, and of those incoming ones that we decided to fulfil: **only** what
     /// may be shown to the world.
     pub preimages: &'a BTreeMap<HtlcName, Preimage>,

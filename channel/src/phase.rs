@@ -4,6 +4,7 @@
 
 pub(crate) mod closing;
 pub(crate) mod funding;
+pub(crate) mod history;
 pub(crate) mod onchain;
 pub(crate) mod open;
 pub(crate) mod opening;

@@ -115,6 +115,9 @@ pub enum Refusal {
     /// The transaction does not have the output that was asked for.
     #[error("the funding transaction lacks the channel's output")]
     BadFunding,
+    /// Our own commitment may not be broadcast: it may be stale, and nobody has refuted it yet.
+    #[error("our data may be stale: nothing is broadcast before the peer's numbers were compared")]
+    Quarantined,
     /// Our own commitment may not be broadcast: the peer proved it is stale.
     #[error("our data is stale; only the peer can close")]
     Stale,

@@ -14,10 +14,12 @@ use crate::effect::{AbandonReason, CloseReason, Outcome};
 use crate::fact::{CloseTerms, Created, Fact, Restored, Signatures, TheySigned, WeSigned};
 use crate::keys::CommitmentKeys;
 use crate::ledger::{How, Htlc, Ledger, Ticked, Unbalanced, audit};
+use crate::past::Past;
 use crate::record::RecordError;
 use crate::shachain::RevealedSecrets;
 use crate::terms::Terms;
 use crate::tx::commitment::BuildError;
+use crate::tx::fee::trimmed;
 use crate::tx::{Commitment, CommitmentSpec, CommitmentTerms, FundingOutput, SideTerms};
 
 /// A channel whose first commitments are signed.
@@ -63,6 +65,10 @@ pub struct State {
     pub end: Option<End>,
     /// What Layer 1 did.
     pub chain: Layer1,
+    /// HTLCs that are settled, as far as a revoked commitment may show them.
+    pub past: Past,
+    /// Whether all of this may be older than what the peer knows (`quarantine`).
+    pub quarantined: bool,
 }
 
 /// A candidate for the output that holds the coins.
@@ -173,6 +179,8 @@ impl State {
             closed: None,
             end: None,
             chain: Layer1::default(),
+            past: Past::default(),
+            quarantined: false,
         })
     }
 
@@ -239,7 +247,10 @@ impl State {
                 self.closed = Some((close, signature));
             }
             Fact::Failing(reason) => self.end = Some(End::Failing(reason)),
-            Fact::DataLoss { theirs } => self.end = Some(End::DataLoss { theirs }),
+            Fact::DataLoss { theirs } => {
+                self.end = Some(End::DataLoss { theirs });
+                self.quarantined = false;
+            }
             Fact::Frozen => self.end = Some(End::Frozen),
             Fact::Abandoned(reason) => self.end = Some(End::Abandoned(reason)),
             Fact::FundingSpent { tx, height } => self.chain.spent = Some((*tx, height)),
@@ -263,6 +274,9 @@ impl State {
             }
             Fact::Closed => self.chain.closed = true,
             Fact::Told(_) => {}
+            Fact::HistoryFound { txid, htlcs } => self.past.found = Some((txid, htlcs)),
+            Fact::Quarantined => self.quarantined = true,
+            Fact::Vouched { .. } => self.quarantined = false,
         }
         Ok(ticked)
     }
@@ -277,7 +291,8 @@ impl State {
         self.theirs = self.theirs.saturating_add(1);
         self.awaiting_revocation = true;
         self.signed_last = true;
-        self.ledger.tick(Turn::Signed(Side::Us))
+        let ticked = self.ledger.tick(Turn::Signed(Side::Us));
+        self.bury(ticked)
     }
 
     fn they_signed(&mut self, signed: TheySigned) -> Ticked {
@@ -297,7 +312,7 @@ impl State {
         self.signed_last = false;
         let mut ticked = self.ledger.tick(Turn::Signed(Side::Them));
         ticked.absorb(self.ledger.tick(Turn::Revoked(Side::Us)));
-        ticked
+        self.bury(ticked)
     }
 
     fn they_revoked(
@@ -310,7 +325,19 @@ impl State {
         self.their_point = self.their_next_point.ok_or(RecordError::Order)?;
         self.their_next_point = Some(next_point);
         self.awaiting_revocation = false;
-        Ok(self.ledger.tick(Turn::Revoked(Side::Them)))
+        let ticked = self.ledger.tick(Turn::Revoked(Side::Them));
+        Ok(self.bury(ticked))
+    }
+
+    /// Keeps of what a turn settled what a revoked commitment may show: dust never had an output.
+    fn bury(&mut self, mut ticked: Ticked) -> Ticked {
+        let dust_limit = self.terms.params(Side::Them).dust_limit;
+        for settled in std::mem::take(&mut ticked.settled) {
+            if !trimmed(settled.amount, dust_limit) {
+                self.past.push(settled.htlc);
+            }
+        }
+        ticked
     }
 
     fn remember_close(&mut self, close: CloseTerms) {

@@ -12,10 +12,12 @@ mod catalogue;
 mod closes;
 mod dance;
 mod disputes;
+mod history;
 mod lost;
 mod onchain;
 mod opens;
 mod phases;
+mod quarantine;
 mod replays;
 mod transcript;
 

@@ -223,6 +223,8 @@ pub struct LogConfig {
 pub struct Config {
     /// Where everything lies.
     pub dir: DataDir,
+    /// The file that says how far the journal has come.
+    pub guard: PathBuf,
     /// The network.
     pub network: Network,
     /// What the node calls itself; may be empty.
@@ -260,8 +262,14 @@ impl Config {
         })?;
         let check = Check { layered: &layered };
         let network = check.network(&raw)?;
+        let dir = DataDir::new(root, network);
+        let guard = match raw.node.guard.as_deref() {
+            None | Some("") => crate::guard::default_path(&dir),
+            Some(path) => PathBuf::from(path),
+        };
         Ok(Self {
-            dir: DataDir::new(root, network),
+            dir,
+            guard,
             network,
             alias: check.alias(&raw)?,
             password: check.password(&raw, network)?,

@@ -8,10 +8,11 @@
 //!     viaductd.sock           the API for this user, without token
 //!     seed.enc                the seed, 0600
 //!     *.macaroon              tokens
-//!     db/                     journal, snapshots, index
+//!     db/                     journal, snapshots, index, archive
 //!     backup/channels.vbk     the encrypted backup of our channels
 //!     backup/peers/           what we keep for peers
 //!     chain/                  the built-in chain, where we run it
+//!   <network>.guard           how far the journal has come; guard in the settings
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -80,6 +81,18 @@ impl DataDir {
     #[must_use]
     pub fn gossip(&self) -> PathBuf {
         self.network().join("gossip")
+    }
+
+    /// Settled HTLCs of every channel.
+    #[must_use]
+    pub fn archive(&self) -> PathBuf {
+        self.store().join("archive")
+    }
+
+    /// Says that the store was restored: [`crate::guard::mark_restored`].
+    #[must_use]
+    pub fn restored(&self) -> PathBuf {
+        self.network().join("store-was-restored")
     }
 
     /// The built-in chain.

@@ -11,14 +11,18 @@ pub mod history;
 use std::sync::mpsc;
 use std::thread;
 
+use channel::Command;
 use channel::seal::Lsn;
 use store::disk::RealDisk;
 use store::engine::Batch;
 use store::index::Index;
-use store::journal::{History, JournalError};
+use store::journal::{History, JournalError, Options, Recovery};
 use tokio::sync::watch;
 
+use crate::archive::{Archived, Archives};
+use crate::channels::directory::Directory;
 use crate::clock::now_ms;
+use crate::datadir::DataDir;
 use crate::journal::Group;
 use crate::state::{State, StateError};
 use crate::switch::book::Sums;
@@ -79,7 +83,7 @@ impl Keeper {
 pub fn start(
     index: Index,
     under_way: UnderWay,
-    history: History<RealDisk>,
+    (history, archives, directory): (History<RealDisk>, Archives, Directory),
 ) -> std::io::Result<(Keeper, Reading, mpsc::SyncSender<Group>)> {
     let (groups, group) = mpsc::sync_channel::<Group>(GROUPS);
     let (due, wake) = mpsc::sync_channel::<()>(1);
@@ -92,8 +96,11 @@ pub fn start(
     })?;
     let snapshots = thread::Builder::new().name("snapshots".to_owned()).spawn(move || {
         while wake.recv().is_ok() {
-            match snapshot(&history) {
-                Ok(Some(upto)) => tracing::info!(upto, "snapshot"),
+            match snapshot(&history, &archives) {
+                Ok(Some((upto, archived))) => {
+                    tracing::info!(upto, "snapshot");
+                    let_go(&directory, archived);
+                }
                 Ok(None) => {}
                 // The journal keeps everything, so a snapshot can wait.
                 Err(error) => tracing::error!(%error, "no snapshot; disk space is not given back"),
@@ -198,15 +205,54 @@ impl Filler {
 
 /// Why no snapshot was made.
 #[derive(Debug, thiserror::Error)]
-enum SnapshotFault {
+pub enum SnapshotFault {
+    /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// Its records do not make a state.
     #[error(transparent)]
     State(#[from] StateError),
+    /// A directory cannot be opened.
+    #[error("the store: {0}")]
+    Directory(std::io::Error),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+/// Makes a snapshot of a node that does not run, and gives the disk back what that replaces.
+///
+/// # Errors
+/// If the journal is in use or damaged, or its records do not make a state.
+pub fn compact(dir: &DataDir) -> Result<Option<u64>, SnapshotFault> {
+    let disk = |path| RealDisk::open(path).map_err(SnapshotFault::Directory);
+    let mut salt = [0; 8];
+    getrandom::fill(&mut salt).map_err(|_| SnapshotFault::Random)?;
+    let options = Options::new(u64::from_le_bytes(salt));
+    let recovery = Recovery::start(disk(dir.store().join("journal"))?, options)?;
+    let (mut journal, _) = recovery.finish()?;
+    journal.rotate()?;
+    let archives = Archives::open(&dir.archive()).map_err(SnapshotFault::Directory)?;
+    Ok(snapshot(&journal.history(), &archives)?.map(|(upto, _)| upto))
+}
+
+/// Running channels let go of what the archive has; one that misses the word only keeps more in memory.
+fn let_go(directory: &Directory, archived: Archived) {
+    let doors = directory.doors();
+    for (index, upto) in archived {
+        if let Some(door) = doors.get(index) {
+            let _full = door.commands.send(vec![Command::PastArchived { upto }]);
+        }
+    }
 }
 
 /// Folds closed segments into the next snapshot and lets go of what it replaces.
-fn snapshot(history: &History<RealDisk>) -> Result<Option<u64>, SnapshotFault> {
+///
+/// Settled HTLCs are durable in the archive before there is a snapshot without them.
+fn snapshot(
+    history: &History<RealDisk>,
+    archives: &Archives,
+) -> Result<Option<(u64, Archived)>, SnapshotFault> {
     let before = history.snapshot()?;
     let (mut state, after) = match &before {
         Some(snapshot) => {
@@ -224,7 +270,11 @@ fn snapshot(history: &History<RealDisk>) -> Result<Option<u64>, SnapshotFault> {
         return Ok(None);
     }
     state.forget(now_ms());
+    let archived = archives.take_over(&mut state);
     history.write_snapshot(reached, &state.encode())?;
     history.retire()?;
-    Ok(Some(reached))
+    if let Err(error) = archives.tidy(&state) {
+        tracing::warn!(%error, "archives of closed channels are still there");
+    }
+    Ok(Some((reached, archived)))
 }

@@ -1,5 +1,6 @@
 //! Everything that waits: tasks, peers, the journal thread, payments, the wallet, gRPC.
 
+pub mod archive;
 pub mod backup;
 pub mod boot;
 pub mod channels;
@@ -9,6 +10,7 @@ pub mod datadir;
 pub mod edge;
 pub mod fact;
 pub mod gossip;
+pub mod guard;
 pub mod identity;
 pub mod journal;
 pub mod keeper;

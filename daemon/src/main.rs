@@ -73,6 +73,10 @@ struct Flags {
     /// The sentence that opens the door to real money, once.
     #[arg(long, value_name = "SENTENCE")]
     confirm: Option<String>,
+    /// The data were restored from a backup or copied from elsewhere: put every channel into quarantine,
+    /// so that nothing is signed or broadcast before the peers have shown that the data are current.
+    #[arg(long)]
+    restored: bool,
     /// Print every setting with its meaning and default, and end.
     #[arg(long)]
     print_config: bool,
@@ -169,6 +173,10 @@ fn act(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
         Some(Command::Seed(SeedCommand::Restore)) => restore_seed(&config),
         None => {
             logging::start(&config.log)?;
+            if flags.restored {
+                daemon::seed::file::private_directory(&config.dir.network())?;
+                daemon::guard::mark_restored(&config.dir)?;
+            }
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let code = runtime.block_on(run(&config, flags.confirm.as_deref()))?;
             runtime.shutdown_timeout(Duration::from_millis(200));

@@ -29,6 +29,7 @@ use channel::Origin;
 use channel::seal::{Journal as _, Lsn};
 use store::disk::RealDisk;
 use store::engine::EngineError;
+use store::guard::{Guard, GuardError};
 use store::index::Index;
 use store::journal::{Journal, JournalError, Options, Recovered, Recovery};
 use store::marker::{self, MarkerError};
@@ -38,6 +39,7 @@ use wire::id::{ChannelId, PaymentHash};
 use wire::message::{Address, Hostname};
 use wire::units::BlockHeight;
 
+use crate::archive::Archives;
 use crate::backup as keeping;
 use crate::backup::files::Files;
 use crate::backup::shelf::Shelf;
@@ -49,6 +51,7 @@ use crate::config::{Config, Network};
 use crate::edge::{back, forward};
 use crate::fact::{ChannelIndex, Fact, PeerKept, record};
 use crate::gossip::{self, Face, Gossip};
+use crate::guard::{self, Following, QuarantineError};
 use crate::identity::Identity;
 use crate::journal::{self, Running};
 use crate::keeper::{self, Keeper, UnderWay};
@@ -95,6 +98,12 @@ pub enum StartError {
     /// The data is another node's, or its journal is gone.
     #[error(transparent)]
     Marker(#[from] MarkerError),
+    /// The note of how far the journal had come.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    /// The store may be an older copy, and its channels cannot be protected from it.
+    #[error(transparent)]
+    Quarantine(#[from] QuarantineError),
     /// The index cannot be opened or made.
     #[error("the index: {0}")]
     Index(#[from] EngineError),
@@ -146,6 +155,7 @@ pub struct Node {
     tasks: Tasks,
     journal: Running,
     keeper: Keeper,
+    following: Following,
     listening: Vec<SocketAddr>,
     /// What was found in the journal.
     recovered: Recovered,
@@ -158,6 +168,8 @@ struct Opened {
     state: State,
     index: Index,
     under_way: UnderWay,
+    guard: Guard,
+    archives: Archives,
 }
 
 impl Node {
@@ -212,10 +224,11 @@ impl Node {
     pub async fn wait(self) -> Option<Fatal> {
         self.tasks.stopping().await;
         let why = self.tasks.join().await;
-        let Self { handle, journal, keeper, .. } = self;
+        let Self { handle, journal, keeper, following, .. } = self;
         drop(handle);
         let threads = tokio::task::spawn_blocking(move || {
             journal.join();
+            following.join();
             keeper.join();
         });
         if threads.await.is_err() {
@@ -238,8 +251,13 @@ fn open(config: &Config, us: &Identity) -> Result<Opened, StartError> {
     let mut salt = [0; 8];
     getrandom::fill(&mut salt)
         .map_err(|_| Fatal::Invariant("the system gives no random numbers"))?;
+    let beside = RealDisk::open(config.dir.network()).map_err(io(place.clone()))?;
+    marker::check_owner(&beside, &us.node_id().0)?;
+    let mut guard = guard::read(config, us.node_id().0)?;
+    let archives = Archives::open(&config.dir.archive()).map_err(io(place.clone()))?;
     // The journal first: its lock says who runs here already.
-    let mut recovery = Recovery::start(disk, Options::new(u64::from_le_bytes(salt)))?;
+    let options = Options::new(u64::from_le_bytes(salt));
+    let mut recovery = Recovery::start_above(disk, options, guard.noted().epoch())?;
     let (mut index, reached) = Index::open(&db.join("index"))?;
     let (mut state, snapshot) = match recovery.take_snapshot() {
         Some(snapshot) => {
@@ -262,7 +280,7 @@ fn open(config: &Config, us: &Identity) -> Result<Opened, StartError> {
     if state.cheats && config.network != Network::Sandbox {
         return Err(StartError::Cheats);
     }
-    let (journal, recovered) = recovery.finish()?;
+    let (mut journal, recovered) = recovery.finish()?;
     // The index never sees a record before the disk has it.
     if reached > recovered.last {
         return Err(StartError::JournalBehind { journal: recovered.last, index: reached });
@@ -278,9 +296,13 @@ fn open(config: &Config, us: &Identity) -> Result<Opened, StartError> {
             "the last write before the stop was not complete; it was never acknowledged"
         );
     }
-    let beside = RealDisk::open(config.dir.network()).map_err(io(place))?;
     marker::check(&beside, &us.node_id().0, recovered.last)?;
-    Ok(Opened { journal, recovered, state, index, under_way })
+    // Last: a start that is refused leaves the note as it is.
+    let doubts = guard::check(&mut guard, (&mut journal, &recovered), &mut state, &config.dir)?;
+    for (at, bytes) in doubts {
+        keeper::fill(&mut index, &mut under_way, at, &bytes)?;
+    }
+    Ok(Opened { journal, recovered, state, index, under_way, guard, archives })
 }
 
 fn run(
@@ -292,12 +314,17 @@ fn run(
     listeners: Vec<TcpListener>,
     listening: Vec<SocketAddr>,
 ) -> Result<Node, StartError> {
-    let Opened { journal, recovered, mut state, index, under_way } = opened;
+    let Opened { journal, recovered, mut state, index, under_way, guard, archives } = opened;
     let tasks = Tasks::default();
     let history = journal.history();
+    let directory = Directory::default();
     let (keeper, reading, groups) =
-        keeper::start(index, under_way, history).map_err(io("a thread"))?;
+        keeper::start(index, under_way, (history, archives.clone(), directory.clone()))
+            .map_err(io("a thread"))?;
+    let behind = (journal.epoch(), journal.history());
     let journal = journal::start(journal, groups, tasks.clone()).map_err(io("a thread"))?;
+    let following =
+        guard::follow(guard, behind, journal.flushed.clone()).map_err(io("a thread"))?;
     let network = config.network.params();
 
     let cursor = match &state.chain_at {
@@ -323,7 +350,6 @@ fn run(
     });
     let policies = Policies::of(config.channel.force_close, &state.force_close);
     let (force_close, force_close_seen) = watch::channel(policies);
-    let directory = Directory::default();
     let (to_payments, from_channels) = back(payments::FROM_CHANNELS);
     let (to_switch, to_switch_in) = back(switch::FROM_CHANNELS);
     let (to_layer1, to_layer1_in) = back(layer1::FROM_CHANNELS);
@@ -367,6 +393,7 @@ fn run(
         force_close: force_close_seen.clone(),
         disk: journal.flushed.clone(),
         directory: directory.clone(),
+        archives,
         payments: to_payments,
         switch: to_switch,
         layer1: to_layer1,
@@ -520,7 +547,7 @@ fn run(
         own_gossip: own_gossip_seen,
         tasks: tasks.clone(),
     });
-    Ok(Node { handle, tasks, journal, keeper, listening, recovered })
+    Ok(Node { handle, tasks, journal, keeper, following, listening, recovered })
 }
 
 /// How the node wants to be shown to others.

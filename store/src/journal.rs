@@ -271,7 +271,7 @@ fn ahead(needed: u64, options: &Options) -> u64 {
 }
 
 /// The number behind `prefix` in a file name of ours.
-fn numbered(name: &str, prefix: &str) -> Option<u64> {
+pub(crate) fn numbered(name: &str, prefix: &str) -> Option<u64> {
     let digits = name.strip_prefix(prefix)?;
     if digits.len() != 20 { None } else { digits.parse().ok() }
 }

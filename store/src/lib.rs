@@ -11,10 +11,12 @@
 //! Not here: what the bytes of a record mean (`daemon::fact`), and who may say that the disk has
 //! caught up (`daemon::journal`).
 
+pub mod archive;
 pub mod disk;
 pub mod engine;
 pub mod envelope;
 mod fields;
+pub mod guard;
 pub mod index;
 pub mod journal;
 pub mod marker;

@@ -58,6 +58,14 @@ pub fn read<D: Disk>(disk: &D) -> Result<Option<[u8; NODE_ID_BYTES]>, MarkerErro
     Ok(Some(payload.try_into().map_err(|_| EnvelopeError::Length)?))
 }
 
+/// Whether nobody but this node has had channels here.
+pub fn check_owner<D: Disk>(disk: &D, node_id: &[u8; NODE_ID_BYTES]) -> Result<(), MarkerError> {
+    match read(disk)? {
+        Some(owner) if owner != *node_id => Err(MarkerError::OtherNode),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Whether this node may start over a journal that ends with the record `last` (0: it is empty).
 pub fn check<D: Disk>(
     disk: &D,

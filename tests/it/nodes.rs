@@ -6,6 +6,7 @@ mod crash;
 mod funding;
 pub(crate) mod pair;
 mod refusals;
+mod restored;
 mod startup;
 mod twice;
 mod why;

@@ -6,6 +6,7 @@ use crate::until::{PATIENCE, until_async};
 use bitcoin::ScriptBuf;
 use chain_backend::Sandbox;
 use daemon::config::{Config, Sources};
+use daemon::datadir::DataDir;
 use daemon::node::{ChainAccess, Handle, Node, StartError};
 use daemon::rpc::model::channel::{
     Channel, ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow, OpenChannel,
@@ -82,6 +83,26 @@ impl Drop for Own {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// A node that was stopped, with all that it needs to come back.
+#[derive(Debug)]
+pub struct Paused {
+    place: Place,
+    seed: Seed,
+    address: SocketAddr,
+}
+
+impl Paused {
+    /// Starts it again on the same address.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn resume(self) -> OurNode {
+        let Self { mut place, seed, address } = self;
+        place.config.p2p.listen = vec![address];
+        OurNode::run(place, seed).await
     }
 }
 
@@ -190,6 +211,33 @@ impl OurNode {
     /// The backup of its channels.
     pub fn backup_file(&self) -> std::path::PathBuf {
         self.place.config.dir.backup().join(daemon::backup::files::NAME)
+    }
+
+    /// Stops the node in order, to be started again later.
+    ///
+    /// # Panics
+    /// When it does not stop.
+    pub async fn pause(mut self) -> Paused {
+        self.halt().await;
+        let Self { place, seed, node, handle, address, .. } = self;
+        // Both hold ends of the old node's queues.
+        drop((node, handle));
+        Paused { place, seed, address }
+    }
+
+    /// Stops the node in order, lets `meanwhile` at its directory, and starts it again on the same address.
+    ///
+    /// # Panics
+    /// When it does not stop or does not start again.
+    pub async fn restart_with(self, meanwhile: impl FnOnce(&DataDir)) -> Self {
+        let paused = self.pause().await;
+        meanwhile(&paused.place.config.dir);
+        paused.resume().await
+    }
+
+    /// Where its data lie.
+    pub const fn dir(&self) -> &DataDir {
+        &self.place.config.dir
     }
 
     async fn again(self) -> Self {

@@ -1,10 +1,13 @@
 //! One turn of the dance over everything in flight. BOLT 2 § Normal Operation.
 
+use wire::units::Msat;
+
 use super::{Going, How, Key, Ledger, Tombstone};
 use crate::clock::{Side, Turn};
 use crate::effect::Outcome;
 use crate::event::Origin;
 use crate::fact::TheirRemoval;
+use crate::past::PastHtlc;
 
 /// What one turn made final.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -13,8 +16,19 @@ pub struct Ticked {
     pub incoming: Vec<u64>,
     /// HTLCs of ours that failed, and nobody can bring back.
     pub failed: Vec<(u64, Origin, Outcome)>,
+    /// HTLCs that no commitment shows any more, and what they were worth.
+    pub settled: Vec<Settled>,
     /// Whether the feerate changed for good.
     pub fee_settled: bool,
+}
+
+/// An HTLC that only revoked commitments show.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Settled {
+    /// What is left of it.
+    pub htlc: PastHtlc,
+    /// What it was worth.
+    pub amount: Msat,
 }
 
 impl Ticked {
@@ -22,6 +36,7 @@ impl Ticked {
     pub(crate) fn absorb(&mut self, later: Self) {
         self.incoming.extend(later.incoming);
         self.failed.extend(later.failed);
+        self.settled.extend(later.settled);
         self.fee_settled |= later.fee_settled;
     }
 }
@@ -57,6 +72,8 @@ impl Ledger {
         let Some(htlc) = self.htlcs.remove(&key) else { return };
         let Some(Going { how, .. }) = htlc.removal else { return };
         let (by, id) = key;
+        let past = PastHtlc::new(by, &htlc.add.payment_hash, htlc.add.cltv_expiry);
+        ticked.settled.push(Settled { htlc: past, amount: htlc.add.amount_msat });
         if how.fulfils() {
             let amount = htlc.add.amount_msat;
             let (offerer, receiver) = match by {

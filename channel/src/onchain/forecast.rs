@@ -55,7 +55,11 @@ pub fn forecast(
     let htlcs = || {
         claimed().filter_map(|view| match view.what {
             What::Htlc { name, cltv_expiry, .. } => Some((view, name, cltv_expiry)),
-            What::Balance(_) | What::Anchor(_) | What::SecondStage { .. } | What::Unknown => None,
+            What::Balance(_)
+            | What::Anchor(_)
+            | What::Settled { .. }
+            | What::SecondStage { .. }
+            | What::Unknown => None,
         })
     };
     let close_by = htlcs().map(|(_, name, expiry)| match name.0 {

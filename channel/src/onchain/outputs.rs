@@ -45,6 +45,13 @@ pub enum What {
         /// The height from which its offerer may take it back.
         cltv_expiry: BlockHeight,
     },
+    /// An HTLC that was settled long ago, on a revoked commitment.
+    Settled {
+        /// Who offered it.
+        by: Side,
+        /// The height from which its offerer may take it back.
+        cltv_expiry: BlockHeight,
+    },
     /// What an HTLC transaction made of an HTLC.
     SecondStage {
         /// Which, if it is known.
@@ -121,7 +128,7 @@ pub(super) fn taker(owner: Side, what: What, outpoint: OutPoint, tx: &Transactio
         What::Anchor(side) if witness.nth(0).is_some_and(|first| !first.is_empty()) => side,
         What::Anchor(_) | What::Unknown => Side::Them,
         // An HTLC transaction of the owner's has five elements; the other side spends directly with three.
-        What::Htlc { .. } => {
+        What::Htlc { .. } | What::Settled { .. } => {
             if witness.len() == 5 {
                 owner
             } else {

@@ -64,7 +64,7 @@ impl Live {
             Connection::Up { features } | Connection::Syncing { features } => {
                 features.offers(Feature::ShutdownAnysegwit)
             }
-            Connection::Down | Connection::Cut => false,
+            Connection::Down | Connection::Listening { .. } | Connection::Cut => false,
         }
     }
 

@@ -35,6 +35,7 @@ impl Live {
     pub(crate) fn on_chain(&mut self, fact: ChainFact, env: &Env<'_>, out: &mut Out) {
         match fact {
             ChainFact::Tip => {
+                self.end_silence(env, out);
                 self.become_ready(env, out);
                 self.check_deadlines(env, out);
             }
@@ -60,6 +61,12 @@ impl Live {
                 });
                 if self.state.chain.spent.is_some() && !known {
                     self.note(Fact::OutputSpent { outpoint, tx: Box::new(tx), height }, out);
+                }
+            }
+            ChainFact::HistoryFound { txid, htlcs } => {
+                self.on_history_found(txid, htlcs, out);
+                if let Some(resolution) = self.resolution(env) {
+                    self.count_unknown(&resolution, out);
                 }
             }
             ChainFact::OutputUnspent { outpoint } => {
@@ -118,6 +125,7 @@ impl Live {
         for (id, fate) in resolution.fates.iter().filter(|(_, fate)| !fulfilled(fate)) {
             self.meet(*id, *fate, out);
         }
+        self.search_history(&resolution, out);
         out.effect(Effect::WatchOutputs(resolution.watch));
         out.effect(Effect::Claims(resolution.claims));
         if resolution.done {
@@ -201,6 +209,9 @@ impl Live {
                 Side::Them => spec_htlc(htlc, Direction::Offered),
             })
             .collect();
+        let spent = state.chain.spent.as_ref();
+        let found = spent.and_then(|(tx, _)| state.past.found(tx.compute_txid()));
+        let found = found.unwrap_or_default();
         let preimages: BTreeMap<HtlcName, _> = (state.ledger.htlcs())
             .filter_map(|(by, htlc)| Some(((by, htlc.add.id), showable_preimage(htlc)?)))
             .collect();
@@ -216,6 +227,7 @@ impl Live {
             close_script: state.our_shutdown.as_ref().map(|shutdown| shutdown.script.as_script()),
             outgoing: &outgoing,
             past: &past,
+            found,
             preimages: &preimages,
             fail_depth: env.policy.fail_depth,
             upstream: &self.sight.upstream,

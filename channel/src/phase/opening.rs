@@ -166,6 +166,8 @@ impl Opening {
             | Command::FailMalformedHtlc { .. }
             | Command::UpdateFee { .. }
             | Command::ForgetResolved { .. }
+            | Command::LiftQuarantine { .. }
+            | Command::PastArchived { .. }
             | Command::UpstreamExpires { .. } => {
                 out.refuse(&command, Refusal::NotReady);
                 Turned::Opening(self)

@@ -32,6 +32,9 @@ const OUTPUT_UNSPENT: u64 = 42;
 const RESOLVED_ON_CHAIN: u64 = 44;
 const CLOSED: u64 = 46;
 const ABANDONED: u64 = 48;
+const HISTORY_FOUND: u64 = 70;
+const QUARANTINED: u64 = 72;
+const VOUCHED: u64 = 74;
 const RESTORED: u64 = 76;
 /// Odd: a build that does not know it reads on without it.
 const TOLD: u64 = 101;
@@ -145,6 +148,16 @@ pub(super) fn encode(fact: &Fact, out: &mut Vec<u8>) -> u64 {
             RESOLVED_ON_CHAIN
         }
         Fact::Closed => CLOSED,
+        Fact::HistoryFound { txid, htlcs } => {
+            txid.encode(out);
+            htlcs.encode(out);
+            HISTORY_FOUND
+        }
+        Fact::Quarantined => QUARANTINED,
+        Fact::Vouched { by_us } => {
+            by_us.encode(out);
+            VOUCHED
+        }
         Fact::Abandoned(reason) => {
             reason.encode(out);
             ABANDONED
@@ -208,6 +221,9 @@ pub(super) fn decode(number: u64, r: &mut Reader<'_>) -> Result<Option<Fact>, De
         CLOSED => Fact::Closed,
         ABANDONED => Fact::Abandoned(Decode::decode(r)?),
         TOLD => Fact::Told(Decode::decode(r)?),
+        HISTORY_FOUND => Fact::HistoryFound { txid: Decode::decode(r)?, htlcs: Decode::decode(r)? },
+        QUARANTINED => Fact::Quarantined,
+        VOUCHED => Fact::Vouched { by_us: Decode::decode(r)? },
         _ => return Ok(None),
     }))
 }

@@ -17,6 +17,7 @@ use crate::clock::Side;
 use crate::effect::Outcome;
 use crate::fact::CloseTerms;
 use crate::ledger::{FeeChange, Going, How, Htlc, Ledger, Tombstone};
+use crate::past::Past;
 use crate::shachain::RevealedSecrets;
 use crate::state::{End, Funding, Layer1, OurShutdown, OutputSpend, State};
 use crate::terms::Terms;
@@ -29,6 +30,10 @@ const LEDGER: u64 = 4;
 const DANCE: u64 = 6;
 const CLOSING: u64 = 8;
 const LAYER_1: u64 = 10;
+/// Only written if there is something.
+const PAST: u64 = 12;
+/// Only written if it is so.
+const QUARANTINED: u64 = 14;
 
 /// Numbers, points and secrets.
 struct Dance {
@@ -96,6 +101,12 @@ pub(crate) fn encode_state(state: &State) -> Vec<u8> {
     section(DANCE, &dance, &mut out);
     section(CLOSING, &closing, &mut out);
     section(LAYER_1, &state.chain, &mut out);
+    if state.past != Past::default() {
+        section(PAST, &state.past, &mut out);
+    }
+    if state.quarantined {
+        section(QUARANTINED, &true, &mut out);
+    }
     out
 }
 
@@ -115,6 +126,7 @@ pub(crate) fn decode_state(bytes: &[u8]) -> Result<State, RecordError> {
     }
     let (mut terms, mut fundings, mut ledger) = (None, None, None);
     let (mut dance, mut closing, mut chain) = (None, None, None);
+    let (mut past, mut quarantined) = (Past::default(), false);
     while !r.is_empty() {
         let number = BigSize::decode(&mut r)?.0;
         let length = usize::try_from(BigSize::decode(&mut r)?.0).map_err(|_| DecodeError::Short)?;
@@ -126,6 +138,8 @@ pub(crate) fn decode_state(bytes: &[u8]) -> Result<State, RecordError> {
             DANCE => dance = Some(Dance::decode_exact(body)?),
             CLOSING => closing = Some(Closing::decode_exact(body)?),
             LAYER_1 => chain = Some(Layer1::decode_exact(body)?),
+            PAST => past = Past::decode_exact(body)?,
+            QUARANTINED => quarantined = bool::decode_exact(body)?,
             odd if odd % 2 == 1 => {}
             newer => return Err(RecordError::Newer(newer)),
         }
@@ -153,6 +167,8 @@ pub(crate) fn decode_state(bytes: &[u8]) -> Result<State, RecordError> {
         closed: closing.closed,
         end: closing.end,
         chain: chain.ok_or_else(missing)?,
+        past,
+        quarantined,
     })
 }
 

@@ -13,6 +13,7 @@ use super::commitment::{CommitmentTerms, Direction, SpecHtlc};
 use super::script;
 use super::spend::{Recipe, RevokedSecret, Spend};
 use crate::keys::CommitmentKeys;
+use crate::past::PastHtlc;
 
 /// Script and value of an output, to its witness script and the HTLCs that have one like it.
 type HtlcScripts = BTreeMap<(ScriptBuf, Sat), (ScriptBuf, Vec<SpecHtlc>)>;
@@ -61,6 +62,30 @@ impl Revoked {
                 let spend = Spend { outpoint, value: txout.value, witness_script, recipe };
                 // HTLCs that look the same have as many outputs: each gets one.
                 Some((spend, htlcs.pop()))
+            })
+            .collect()
+    }
+
+    /// The penalties on outputs of HTLCs that were settled long ago, found by their scripts alone.
+    pub fn past_penalties(
+        &self,
+        commitment: &Transaction,
+        past: &[PastHtlc],
+    ) -> BTreeMap<OutPoint, (Spend, PastHtlc)> {
+        let scripts: BTreeMap<ScriptBuf, (ScriptBuf, PastHtlc)> = (past.iter())
+            .map(|htlc| (htlc.witness_script(&self.keys), *htlc))
+            .map(|known| (known.0.to_p2wsh(), known))
+            .collect();
+        let txid = commitment.compute_txid();
+        (0..)
+            .zip(&commitment.output)
+            .filter_map(|(vout, txout)| {
+                let outpoint = OutPoint { txid, vout };
+                let (witness_script, htlc) = scripts.get(&txout.script_pubkey)?.clone();
+                let revocation = self.keys.revocation;
+                let recipe = Recipe::PenaltyHtlc { secret: self.secret, revocation };
+                let spend = Spend { outpoint, value: txout.value, witness_script, recipe };
+                Some((outpoint, (spend, htlc)))
             })
             .collect()
     }

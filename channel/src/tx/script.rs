@@ -75,6 +75,11 @@ pub fn anchor(funding: &PublicKey) -> ScriptBuf {
 
 /// An HTLC the owner offered: the other's with the preimage, the owner's through HTLC-timeout.
 pub fn offered_htlc(keys: &CommitmentKeys, hash: &PaymentHash) -> ScriptBuf {
+    offered_htlc_hashed(keys, ripemd160::Hash::hash(&hash.0).to_byte_array())
+}
+
+/// The same, from the `RIPEMD160` of the payment hash.
+pub fn offered_htlc_hashed(keys: &CommitmentKeys, hash: [u8; 20]) -> ScriptBuf {
     htlc_start(keys, 136)
         .push_opcode(OP_NOTIF)
         .push_opcode(OP_DROP)
@@ -85,7 +90,7 @@ pub fn offered_htlc(keys: &CommitmentKeys, hash: &PaymentHash) -> ScriptBuf {
         .push_opcode(OP_CHECKMULTISIG)
         .push_opcode(OP_ELSE)
         .push_opcode(OP_HASH160)
-        .push_slice(ripemd160::Hash::hash(&hash.0).to_byte_array())
+        .push_slice(hash)
         .push_opcode(OP_EQUALVERIFY)
         .push_opcode(OP_CHECKSIG)
         .push_opcode(OP_ENDIF)
@@ -102,10 +107,20 @@ pub fn received_htlc(
     hash: &PaymentHash,
     cltv_expiry: BlockHeight,
 ) -> ScriptBuf {
+    let hash = ripemd160::Hash::hash(&hash.0).to_byte_array();
+    received_htlc_hashed(keys, hash, cltv_expiry)
+}
+
+/// The same, from the `RIPEMD160` of the payment hash.
+pub fn received_htlc_hashed(
+    keys: &CommitmentKeys,
+    hash: [u8; 20],
+    cltv_expiry: BlockHeight,
+) -> ScriptBuf {
     htlc_start(keys, 143)
         .push_opcode(OP_IF)
         .push_opcode(OP_HASH160)
-        .push_slice(ripemd160::Hash::hash(&hash.0).to_byte_array())
+        .push_slice(hash)
         .push_opcode(OP_EQUALVERIFY)
         .push_int(2)
         .push_opcode(OP_SWAP)

@@ -40,6 +40,18 @@ enum What {
     },
     /// What a channel asks of those who forward over it: see it or change it.
     Policy(policy::Policy),
+    /// End a channel's quarantine by hand: only if you KNOW that the data are not an older copy.
+    ///
+    /// A channel is in quarantine because its data may be older than what the peer knows. If they are, the
+    /// next close broadcasts a revoked state, and the peer takes EVERYTHING in the channel. Connecting to
+    /// the peer ends a quarantine without that risk; do this only for a peer that never comes back.
+    Trust {
+        /// The channel: its id or short id, a beginning of it, or the peer's alias.
+        channel: String,
+        /// Says that you have read the above.
+        #[arg(long, required = true)]
+        i_may_lose_everything_in_it: bool,
+    },
     /// Closed channels, newest first, with the reason.
     #[command(alias = "closedchannels")]
     Closed {
@@ -56,6 +68,9 @@ impl Channels {
             What::Show { channel } => show(cx, &channel).await,
             What::Watch { channel } => watch(cx, &channel).await,
             What::Policy(command) => command.run(cx).await,
+            What::Trust { channel, i_may_lose_everything_in_it } => {
+                trust(cx, &channel, i_may_lose_everything_in_it).await
+            }
             What::Closed { limit } => closed(cx, limit).await,
         }
     }
@@ -97,6 +112,7 @@ fn row(screen: &Screen, channel: &v1::Channel) -> Vec<String> {
         visible(&channel.node_alias)
     };
     let words = match state {
+        _ if channel.quarantined => screen.paint(Tone::Warn, "QUARANTINE"),
         v1::ChannelState::Open if !channel.connected => screen.paint(Tone::Warn, "peer away"),
         v1::ChannelState::Confirming => {
             format!("{}/{} conf", channel.confirmations, channel.confirmations_required)
@@ -157,6 +173,18 @@ async fn show(cx: &mut Context<'_>, text: &str) -> Result<(), Failure> {
     )
 }
 
+async fn trust(cx: &mut Context<'_>, text: &str, sure: bool) -> Result<(), Failure> {
+    let channel_id = resolve::channel(cx, text).await?;
+    let ask = v1::LiftQuarantineRequest { channel_id, i_may_lose_everything_in_it: sure };
+    let send = |to: Client, ask| async move { to.channels().lift_quarantine(ask).await };
+    let channel = cx.client.call(ask, send).await?;
+    cx.screen.result(
+        &channel,
+        |channel| vec![channel.channel_id.clone()],
+        |_, channel| details(channel),
+    )
+}
+
 fn details(channel: &v1::Channel) -> String {
     let opener = if channel.opened_by_us { "us" } else { "them" };
     let reached = if channel.connected { "connected" } else { "away" };
@@ -165,6 +193,13 @@ fn details(channel: &v1::Channel) -> String {
         format!("peer        {}, {reached}", named(&channel.node_alias, &channel.node_id)),
         format!("state       {}", words::channel(channel.state())),
     ];
+    if channel.quarantined {
+        lines.push(
+            "QUARANTINE  this may be an older copy: nothing is signed or broadcast until"
+                .to_owned(),
+        );
+        lines.push("            the peer has connected and its numbers were compared".to_owned());
+    }
     if let Some(scid) = &channel.short_channel_id {
         lines.push(format!("short id    {scid}"));
     }

@@ -238,6 +238,12 @@ impl Channels for Fake {
         }
         Ok(self.stream(messages))
     }
+    async fn lift_quarantine(
+        &self,
+        _: Request<v1::LiftQuarantineRequest>,
+    ) -> Result<Response<v1::Channel>, Status> {
+        not_here()
+    }
     async fn list_closed(
         &self,
         _: Request<v1::ListClosedRequest>,

@@ -82,6 +82,11 @@ fn human(screen: &Screen, answer: &Answer) -> String {
             msat(info.forward_fees_msat)
         ));
     }
+    if info.channels_quarantined > 0 {
+        let count = info.channels_quarantined;
+        let words = format!("QUARANTINE {count} channels: this may be an older copy of the data");
+        lines.push(screen.paint(Tone::Warn, &words));
+    }
     for address in &info.addresses {
         lines.push(format!("reached at {}@{address}", info.node_id));
     }

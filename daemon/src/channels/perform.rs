@@ -8,7 +8,7 @@ use wire::message::Message;
 use wire::units::BlockHeight;
 
 use crate::channels::inbound::sort;
-use crate::channels::task::{Asker, ChannelTask, FUNDING};
+use crate::channels::task::{Asker, ChainNews, ChannelTask, FUNDING};
 use crate::clock::now_ms;
 use crate::edge::EdgeError;
 use crate::layer1;
@@ -82,6 +82,7 @@ impl ChannelTask {
                     self.sweeper.claims = claims;
                     self.sweep()?;
                 }
+                Effect::SearchHistory(search) => self.search_history(*search),
                 Effect::Incoming(htlc) => told.incoming.push(htlc),
                 Effect::Resolved(resolved) => told.resolved.push(resolved),
                 Effect::Answer(command, answer) => self.route(command, answer, told),
@@ -114,6 +115,22 @@ impl ChannelTask {
 
     pub(super) fn layer1(&self, told: layer1::FromChannel) -> Result<(), Fatal> {
         bound(self.common.layer1.send(told), "channel to Layer 1")
+    }
+
+    /// Off the hot path: this task goes on, and hears of it from Layer 1's side.
+    fn search_history(&self, search: channel::past::Search) {
+        let (archives, index) = (self.common.archives.clone(), self.index);
+        let directory = self.common.directory.clone();
+        self.common.tasks.detach("history", async move {
+            let looking = tokio::task::spawn_blocking(move || archives.search(index, search));
+            let Ok(found) = looking.await else { return };
+            let door = directory.doors().get(index).cloned();
+            if let Some(door) = door {
+                let news = ChainNews { facts: vec![found], ack: None };
+                // If the channel is gone, so is the need; a restart searches again.
+                let _gone = door.chain.send(news).await;
+            }
+        });
     }
 
     /// Where the channel itself believes its funding to be confirmed and spent.
@@ -176,6 +193,9 @@ impl ChannelTask {
             ChannelRefusal::NotReady => {
                 Refusal::WrongPhase { channel: id, phase: "not open yet", ended: false }
             }
+            ChannelRefusal::Quarantined => {
+                Refusal::ChannelFrozen { channel: id, why: QUARANTINED.to_owned() }
+            }
             ChannelRefusal::Frozen | ChannelRefusal::Stale => Refusal::WrongPhase {
                 channel: id,
                 phase: "frozen: its data may be stale",
@@ -227,6 +247,7 @@ impl ChannelTask {
             | Notice::SpendVanished { .. }
             | Notice::FailedBack { .. }
             | Notice::Fault(_)
+            | Notice::QuarantineOver { .. }
             | Notice::FeerateChanged { .. } => {}
         }
         Ok(())
@@ -287,6 +308,10 @@ impl ChannelTask {
         Ok(())
     }
 }
+
+/// Why nothing is broadcast in quarantine.
+const QUARANTINED: &str = "its data may be older than what the peer knows, and whoever broadcasts an old \
+    state loses everything in the channel; connect to the peer, whose numbers settle it";
 
 /// A back edge that is full breaks the argument for its bound; one whose reader has ended means that the
 /// node stops.

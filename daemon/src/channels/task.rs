@@ -20,6 +20,7 @@ use wire::id::{ChannelId, NodeId};
 use wire::message::Message;
 use wire::units::{BlockHeight, FeeratePerKw};
 
+use crate::archive::Archives;
 use crate::backup::{self, Entry};
 use crate::channels::Pool;
 use crate::channels::announce::Announcing;
@@ -138,6 +139,11 @@ pub enum Ask {
         /// Answered when it is durable.
         reply: Reply<()>,
     },
+    /// Leave the quarantine, at the risk of everything in the channel.
+    LiftQuarantine {
+        /// Answered when it is durable.
+        reply: Reply<()>,
+    },
     /// Close it alone.
     ForceClose {
         /// Answered when it is durable.
@@ -166,6 +172,8 @@ pub struct Common {
     pub disk: watch::Receiver<Flushed>,
     /// Who runs which channel.
     pub directory: Directory,
+    /// Settled HTLCs of all channels.
+    pub archives: Archives,
     /// To payments.
     pub payments: Back<payments::FromChannel>,
     /// To the switch.
@@ -571,6 +579,10 @@ impl ChannelTask {
             Ask::Shutdown { script, feerate, reply } => {
                 let command = self.user(reply);
                 self.step(Event::Command(Command::Shutdown { command, script, feerate }));
+            }
+            Ask::LiftQuarantine { reply } => {
+                let command = self.user(reply);
+                self.step(Event::Command(Command::LiftQuarantine { command }));
             }
             Ask::ForceClose { reply } => {
                 let command = self.user(reply);

@@ -98,6 +98,7 @@ pub fn view(
     view.depth_needed = Some(terms.minimum_depth);
     view.depth =
         funding.and_then(|funding| funding.confirmed).map_or(0, |(at, _)| depth(at, height));
+    view.quarantined = channel.is_quarantined();
     view.feerate = channel.feerate().unwrap_or(FeeratePerKw::FLOOR);
     view.anchors = ANCHORS;
     // Nobody knows what is whose in a channel of which only a backup is left.
@@ -159,6 +160,7 @@ fn empty(channel: &Channel, meta: &Meta, linked: bool) -> View {
         our_delay: 0,
         their_delay: 0,
         commitment_number: 0,
+        quarantined: false,
         htlcs: Vec::new(),
         depth: 0,
         depth_needed: None,

@@ -115,6 +115,9 @@ settings! {
         network: text = "\"sandbox\"",
         /// What the node calls itself: at most 32 bytes. Empty: the first digits of its id.
         alias: text = "\"\"",
+        /// The file that says how far the journal has come, so that an older copy of it is noticed. Best
+        /// on another disk than the data. Empty: beside the directory of the network.
+        guard: text = "\"\"",
         /// Where the password of the seed comes from: "file:PATH", "fd:NUMBER", "env" (the variable
         /// VIADUCT_PASSWORD) or "none" (the seed is not encrypted; the default on the sandbox).
         password: text = "",

@@ -81,6 +81,7 @@ impl NodeApi for Handle {
             synced: tip.synced,
             peers: u32::try_from(connected).unwrap_or(u32::MAX),
             channels_open: count(&|phase| matches!(phase, ChannelPhase::Open)),
+            channels_quarantined: quarantined(&channels),
             channels_opening: count(&|phase| {
                 matches!(
                     phase,
@@ -106,6 +107,7 @@ impl NodeApi for Handle {
         let peers = self.list_peers().await?;
         let backup = self.status_of_backup().await?;
         let away = peers.iter().filter(|peer| !peer.connected && peer.channels > 0).count();
+        let doubted = quarantined(&self.running().await);
         Ok(vec![
             part(
                 "node",
@@ -126,6 +128,12 @@ impl NodeApi for Handle {
                 "they are called again by themselves; a close without them is always possible",
             ),
             health_of_backup(&backup),
+            part(
+                "data",
+                if doubted == 0 { Health::Ok } else { Health::Degraded },
+                format!("{doubted} channels in quarantine: their data may be an older copy"),
+                "connect to their peers, whose numbers settle it; broadcast nothing meanwhile",
+            ),
         ])
     }
 
@@ -345,6 +353,13 @@ impl NodeApi for Handle {
         self.tell_payment(hash).await
     }
 
+    async fn lift_quarantine(&self, channel: ChannelRef) -> Answer<Channel> {
+        let found = self.find(channel).await?;
+        let door = self.door(channel).ok_or_else(|| not_a_channel(channel))?;
+        Self::ask(&door.asks, |reply| task::Ask::LiftQuarantine { reply }).await??;
+        self.find(ChannelRef::Id(found.id)).await
+    }
+
     async fn decode_invoice(&self, invoice: String) -> Answer<DecodedInvoice> {
         let read = invoice::read(&invoice)?;
         let features = features_of(&read);
@@ -555,4 +570,10 @@ fn health_of_backup(status: &Status) -> HealthPart {
         (Health::Ok, detail, "copy it elsewhere from time to time: viaduct backup export")
     };
     HealthPart { name: "backup", state, detail, remedy }
+}
+
+/// Channels whose data may be stale.
+fn quarantined(channels: &[Channel]) -> u32 {
+    let found = channels.iter().filter(|channel| channel.quarantined).count();
+    u32::try_from(found).unwrap_or(u32::MAX)
 }

@@ -47,6 +47,7 @@ impl Payments {
             | ChannelRefusal::NotConnected
             | ChannelRefusal::Closing
             | ChannelRefusal::Frozen
+            | ChannelRefusal::Quarantined
             | ChannelRefusal::NothingToClose
             | ChannelRefusal::BadExpiry { .. }
             | ChannelRefusal::UnknownHtlc { .. }

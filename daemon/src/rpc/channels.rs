@@ -113,6 +113,19 @@ impl<N: NodeApi> Channels for Rpc<N> {
         Ok(Response::new(reply(updates, |channel| progress_of_close(&channel))))
     }
 
+    async fn lift_quarantine(
+        &self,
+        request: Request<v1::LiftQuarantineRequest>,
+    ) -> Result<Response<v1::Channel>, Status> {
+        let ask = request.into_inner();
+        if !ask.i_may_lose_everything_in_it {
+            let field = "i_may_lose_everything_in_it";
+            return Err(Refusal::Missing { field }.into());
+        }
+        let lifted = self.node.lift_quarantine(parse::channel(&ask.channel_id)?).await?;
+        Ok(Response::new(channel(lifted)))
+    }
+
     async fn list_closed(
         &self,
         request: Request<v1::ListClosedRequest>,

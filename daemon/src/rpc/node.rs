@@ -41,6 +41,7 @@ impl<N: NodeApi> Node for Rpc<N> {
             peers_connected: info.peers,
             channels_open: info.channels_open,
             channels_opening: info.channels_opening,
+            channels_quarantined: info.channels_quarantined,
             channels_closing: info.channels_closing,
             features: features(&info.features),
             api_features: API_FEATURES.iter().map(|name| (*name).to_owned()).collect(),

@@ -122,6 +122,10 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
     /// Why a channel is where it is, told from the journal.
     async fn why_channel(&self, which: ChannelRef) -> Answer<ChannelWhy>;
 
+    /// Ends a channel's quarantine although nobody has shown that its data is current. If it is not, the
+    /// next close loses everything in it.
+    async fn lift_quarantine(&self, channel: ChannelRef) -> Answer<Channel>;
+
     // ---- Payments
 
     /// Reads an invoice without doing anything; refuses only what cannot be read.

@@ -239,6 +239,9 @@ impl Story {
             | Of::WeRemove { .. }
             | Of::PreimageSeen { .. }
             | Of::Forgotten { .. }
+            | Of::HistoryFound { .. }
+            | Of::Quarantined
+            | Of::Vouched { .. }
             | Of::WeSignedClose(_) => return,
         };
         self.push(at, height, what);

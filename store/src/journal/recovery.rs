@@ -19,6 +19,8 @@ pub struct Recovered {
     pub last: u64,
     /// The epoch that begins now.
     pub epoch: u64,
+    /// The newest epoch before it of which the directory knows, 0 if there is none.
+    pub before: u64,
     /// A tail that was left out because it never became durable.
     pub torn: Option<Torn>,
     /// Newer snapshots that were damaged, by the record they reached. Older files replaced them.
@@ -45,15 +47,21 @@ impl<D: Disk> Recovery<D> {
     /// Takes the lock and the next epoch, which ends that of every other process, and looks for the
     /// newest snapshot and the records behind it.
     pub fn start(disk: D, options: Options) -> Result<Self, JournalError> {
+        Self::start_above(disk, options, 0)
+    }
+
+    /// As [`Self::start`], with an epoch above `floor` at least: for whoever knows of a later opening than
+    /// the directory does.
+    pub fn start_above(disk: D, options: Options, floor: u64) -> Result<Self, JournalError> {
         let lock = disk.lock(LOCK).map_err(JournalError::lock)?;
-        let (epoch, claim) = claim_epoch(&disk)?;
+        let (before, epoch, claim) = claim_epoch(&disk, floor)?;
         remove_unfinished(&disk)?;
         let segments = segment::heads(&disk)?;
         if segments.iter().any(|header| header.epoch >= epoch) {
             return Err(JournalError::Fenced { epoch });
         }
         let last = segments.last().copied();
-        let mut report = Recovered { epoch, ..Recovered::default() };
+        let mut report = Recovered { epoch, before, ..Recovered::default() };
         let snapshot = newest_snapshot(&disk, &mut report.damaged_snapshots)?;
         report.snapshot = snapshot.as_ref().map(|snapshot| snapshot.seq);
         let after = report.snapshot.unwrap_or(0);
@@ -144,11 +152,12 @@ impl<D: Disk> Recovery<D> {
 /// Puts our claim in place of all others before anything is read: a process that still writes either
 /// did so before, and we read it, or finds its claim gone and acknowledges nothing. An epoch whose
 /// claim a power cut takes back has written nothing, so it may be given again.
-fn claim_epoch<D: Disk>(disk: &D) -> Result<(u64, String), JournalError> {
+fn claim_epoch<D: Disk>(disk: &D, floor: u64) -> Result<(u64, u64, String), JournalError> {
     let names = disk.list().map_err(|e| JournalError::disk("list", "the journal directory", e))?;
     let claims = names.iter().filter_map(|name| numbered(name, CLAIM)).max().unwrap_or(0);
     let written = segment::heads(disk)?.iter().map(|header| header.epoch).max().unwrap_or(0);
-    let epoch = claims.max(written).saturating_add(1);
+    let before = claims.max(written);
+    let epoch = before.max(floor).saturating_add(1);
     let claim = format!("{CLAIM}{epoch:020}");
     let stake = || {
         disk.create(&claim)?;
@@ -158,7 +167,7 @@ fn claim_epoch<D: Disk>(disk: &D) -> Result<(u64, String), JournalError> {
         disk.sync_dir()
     };
     stake().map_err(|e| JournalError::disk("claim", &claim, e))?;
-    Ok((epoch, claim))
+    Ok((before, epoch, claim))
 }
 
 /// Files that a crash left unfinished were never part of the journal.

@@ -9,7 +9,7 @@ use crate::clock::Side;
 use crate::onchain::outputs::{OutputState, What};
 use crate::onchain::{HtlcName, classify, name};
 use crate::tx::penalty::Revoked;
-use crate::tx::{Direction, SpecHtlc, script};
+use crate::tx::{Direction, script};
 
 impl Walk<'_> {
     /// BOLT 5: "MUST *resolve* the _remote node's main output_ by spending it using the"
@@ -20,7 +20,8 @@ impl Walk<'_> {
         for (spend, htlc) in revoked.penalties(close.tx, &classify::candidates(self.known)) {
             let outpoint = spend.outpoint;
             known.push(outpoint);
-            let (deadline, contested) = self.race(htlc.as_ref());
+            let (deadline, contested) =
+                self.race(htlc.map(|htlc| (htlc.direction, htlc.cltv_expiry)));
             let what = htlc.map_or(What::Balance(Side::Them), |htlc| What::Htlc {
                 name: name(Side::Them, &htlc),
                 payment_hash: htlc.payment_hash,
@@ -34,6 +35,7 @@ impl Walk<'_> {
             self.claim(Ours { what, spend, height, deadline: Some(deadline), htlc, contested });
             self.second_stage(revoked, outpoint, htlc);
         }
+        let past = revoked.past_penalties(close.tx, self.known.found);
         let terms = self.known.their_terms;
         let [theirs, ours] = [&terms.owner_funding, &terms.other_funding]
             .map(|funding| script::anchor(funding).to_p2wsh());
@@ -45,6 +47,18 @@ impl Walk<'_> {
             if txout.script_pubkey == ours || txout.script_pubkey == theirs {
                 let whose = if txout.script_pubkey == ours { Side::Us } else { Side::Them };
                 self.view_theirs(outpoint, What::Anchor(whose), txout.value);
+                continue;
+            }
+            if let Some((spend, htlc)) = past.get(&outpoint) {
+                let offerer = match htlc.by {
+                    Side::Us => Direction::Received,
+                    Side::Them => Direction::Offered,
+                };
+                let (deadline, contested) = self.race(Some((offerer, htlc.cltv_expiry)));
+                let what = What::Settled { by: htlc.by, cltv_expiry: htlc.cltv_expiry };
+                let (spend, height, deadline) = (spend.clone(), close.height, Some(deadline));
+                self.claim(Ours { what, spend, height, deadline, htlc: None, contested });
+                self.second_stage(revoked, outpoint, None);
                 continue;
             }
             // An HTLC that we forgot: what the cheater makes of it still carries the revocation key.
@@ -63,14 +77,12 @@ impl Walk<'_> {
     /// Its balance waits for the cheater's own delay, and what it offered for the expiry. What it was
     /// offered it can take with a preimage in the very next block, and pin our claim meanwhile; what it
     /// makes of it waits for its delay again.
-    fn race(&self, htlc: Option<&SpecHtlc>) -> (BlockHeight, bool) {
+    fn race(&self, htlc: Option<(Direction, BlockHeight)>) -> (BlockHeight, bool) {
         let end = self.penalty_deadline(self.chain.close.height);
         match htlc {
             None => (end, false),
-            Some(htlc) => match htlc.direction {
-                Direction::Offered if htlc.cltv_expiry > self.chain.tip => {
-                    (end.min(htlc.cltv_expiry), false)
-                }
+            Some((direction, cltv_expiry)) => match direction {
+                Direction::Offered if cltv_expiry > self.chain.tip => (end.min(cltv_expiry), false),
                 Direction::Offered | Direction::Received => (end, true),
             },
         }

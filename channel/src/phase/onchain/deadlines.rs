@@ -48,6 +48,9 @@ impl Live {
             self.sight.advised = None;
             return;
         };
+        if self.state.quarantined {
+            return out.alarm(Alarm::Quarantined { ours: self.state.ours });
+        }
         let worth = is_worth_it(htlc, env);
         let reason = CloseReason::HtlcDeadline {
             offered_by_us: by == Side::Us,
@@ -76,6 +79,9 @@ impl Live {
     /// Ends the cooperation over something that leaves no other way, and closes alone if the policy lets
     /// us do that unasked. Otherwise nothing is signed any more, and a human is told.
     pub(crate) fn stop(&mut self, reason: CloseReason, env: &Env<'_>, out: &mut Out) {
+        if self.state.quarantined {
+            return self.stay_quarantined(out);
+        }
         match env.policy.force_close {
             ForceClosePolicy::Automatic => return self.fail(reason, env, out),
             ForceClosePolicy::WhenMoneyAtRisk | ForceClosePolicy::Ask => {}

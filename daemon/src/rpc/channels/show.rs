@@ -33,6 +33,7 @@ pub(in crate::rpc) fn channel(channel: Channel) -> v1::Channel {
         their_delay_blocks: u32::from(channel.their_delay),
         htlcs: channel.htlcs.iter().map(htlc).collect(),
         commitment_number: channel.commitment_number,
+        quarantined: channel.quarantined,
         confirmations: channel.depth,
         confirmations_required: channel.depth_needed.unwrap_or(0),
         announced: channel.announced,

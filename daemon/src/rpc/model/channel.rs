@@ -317,6 +317,8 @@ pub struct Channel {
     pub their_delay: u16,
     /// The number of our newest commitment.
     pub commitment_number: u64,
+    /// Whether its data may be stale: nothing is signed or broadcast.
+    pub quarantined: bool,
     /// HTLCs in flight, in order of side and id.
     pub htlcs: Vec<Htlc>,
     /// Blocks on top of the funding transaction, its own included.

@@ -46,6 +46,8 @@ pub struct NodeInfo {
     pub channels_open: u32,
     /// Channels on their way to it.
     pub channels_opening: u32,
+    /// Channels whose data may be stale.
+    pub channels_quarantined: u32,
     /// Channels on their way out, until their last output is ours again.
     pub channels_closing: u32,
     /// When this process started.

@@ -151,6 +151,7 @@ pub(super) fn a_channel(index: u64) -> Channel {
         our_delay: 144,
         their_delay: 144,
         commitment_number: 12,
+        quarantined: false,
         htlcs: vec![Htlc {
             id: 3,
             offered_by: Side::Us,
@@ -225,6 +226,7 @@ impl NodeApi for PaperNode {
             peers: 1,
             channels_open: 1,
             channels_opening: 0,
+            channels_quarantined: 0,
             channels_closing: 0,
             started: UnixMillis(1),
             last_event: 50,
@@ -354,6 +356,10 @@ impl NodeApi for PaperNode {
 
     async fn plan_close(&self, _: CloseChannel) -> Answer<Closing> {
         Ok(a_closing(CloseStage::Negotiating))
+    }
+
+    async fn lift_quarantine(&self, channel: ChannelRef) -> Answer<Channel> {
+        self.channel(channel).await
     }
 
     async fn close_channel(&self, order: CloseChannel) -> Answer<Started<Channel>> {
