@@ -77,7 +77,7 @@ fn row(view: &OutputView, under_way: Option<(Txid, Option<Amount>)>) -> CloseOut
             row.side = htlc.map(|(by, _)| side(by));
             row.htlc = htlc.map(|(_, id)| id);
         }
-        What::Unknown => {}
+        What::Settled { .. } | What::Unknown => {}
     }
     match view.state {
         OutputState::Theirs => row.state = "theirs",
