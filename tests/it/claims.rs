@@ -309,6 +309,7 @@ async fn close(layer1: &Layer1, coinbase: &Transaction, seed: u64) {
         close_script: None,
         outgoing: &outgoing,
         past: &past,
+        found: &[],
         preimages: &preimages,
         fail_depth: 6,
         upstream: &upstream,
