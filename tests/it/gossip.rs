@@ -112,8 +112,7 @@ async fn a_channel_that_is_spent_leaves_every_graph_and_comes_back_with_its_bloc
         line.mine(1).await;
         // The channel is not in the graph of one who only heard of it.
         let gone = || line.alice.handle().graph().channel(scids[1]).is_none();
-        until_async("a graph without it", || String::new(), || async { gone().then_some(()) })
-            .await;
+        until_async("a graph without it", String::new, || async { gone().then_some(()) }).await;
         assert!(line.alice.handle().graph().channel(scids[0]).is_some());
     })
     .await;

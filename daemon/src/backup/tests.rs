@@ -176,5 +176,5 @@ fn a_damaged_blob_is_as_if_there_were_none() {
     std::fs::write(&file, b"rubbish").unwrap();
     assert_eq!(shelf.get(peer).unwrap(), None);
     assert_eq!(Shelf::open(dir.path()).unwrap().owners().count(), 0);
-    assert!(shelf::PEERS_MAX >= 1_000);
+    const { assert!(shelf::PEERS_MAX >= 1_000) };
 }

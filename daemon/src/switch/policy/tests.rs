@@ -83,7 +83,7 @@ fn every_bound_has_its_code_and_holds_exactly() {
 #[test]
 fn the_fee_of_the_largest_amount_does_not_overflow() {
     let dear = ForwardPolicy { base_msat: u32::MAX, ppm: u32::MAX, ..POLICY };
-    assert_eq!(dear.fee_msat(Msat::MAX) > u128::from(Msat::MAX.to_u64()), true);
+    assert!(dear.fee_msat(Msat::MAX) > u128::from(Msat::MAX.to_u64()));
     assert_eq!(POLICY.fee_msat(msat(9_999)), 1_000, "rounded down");
     // BOLT 7 § Routing Example: 4,999,999 at 200 and 2,000 ppm.
     let example = ForwardPolicy { base_msat: 200, ppm: 2_000, ..POLICY };
