@@ -11,12 +11,15 @@
 
 mod body;
 mod forward;
+mod route;
 
 pub use body::{
     AttemptFailed, BackupTaken, ChannelBorn, ForceCloseSet, IntentMade, InvoiceCancelled,
     InvoiceMade, InvoiceSettled, Moment, MomentKind, OrderKept, PaymentEnded, PaymentStarted,
     PaymentTried, PeerKept, Text,
 };
+
+pub use route::{HopTaken, NoWayLeft, PaymentMeans, RouteTaken};
 
 pub use forward::{ForwardEnd, ForwardEnded, ForwardTaken, ForwardsBefore, OnionTaken, PolicySet};
 
@@ -81,6 +84,12 @@ pub enum Fact {
     StoryKept(Vec<u8>),
     /// A part of a payment failed.
     AttemptFailed(AttemptFailed),
+    /// The way that a part takes.
+    RouteTaken(RouteTaken),
+    /// What a payment may do.
+    PaymentMeans(PaymentMeans),
+    /// No way was left for a payment.
+    NoWayLeft(NoWayLeft),
     /// An HTLC is to go on.
     ForwardTaken(ForwardTaken),
     /// What went on has its outcome.
@@ -126,6 +135,9 @@ impl Fact {
             Self::ForceCloseSet(_) => 33,
             Self::StoryKept(_) => 34,
             Self::AttemptFailed(_) => 35,
+            Self::RouteTaken(_) => 46,
+            Self::PaymentMeans(_) => 47,
+            Self::NoWayLeft(_) => 48,
             Self::ForwardTaken(_) => 38,
             Self::ForwardEnded(_) => 39,
             Self::PolicySet(_) => 40,
@@ -174,6 +186,9 @@ impl Fact {
             Self::Moment(body) => body.encode(out),
             Self::ForceCloseSet(body) => body.encode(out),
             Self::AttemptFailed(body) => body.encode(out),
+            Self::RouteTaken(body) => body.encode(out),
+            Self::PaymentMeans(body) => body.encode(out),
+            Self::NoWayLeft(body) => body.encode(out),
             Self::ForwardTaken(body) => body.encode(out),
             Self::ForwardEnded(body) => body.encode(out),
             Self::PolicySet(body) => body.encode(out),
@@ -226,6 +241,9 @@ impl Fact {
             33 => Self::ForceCloseSet(Decode::decode(r)?),
             34 => Self::StoryKept(r.rest().to_vec()),
             35 => Self::AttemptFailed(Decode::decode(r)?),
+            46 => Self::RouteTaken(Decode::decode(r)?),
+            47 => Self::PaymentMeans(Decode::decode(r)?),
+            48 => Self::NoWayLeft(Decode::decode(r)?),
             38 => Self::ForwardTaken(Decode::decode(r)?),
             39 => Self::ForwardEnded(Decode::decode(r)?),
             40 => Self::PolicySet(Decode::decode(r)?),

@@ -465,6 +465,8 @@ fn run(
         asked: state.asked,
         alive: alive.payments,
         reading: reading.clone(),
+        graph: graph_seen.clone(),
+        chain: registry::chain_hash(network),
     });
     let flushed = journal.flushed.clone();
     tasks.spawn(

@@ -7,8 +7,12 @@
 //! index).
 
 pub mod invoice;
+pub mod lesson;
+pub mod onion;
+pub mod plan;
 pub mod receive;
 pub mod received;
+pub mod router;
 pub mod send;
 pub mod sent;
 
@@ -22,6 +26,8 @@ use std::time::Duration;
 
 use channel::seal::{Flushed, Lsn, Sealed, Step};
 use channel::{Command, CommandId, Refusal as ChannelRefusal, Resolved};
+use routing::graph::Snapshot;
+use routing::score::{ScoreConfig, Scorer};
 use tokio::sync::watch;
 use wire::id::PaymentHash;
 use wire::units::BlockHeight;
@@ -102,6 +108,12 @@ pub struct Payments {
     asked: AskedBook,
     held: BTreeMap<PaymentHash, HeldSet>,
     attempts: Attempts,
+    /// Everybody's channels, as gossip shows them.
+    graph: watch::Receiver<Snapshot>,
+    /// What attempts taught of them.
+    scorer: Scorer,
+    /// The genesis hash.
+    chain: [u8; 32],
     watched_payments: BTreeMap<PaymentHash, watch::Sender<Payment>>,
     watched_invoices: BTreeMap<PaymentHash, watch::Sender<Invoice>>,
     /// Commands gathered for channels, sent together so that they are signed together.
@@ -139,13 +151,17 @@ pub struct Start {
     pub alive: BTreeSet<(PaymentHash, u32)>,
     /// What ended long ago.
     pub reading: Reading,
+    /// Everybody's channels, as gossip shows them.
+    pub graph: watch::Receiver<Snapshot>,
+    /// The genesis hash.
+    pub chain: [u8; 32],
 }
 
 impl Payments {
     /// Takes up where the journal ends. A payment that was started and of which no channel knows an
     /// HTLC was never sent: it ends here.
     pub fn new(start: Start) -> Self {
-        let Start { us, directory, tip, writer, sent, asked, alive, reading } = start;
+        let Start { us, directory, tip, writer, sent, asked, alive, reading, graph, chain } = start;
         let mut payments = Self {
             us,
             directory,
@@ -153,6 +169,9 @@ impl Payments {
             synced: false,
             writer,
             attempts: Attempts::default(),
+            graph,
+            scorer: Scorer::new(ScoreConfig::default()),
+            chain,
             sent,
             asked,
             held: BTreeMap::new(),
@@ -164,7 +183,7 @@ impl Payments {
             ended_at: BTreeMap::new(),
             started_ms: now_ms(),
         };
-        payments.end_what_was_never_sent(&alive);
+        payments.take_up(&alive);
         payments
     }
 
@@ -204,6 +223,7 @@ impl Payments {
                 }
                 _ = tick.tick() => {
                     self.give_back_overdue();
+                    self.attempts.shun_slow(now_ms());
                     self.forget();
                 }
             }

@@ -176,6 +176,9 @@ impl State {
             | Fact::PolicySet(_)
             | Fact::ForwardsBefore(_)
             | Fact::AttemptFailed(_)
+            | Fact::RouteTaken(_)
+            | Fact::PaymentMeans(_)
+            | Fact::NoWayLeft(_)
             | Fact::Moment(_)
             | Fact::StoryKept(_) => {}
             Fact::ForceCloseSet(set) => {

@@ -189,6 +189,22 @@ impl Snapshot {
         self.generation
     }
 
+    /// The same with what fits of `updates`: for one payment that knows more than gossip. Costs a copy.
+    pub fn amended(&self, updates: impl IntoIterator<Item = GraphUpdate>) -> Self {
+        let mut graph = Graph {
+            topology: Arc::clone(&self.topology),
+            rows: Arc::clone(&self.rows),
+            rows_behind: false,
+            generation: self.generation,
+            layout: self.layout,
+        };
+        for update in updates {
+            // What is older or unknown says nothing that could be used.
+            let _fits = graph.apply(&update);
+        }
+        graph.snapshot()
+    }
+
     /// A channel by its id.
     pub fn channel(&self, scid: ShortChannelId) -> Option<ChannelView<'_>> {
         self.topology.view(scid)

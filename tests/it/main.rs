@@ -21,6 +21,7 @@ mod forwards;
 mod gossip;
 mod interop;
 mod nodes;
+mod payments_network;
 mod processes;
 mod rubbish;
 mod tidy;

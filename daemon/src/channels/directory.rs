@@ -34,6 +34,8 @@ pub struct Glance {
     pub usable: bool,
     /// The most that can be sent now.
     pub can_send: Msat,
+    /// The least that can be sent now.
+    pub least: Msat,
     /// Its place in the chain.
     pub short_id: Option<ShortChannelId>,
     /// Whether no HTLC will ever be offered over it again.

@@ -640,9 +640,11 @@ impl ChannelTask {
         let Some(channel) = self.channel() else { return };
         let (closing, broken) = ending(&channel.stage());
         let terms = channel.terms().map(|terms| &terms.them);
+        let sendable = channel.sendable(&self.common.policy);
         let glance = Glance {
             usable: channel.is_usable(),
-            can_send: channel.sendable(&self.common.policy).max,
+            can_send: sendable.max,
+            least: sendable.min,
             short_id: channel.short_channel_id(),
             closing,
             broken,

@@ -122,6 +122,30 @@ fn each() -> Vec<Fact> {
             words: "no".into(),
             at_ms: 5,
         }),
+        Fact::RouteTaken(RouteTaken {
+            payment_hash: hash,
+            part: 1,
+            delivered: Msat::ZERO,
+            hops: vec![HopTaken {
+                node,
+                channel: ShortChannelId::from_u64(5),
+                amount: Msat::ZERO,
+                cltv_expiry: BlockHeight(7),
+            }],
+        }),
+        Fact::PaymentMeans(PaymentMeans {
+            payment_hash: hash,
+            deadline_ms: 1,
+            max_parts: 2,
+            cltv_limit: 3,
+            keysend: Some(Preimage([4; 32])),
+        }),
+        Fact::NoWayLeft(NoWayLeft {
+            payment_hash: hash,
+            amount: Msat::ZERO,
+            words: "no".into(),
+            at_ms: 1,
+        }),
         Fact::ForwardTaken(taken),
         Fact::ForwardEnded(ForwardEnded {
             channel: 1,

@@ -24,7 +24,6 @@ use crate::node::faucet;
 use crate::node::handle::{Handle, not_a_channel};
 use crate::node::lists::once;
 use crate::node::open::is_over;
-use crate::node::pay::features_of;
 use crate::node::updates::follow;
 use crate::payments;
 use crate::payments::invoice::{self};
@@ -362,7 +361,7 @@ impl NodeApi for Handle {
 
     async fn decode_invoice(&self, invoice: String) -> Answer<DecodedInvoice> {
         let read = invoice::read(&invoice)?;
-        let features = features_of(&read);
+        let features = invoice::features(&read);
         Ok(DecodedInvoice {
             hash: read.hash,
             payee: read.payee,

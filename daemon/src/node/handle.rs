@@ -311,11 +311,5 @@ pub(super) fn not_a_channel(which: ChannelRef) -> Refusal {
     Refusal::NotFound { kind: Noun::Channel, id }
 }
 
-/// What a payment may cost in fees unless told otherwise: half a percent, and at least five satoshi.
-pub(super) fn fee_limit(amount: wire::units::Msat) -> wire::units::Msat {
-    let share = amount.to_u64() / 200;
-    wire::units::Msat::new(share.max(5_000)).unwrap_or(wire::units::Msat::MAX)
-}
-
 /// The largest channel that every implementation takes without asking. BOLT 2: 2^24 satoshi.
 pub(super) const FUNDING_MAX: Amount = Amount::from_sat(10_000_000_000);

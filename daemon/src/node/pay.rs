@@ -1,16 +1,16 @@
 //! Paying an invoice and making one: what is read and drawn before the payments task is asked.
 
-use secp256k1::PublicKey;
 use tokio::sync::watch;
-use wire::feature::{Context, Features};
+use wire::feature::Features;
 use wire::id::{PaymentSecret, Preimage};
 
 use crate::clock::now_ms;
 use crate::fact::{OrderKept, PaymentStarted};
-use crate::node::handle::{Handle, fee_limit};
+use crate::node::handle::Handle;
 use crate::payments;
 use crate::payments::invoice::{self, EXPIRY_S, Terms};
-use crate::payments::send::{Plan, Via};
+use crate::payments::plan::{self, Manner, usual_fee_limit};
+use crate::payments::send::Via;
 use crate::rpc::model::invoice::{CreateInvoice, Description, Invoice};
 use crate::rpc::model::payment::{PayOrder, Payment, PaymentStatus};
 use crate::rpc::node_api::Answer;
@@ -43,7 +43,7 @@ impl Handle {
         if read.payee == self.node_id() {
             return Err(Refusal::Ourselves { what: "the payee" });
         }
-        let features = features_of(&read);
+        let features = invoice::features(&read);
         if let Some(bit) = features.demands_beyond(&Features::invoice()) {
             return Err(Refusal::InvoiceFeature { bit: u16::try_from(bit).unwrap_or(u16::MAX) });
         }
@@ -71,8 +71,6 @@ impl Handle {
             let seconds_ago = now.saturating_sub(read.expires_ms) / 1_000;
             return Err(Refusal::InvoiceExpired { seconds_ago });
         }
-        let payee = PublicKey::from_slice(&read.payee.0)
-            .map_err(|_| Refusal::BadInvoice { why: "its payee is no public key" })?;
         let description = match &read.description {
             Description::Text(text) => Some(text.as_str().into()),
             Description::Hash(_) => None,
@@ -81,21 +79,16 @@ impl Handle {
             payment_hash: read.hash,
             payee: read.payee,
             amount,
-            fee_limit: order.max_fee.unwrap_or_else(|| fee_limit(amount)),
+            fee_limit: order.max_fee.unwrap_or_else(|| usual_fee_limit(amount)),
             invoice: order.invoice.trim().into(),
             description,
             expires_ms: read.expires_ms,
             created_ms: now,
         };
-        let plan = Plan {
-            payee,
-            hash: read.hash,
-            secret: read.payment_secret,
-            metadata: read.invoice.payment_metadata().cloned(),
-            amount,
-            min_final_cltv_delta: read.min_final_cltv_delta,
-            via,
-        };
+        let manner = Manner { patience_ms: u64::from(order.timeout_ms), ..Manner::default() };
+        let plan = plan::of_invoice(&read, &features, &started, manner);
+        let mut plan = plan.ok_or(Refusal::BadInvoice { why: "its payee is no public key" })?;
+        plan.via = via;
         let order = Box::new(payments::Order { plan, started });
         Self::try_ask(&self.0.payments, "payments", payments::ASKS, |reply| payments::Ask::Pay {
             order,
@@ -130,16 +123,4 @@ impl Handle {
         });
         Self::ask(&self.0.payments, |reply| payments::Ask::Make { made, kept, reply }).await?
     }
-}
-
-/// The features an invoice demands and offers. BOLT 11, field `9`.
-pub(super) fn features_of(read: &invoice::Read) -> Features {
-    let flags = read.invoice.features().map(|features| features.le_flags().to_vec());
-    let mut bytes = flags.unwrap_or_default();
-    bytes.reverse();
-    let features = Features::from_wire(bytes);
-    debug_assert!(
-        features.misplaced(Context::Invoice).is_none() || !features.as_bytes().is_empty()
-    );
-    features
 }

@@ -1,6 +1,7 @@
 //! What users ask of payments and invoices. Parsing and signatures were done before, where the user
 //! waits.
 
+use routing::find::{NoRoute, Where};
 use tokio::sync::{oneshot, watch};
 use wire::id::{NodeId, PaymentHash};
 use wire::onion::failure::Failure;
@@ -9,12 +10,15 @@ use wire::units::Msat;
 use crate::clock::now_ms;
 use crate::fact::{Fact, InvoiceCancelled, InvoiceMade, OrderKept, PaymentStarted};
 use crate::keeper::history;
-use crate::payments::send::{Direct, Plan};
+use crate::payments::plan;
+use crate::payments::router::Missed;
+use crate::payments::send::{Direct, Next, Plan};
 use crate::payments::sent::Sent;
 use crate::payments::{Payments, Then};
 use crate::rpc::model::invoice::{Invoice, InvoiceState};
 use crate::rpc::model::payment::{Payment, PaymentFailure, PaymentStatus};
 use crate::rpc::refusal::{Noun, Refusal, Unready};
+use crate::why;
 
 /// An answer that may come later.
 pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -183,19 +187,63 @@ impl Payments {
             let _gone = reply.send(Err(Refusal::NotReady { state: Unready::Syncing }));
             return;
         }
-        let first = NodeId(order.plan.first().serialize());
-        let sum = order.plan.sum().unwrap_or(Msat::MAX);
-        let direct = Direct::find(&self.directory.doors(), first, sum);
-        if let Err(refusal) = can_be_tried(&order, &direct) {
-            let _gone = reply.send(Err(refusal));
-            return;
-        }
         let first_part = self.sent.get(hash).map_or(0, Sent::next_part);
-        self.commit(&[Fact::PaymentStarted(order.started)], Vec::new());
-        self.attempts.open(order.plan, direct.able, first_part);
+        let Order { plan, started } = order;
+        let means = plan::means(&plan, &started);
+        self.attempts.open(plan.clone(), first_part);
+        let attempts = match self.next(hash) {
+            Next::Send(attempts) => attempts,
+            Next::Wait => Vec::new(),
+            // Nothing was tried and nothing is owed: it never began.
+            Next::Over(failure, missed) => {
+                self.attempts.close(hash);
+                let refusal = self.refusal(&plan, started.payee, failure, missed.as_ref());
+                let _gone = reply.send(Err(refusal));
+                return;
+            }
+        };
+        let mut facts = vec![Fact::PaymentStarted(started)];
+        facts.extend(means.map(Fact::PaymentMeans));
+        self.commit(&facts, Vec::new());
         let followed = self.follow_payment(hash).map(|watch| (true, watch));
         self.after_all(Box::new(move || drop(reply.send(followed))));
-        self.try_next(hash, PaymentFailure::NoRoute);
+        self.send(hash, attempts);
+        if let Some(then) = self.publish_payment(hash) {
+            self.after_all(then);
+        }
+    }
+
+    /// Why a payment is not begun.
+    pub(super) fn refusal(
+        &self,
+        plan: &Plan,
+        payee: NodeId,
+        failure: PaymentFailure,
+        missed: Option<&Missed>,
+    ) -> Refusal {
+        let doors = self.directory.doors();
+        let first = plan.via.first().map_or(payee, |via| NodeId(via.node.serialize()));
+        let direct = Direct::find(&doors, first, plan.amount);
+        let usable = doors.iter().filter(|door| door.glance.borrow().usable).count();
+        let away = doors.iter().find(|door| !door.glance.borrow().usable);
+        if direct.channels > 0 && direct.usable == 0 {
+            return Refusal::PeerNotConnected { node: first };
+        }
+        if let Some(away) = away.filter(|_| usable == 0) {
+            return Refusal::PeerNotConnected { node: away.node };
+        }
+        if let Some(Missed::NoRoute(NoRoute::Cut { place: Where::Payer, can, need, .. })) = missed {
+            return Refusal::ShortOfCapacity { payee, need: *need, can_send: *can };
+        }
+        if !plan.via.is_empty() && direct.channels > 0 {
+            let (need, can_send) = (plan.amount, direct.can_send);
+            return Refusal::ShortOfCapacity { payee, need, can_send };
+        }
+        if let Some(Missed::NoRoute(NoRoute::FeeLimit { cheapest, limit })) = missed {
+            return Refusal::FeeOverLimit { fee: *cheapest, limit: *limit };
+        }
+        let why = missed.map_or_else(|| why::payment::failure(failure), ToString::to_string);
+        Refusal::NoRoute { payee, channels: u32::try_from(usable).unwrap_or(u32::MAX), why }
     }
 
     fn arrived_before(&self, hash: PaymentHash) -> Result<Option<Payment>, Refusal> {
@@ -282,19 +330,4 @@ impl Payments {
 
 fn missing(kind: Noun, hash: PaymentHash) -> Refusal {
     Refusal::NotFound { kind, id: hash.to_string() }
-}
-
-fn can_be_tried(order: &Order, direct: &Direct) -> Result<(), Refusal> {
-    let payee = order.started.payee;
-    if direct.channels == 0 {
-        return Err(Refusal::NoRoute { payee, channels: 0 });
-    }
-    if direct.usable == 0 {
-        return Err(Refusal::PeerNotConnected { node: payee });
-    }
-    if direct.able.is_empty() {
-        let (need, can_send) = (order.plan.amount, direct.can_send);
-        return Err(Refusal::ShortOfCapacity { payee, need, can_send });
-    }
-    Ok(())
 }

@@ -11,6 +11,7 @@ use lightning_invoice::{
     Bolt11Invoice, Bolt11InvoiceDescription, Bolt11InvoiceDescriptionRef, Bolt11ParseError,
     Bolt11SemanticError, CreationError, Currency, InvoiceBuilder, ParseOrSemanticError,
 };
+use wire::feature::Features;
 use wire::id::{NodeId, PaymentHash, PaymentSecret, Preimage};
 use wire::units::Msat;
 
@@ -163,6 +164,14 @@ pub fn read(text: &str) -> Result<Read, Refusal> {
         expires_ms: created_ms.saturating_add(millis(invoice.expiry_time())),
         invoice,
     })
+}
+
+/// The features an invoice demands and offers. BOLT 11, field `9`.
+pub fn features(read: &Read) -> Features {
+    let flags = read.invoice.features().map(|features| features.le_flags().to_vec());
+    let mut bytes = flags.unwrap_or_default();
+    bytes.reverse();
+    Features::from_wire(bytes)
 }
 
 /// Whether an invoice of this currency is for a chain of `network`.

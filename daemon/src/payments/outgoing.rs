@@ -3,38 +3,106 @@
 use std::collections::BTreeSet;
 
 use channel::{Command, CommandId, Outcome, Refusal as ChannelRefusal, Resolved};
-use secp256k1::PublicKey;
+use routing::graph::Snapshot;
 use wire::id::{NodeId, PaymentHash, Preimage};
-use wire::onion::failure::{Failure, Reading, Source, code, read};
-use wire::units::BlockHeight;
+use wire::onion::failure::read;
 
 use crate::clock::now_ms;
-use crate::fact::{AttemptFailed, ChannelIndex, Fact, PaymentEnded, PaymentTried};
+use crate::fact::{
+    AttemptFailed, ChannelIndex, Fact, HopTaken, NoWayLeft, PaymentEnded, PaymentTried, RouteTaken,
+};
 use crate::payments::Payments;
-use crate::payments::sent::{Sent, failed_by, failure_code};
+use crate::payments::lesson::{Lesson, Taught, Trip, of_failure};
+use crate::payments::onion;
+use crate::payments::plan;
+use crate::payments::router::{Missed, Sight};
+use crate::payments::send::{Attempt, Next};
+use crate::payments::sent::{Sent, failed_by, failure_code, failure_from};
 use crate::rpc::model::payment::PaymentFailure;
 
 impl Payments {
-    /// Tries the next channel; with none left the payment ends with `because`.
-    pub(super) fn try_next(&mut self, hash: PaymentHash, because: PaymentFailure) {
-        let height = self.height();
-        let Some((channel, offer, part)) = self.attempts.next(hash, &self.us, height) else {
-            return self.end(hash, Err(because));
+    /// What there is to do for a payment now, by what is known at this moment.
+    pub(super) fn next(&mut self, hash: PaymentHash) -> Next {
+        let doors = self.directory.doors();
+        let graph: Snapshot = self.graph.borrow_and_update().clone();
+        self.scorer.follow(&graph);
+        let sight = Sight {
+            doors: &doors,
+            graph: &graph,
+            scorer: &self.scorer,
+            height: self.tip.borrow().height,
+            now_ms: now_ms(),
         };
-        let tried = PaymentTried {
-            payment_hash: hash,
-            part,
-            channel: channel.0,
-            amount: offer.amount_msat,
-            at_ms: now_ms(),
-        };
-        self.commit(&[Fact::PaymentTried(tried)], Vec::new());
-        self.command(channel, Command::OfferHtlc(Box::new(offer)));
+        self.attempts.next(hash, &self.us, &sight)
+    }
+
+    /// Tries what is left; with nothing left and nothing in flight the payment ends with `because`.
+    pub(super) fn go_on(&mut self, hash: PaymentHash, because: PaymentFailure) {
+        match self.next(hash) {
+            Next::Send(attempts) => self.send(hash, attempts),
+            Next::Wait => {}
+            Next::Over(failure, missed) => self.over(hash, failure, because, missed.as_ref()),
+        }
+        if let Some(then) = self.publish_payment(hash) {
+            self.after_all(then);
+        }
+    }
+
+    /// Nothing more is tried.
+    fn over(
+        &mut self,
+        hash: PaymentHash,
+        failure: PaymentFailure,
+        because: PaymentFailure,
+        missed: Option<&Missed>,
+    ) {
+        // That no other way is left says less than what happened on the last one.
+        let failure = if failure == PaymentFailure::NoRoute { because } else { failure };
+        if let Some(missed) = missed {
+            let left = NoWayLeft {
+                payment_hash: hash,
+                amount: self.attempts.missing(hash),
+                words: missed.to_string().as_str().into(),
+                at_ms: now_ms(),
+            };
+            self.commit(&[Fact::NoWayLeft(left)], Vec::new());
+        }
+        self.attempts.give_up(hash, failure);
+        if !self.attempts.is_flying(hash) {
+            self.end(hash, Err(failure));
+        }
+    }
+
+    /// Offers parts. What is tried lies in the journal before any channel hears of it.
+    pub(super) fn send(&mut self, hash: PaymentHash, attempts: Vec<Attempt>) {
+        let at_ms = now_ms();
+        let mut facts = Vec::with_capacity(attempts.len().saturating_mul(2));
+        for attempt in &attempts {
+            facts.push(Fact::PaymentTried(PaymentTried {
+                payment_hash: hash,
+                part: attempt.part,
+                channel: attempt.channel.0,
+                amount: attempt.offer.amount_msat,
+                at_ms,
+            }));
+            if attempt.hops.len() > 1 {
+                facts.push(Fact::RouteTaken(RouteTaken {
+                    payment_hash: hash,
+                    part: attempt.part,
+                    delivered: attempt.delivered,
+                    hops: attempt.hops.clone(),
+                }));
+            }
+        }
+        self.commit(&facts, Vec::new());
+        for attempt in attempts {
+            self.command(attempt.channel, Command::OfferHtlc(Box::new(attempt.offer)));
+        }
     }
 
     /// A channel would not offer.
     pub(super) fn take_refusal(&mut self, command: CommandId, refusal: &ChannelRefusal) {
-        let Some((hash, part)) = self.attempts.offered(command) else { return };
+        let Some((hash, part, channel)) = self.attempts.offered(command) else { return };
         tracing::info!(%hash, %refusal, "channel refused the payment");
         let failure = match refusal {
             ChannelRefusal::InsufficientBalance { .. }
@@ -64,7 +132,9 @@ impl Payments {
             | ChannelRefusal::Stale => PaymentFailure::NeverSent,
         };
         self.note_failure(hash, part, failure, &format!("our channel refused: {refusal}"));
-        self.try_next(hash, failure);
+        self.attempts.landed(hash, part);
+        self.attempts.shun(hash, channel);
+        self.go_on(hash, failure);
     }
 
     /// Writes down what became of a part, for whoever asks why.
@@ -84,55 +154,113 @@ impl Payments {
     pub(super) fn take_outcome(&mut self, channel: ChannelIndex, resolved: Resolved) {
         let channel::Origin::Payment { payment_id, part } = resolved.origin else { return };
         let hash = PaymentHash(payment_id);
-        let under_way = self.sent.get(hash).is_some_and(|sent| sent.ended.is_none());
-        let is_newest = self
-            .sent
-            .get(hash)
-            .and_then(|sent| sent.tried.last())
-            .is_some_and(|tried| tried.part == part);
-        if under_way {
-            match self.outcome(hash, part, resolved.outcome) {
-                Ok(preimage) => self.end(hash, Ok(preimage)),
-                // A failure of an older attempt says nothing about the one under way.
-                Err(_) if !is_newest => {}
-                Err((failure, last)) => {
-                    self.note_failure(hash, part, failure, "");
-                    if last {
-                        self.end(hash, Err(failure));
-                    } else {
-                        self.try_next(hash, failure);
+        if let Some(sent) = self.sent.get(hash)
+            && sent.failure_of(part).is_none()
+            && sent.part(part).is_some()
+        {
+            let (under_way, hops) = (sent.ended.is_none(), way(sent, part));
+            match resolved.outcome {
+                Outcome::Fulfilled { preimage, .. } => {
+                    self.arrived(hash, part, &hops);
+                    if under_way {
+                        self.end(hash, Ok(preimage));
                     }
                 }
+                failed if under_way => {
+                    let taught = self.taught(hash, part, &hops, failed);
+                    self.part_failed(hash, part, channel, &taught);
+                }
+                // The payee took the payment and let go of a part of it: so much the cheaper.
+                _ => {}
             }
         }
         self.command(channel, Command::ForgetResolved { htlc: resolved.htlc });
     }
 
-    /// The preimage, or what failed and whether that is final.
-    fn outcome(
-        &self,
+    fn part_failed(
+        &mut self,
         hash: PaymentHash,
         part: u32,
-        outcome: Outcome,
-    ) -> Result<Preimage, (PaymentFailure, bool)> {
+        channel: ChannelIndex,
+        taught: &Taught,
+    ) {
+        self.note_failure(hash, part, taught.failure, &taught.words);
+        self.attempts.landed(hash, part);
+        self.teach(&taught.lessons);
+        self.attempts.learn(hash, &taught.lessons);
+        // Straight to the payee there is nobody else to blame.
+        let straight = self.sent.get(hash).is_some_and(|sent| sent.hops(part).is_empty());
+        if straight || taught.failure == PaymentFailure::NeverSent {
+            self.attempts.shun(hash, channel);
+        }
+        if taught.last {
+            self.attempts.give_up(hash, taught.failure);
+        }
+        self.go_on(hash, taught.failure);
+    }
+
+    /// What all payments learn.
+    fn teach(&mut self, lessons: &[Lesson]) {
+        let now = now_ms() / 1_000;
+        for lesson in lessons {
+            match *lesson {
+                Lesson::Passed { at, amount } => {
+                    let held = self.attempts.held(at.channel, at.direction);
+                    let sum = amount.checked_add(held).unwrap_or(amount);
+                    self.scorer.passed(at.channel, at.direction, sum, now);
+                }
+                Lesson::Stuck { at, amount } => {
+                    let held = self.attempts.held(at.channel, at.direction);
+                    let sum = amount.checked_add(held).unwrap_or(amount);
+                    self.scorer.stuck(at.channel, at.direction, sum, now);
+                }
+                Lesson::Avoid(_) | Lesson::AvoidNode(_) | Lesson::Policy(..) => {}
+            }
+        }
+    }
+
+    /// A part settled: what it carried moved over.
+    fn arrived(&mut self, hash: PaymentHash, part: u32, hops: &[HopTaken]) {
+        self.attempts.landed(hash, part);
+        let trip = Trip { hops, chain: &self.chain };
+        let now = now_ms() / 1_000;
+        for lesson in trip.arrived() {
+            if let Lesson::Passed { at, amount } = lesson {
+                self.scorer.settled(at.channel, at.direction, amount, now);
+            }
+        }
+    }
+
+    /// What an outcome that is no preimage means.
+    fn taught(&self, hash: PaymentHash, part: u32, hops: &[HopTaken], outcome: Outcome) -> Taught {
+        let plain = |failure, words: &str, last| Taught {
+            failure,
+            words: words.to_owned(),
+            last,
+            lessons: Vec::new(),
+        };
         match outcome {
-            Outcome::Fulfilled { preimage, .. } => Ok(preimage),
+            // Not a failure; the caller has taken it.
+            Outcome::Fulfilled { .. } => plain(PaymentFailure::Unreadable, "", false),
             Outcome::Failed { reason, attribution } => {
-                let payee = self.sent.get(hash).map(|sent| sent.started.payee);
-                let key = payee.and_then(|payee| PublicKey::from_slice(&payee.0).ok());
-                let direct = key.map(|key| vec![key]).unwrap_or_default();
-                let route = self.attempts.route(hash, part).map_or(direct, <[_]>::to_vec);
-                let secrets = self.us.shared_secrets(hash, part, &route);
+                let keys = onion::keys(hops).unwrap_or_default();
+                let secrets = self.us.shared_secrets(hash, part, &keys);
                 let reading = read(&secrets.unwrap_or_default(), &reason, attribution.as_ref());
                 tracing::debug!(%hash, held = ?reading.hold_times, "a failure came back");
-                Err(failure_of(&reading, &route))
+                of_failure(&Trip { hops, chain: &self.chain }, &reading.source)
             }
             Outcome::Malformed { failure_code, .. } => {
-                let by = self.sent.get(hash).map_or(NodeId([0; 33]), |sent| sent.started.payee);
-                Err((PaymentFailure::FailedOnTheWay { code: failure_code, by }, true))
+                let by = hops.first().map_or(NodeId([0; 33]), |hop| hop.node);
+                let failure = PaymentFailure::FailedOnTheWay { code: failure_code, by };
+                let mut taught =
+                    plain(failure, "our peer could not read the onion", hops.len() <= 1);
+                taught.lessons.push(Lesson::AvoidNode(by));
+                taught
             }
-            Outcome::TimedOut => Err((PaymentFailure::ExpiredOnChain, true)),
-            Outcome::Unsent => Err((PaymentFailure::NeverSent, false)),
+            Outcome::TimedOut => {
+                plain(PaymentFailure::ExpiredOnChain, "it came back on the chain", true)
+            }
+            Outcome::Unsent => plain(PaymentFailure::NeverSent, "the channel never sent it", false),
         }
     }
 
@@ -156,35 +284,53 @@ impl Payments {
         }
     }
 
-    pub(super) fn end_what_was_never_sent(&mut self, alive: &BTreeSet<(PaymentHash, u32)>) {
-        // Of a payment that was tried more than once only the newest part can still be under way.
-        let is_alive = |sent: &Sent| {
-            let newest = sent.tried.last();
-            newest.is_some_and(|tried| alive.contains(&(sent.started.payment_hash, tried.part)))
-        };
-        let lost: Vec<_> = self
-            .sent
-            .iter()
-            .filter(|sent| sent.ended.is_none() && !is_alive(sent))
-            .map(|sent| sent.started.payment_hash)
-            .collect();
-        for hash in lost {
-            self.end(hash, Err(PaymentFailure::NeverSent));
+    /// After a restart: parts of which no channel knows an HTLC were never sent. A payment without any other
+    /// ends; for one with some the loop goes on.
+    pub(super) fn take_up(&mut self, alive: &BTreeSet<(PaymentHash, u32)>) {
+        let open = self.sent.iter().filter(|sent| sent.ended.is_none());
+        let open: Vec<_> = open.map(|sent| sent.started.payment_hash).collect();
+        for hash in open {
+            let Some(sent) = self.sent.get(hash) else { continue };
+            let (flying, lost): (Vec<_>, Vec<_>) = sent
+                .in_flight()
+                .map(|tried| tried.part)
+                .partition(|part| alive.contains(&(hash, *part)));
+            let last = sent.failed.last().map(|failed| (failed.failure, failed.failed_by));
+            for part in lost {
+                self.note_failure(hash, part, PaymentFailure::NeverSent, "");
+            }
+            if flying.is_empty() {
+                let failure = last.map(|(stored, by)| failure_from(Some(stored), by));
+                self.end(hash, Err(failure.unwrap_or(PaymentFailure::NeverSent)));
+                continue;
+            }
+            self.resume(hash);
+        }
+    }
+
+    fn resume(&mut self, hash: PaymentHash) {
+        let Some(sent) = self.sent.get(hash) else { return };
+        if let Some(plan) = plan::again(sent) {
+            self.attempts.open(plan, sent.next_part());
+            for tried in sent.in_flight() {
+                let sums = (sent.delivered(tried), sent.fee(tried));
+                self.attempts.resume(hash, tried.part, sums, tried.at_ms, way(sent, tried.part));
+            }
         }
     }
 }
 
-fn failure_of(reading: &Reading, route: &[PublicKey]) -> (PaymentFailure, bool) {
-    let Source::Hop { failure: Some(failure), index } = &reading.source else {
-        return (PaymentFailure::Unreadable, true);
-    };
-    if let Failure::IncorrectOrUnknownPaymentDetails { height, .. } = failure {
-        return (PaymentFailure::UnknownByPayee { height: Some(BlockHeight(*height)) }, true);
+/// The HTLCs of a part, ours first.
+fn way(sent: &Sent, part: u32) -> Vec<HopTaken> {
+    let hops = sent.hops(part);
+    if !hops.is_empty() {
+        return hops.to_vec();
     }
-    if failure.code() == code::MPP_TIMEOUT {
-        return (PaymentFailure::PayeeTimedOut, true);
-    }
-    let by = route.get(*index).map_or(NodeId([0; 33]), |node| NodeId(node.serialize()));
-    let failed = PaymentFailure::FailedOnTheWay { code: failure.code(), by };
-    (failed, failure.is_permanent())
+    let straight = sent.part(part).map(|tried| HopTaken {
+        node: sent.started.payee,
+        channel: wire::id::ShortChannelId::from_u64(tried.channel),
+        amount: tried.amount,
+        cltv_expiry: wire::units::BlockHeight(0),
+    });
+    straight.into_iter().collect()
 }

@@ -11,7 +11,10 @@ use channel::seal::Lsn;
 use wire::id::{NodeId, PaymentHash};
 use wire::units::{BlockHeight, Msat};
 
-use crate::fact::{AttemptFailed, Fact, PaymentEnded, PaymentStarted, PaymentTried};
+use crate::fact::{
+    AttemptFailed, Fact, HopTaken, NoWayLeft, PaymentEnded, PaymentMeans, PaymentStarted,
+    PaymentTried, RouteTaken,
+};
 use crate::rpc::model::UnixMillis;
 use crate::rpc::model::payment::{
     Attempt, AttemptState, Hop, Payment, PaymentFailure, PaymentStatus,
@@ -26,8 +29,14 @@ pub struct Sent {
     pub started: PaymentStarted,
     /// What was tried, by part.
     pub tried: Vec<PaymentTried>,
+    /// The ways of parts that do not go straight to the payee, by part.
+    pub routes: BTreeMap<u32, RouteTaken>,
     /// What became of parts that failed.
     pub failed: Vec<AttemptFailed>,
+    /// What it may do, if that is not the usual.
+    pub means: Option<PaymentMeans>,
+    /// What stood in the way when none was left.
+    pub no_way: Option<NoWayLeft>,
     /// How it ended.
     pub ended: Option<PaymentEnded>,
     /// Parts below this belong to an earlier, failed payment of the same invoice.
@@ -45,19 +54,27 @@ impl SentBook {
         match fact {
             Fact::PaymentStarted(started) => {
                 let before = self.0.get(&started.payment_hash).map_or(0, Sent::next_part);
-                let fresh = Sent {
-                    index: at.0,
-                    started: started.clone(),
-                    tried: Vec::new(),
-                    failed: Vec::new(),
-                    ended: None,
-                    first_part: before,
-                };
+                let fresh = Sent { first_part: before, ..Sent::begin(at.0, started.clone()) };
                 self.0.insert(started.payment_hash, fresh);
             }
             Fact::PaymentTried(tried) => {
                 if let Some(sent) = self.0.get_mut(&tried.payment_hash) {
                     sent.tried.push(tried.clone());
+                }
+            }
+            Fact::RouteTaken(route) => {
+                if let Some(sent) = self.0.get_mut(&route.payment_hash) {
+                    sent.routes.insert(route.part, route.clone());
+                }
+            }
+            Fact::PaymentMeans(means) => {
+                if let Some(sent) = self.0.get_mut(&means.payment_hash) {
+                    sent.means = Some(means.clone());
+                }
+            }
+            Fact::NoWayLeft(left) => {
+                if let Some(sent) = self.0.get_mut(&left.payment_hash) {
+                    sent.no_way = Some(left.clone());
                 }
             }
             Fact::AttemptFailed(failed) => {
@@ -101,10 +118,56 @@ impl SentBook {
 }
 
 impl Sent {
+    /// A payment of which nothing was tried yet.
+    pub const fn begin(index: u64, started: PaymentStarted) -> Self {
+        Self {
+            index,
+            started,
+            tried: Vec::new(),
+            routes: BTreeMap::new(),
+            failed: Vec::new(),
+            means: None,
+            no_way: None,
+            ended: None,
+            first_part: 0,
+        }
+    }
+
     /// The number of the next part. None is ever used twice: session keys are derived from it.
     pub fn next_part(&self) -> u32 {
         let last = self.tried.iter().map(|tried| tried.part).max();
         last.map_or(self.first_part, |last| last.saturating_add(1))
+    }
+
+    /// What was tried as this part.
+    pub fn part(&self, part: u32) -> Option<&PaymentTried> {
+        self.tried.iter().rev().find(|tried| tried.part == part)
+    }
+
+    /// How a part failed, if it did.
+    pub fn failure_of(&self, part: u32) -> Option<&AttemptFailed> {
+        self.failed.iter().rev().find(|failed| failed.part == part)
+    }
+
+    /// Parts without an outcome; none once the payment has ended.
+    pub fn in_flight(&self) -> impl Iterator<Item = &PaymentTried> {
+        let open = self.ended.is_none();
+        self.tried.iter().filter(move |tried| open && self.failure_of(tried.part).is_none())
+    }
+
+    /// What a part brings to the payee.
+    pub fn delivered(&self, tried: &PaymentTried) -> Msat {
+        self.routes.get(&tried.part).map_or(tried.amount, |route| route.delivered)
+    }
+
+    /// What nodes on the way take of a part.
+    pub fn fee(&self, tried: &PaymentTried) -> Msat {
+        tried.amount.checked_sub(self.delivered(tried)).unwrap_or(Msat::ZERO)
+    }
+
+    /// The HTLCs of a part, ours first; empty if it goes straight to the payee.
+    pub fn hops(&self, part: u32) -> &[HopTaken] {
+        self.routes.get(&part).map_or(&[], |route| &route.hops)
     }
 
     /// Where it stands.
@@ -125,53 +188,97 @@ impl Sent {
     ) -> Payment {
         let status = self.status();
         let ended = self.ended.as_ref().map(|ended| UnixMillis(ended.at_ms));
-        let last = self.tried.last().map(|tried| tried.part);
+        let mut fee = Msat::ZERO;
         let attempts = self
             .tried
             .iter()
             .map(|tried| {
-                let (channel, short_id) = place(tried.channel);
+                let state = self.attempt_state(tried);
+                if !matches!(state, AttemptState::Failed(_)) {
+                    fee = fee.checked_add(self.fee(tried)).unwrap_or(Msat::MAX);
+                }
+                let failed = self.failure_of(tried.part);
+                let failed = failed.map(|failed| UnixMillis(failed.at_ms));
                 Attempt {
                     part: tried.part,
-                    state: self.attempt_state(tried, last),
-                    amount: tried.amount,
-                    fee: Msat::ZERO,
-                    hops: vec![Hop {
-                        node: self.started.payee,
-                        channel,
-                        short_id,
-                        amount: tried.amount,
-                        fee: Msat::ZERO,
-                    }],
+                    state,
+                    amount: self.delivered(tried),
+                    fee: self.fee(tried),
+                    hops: self.show_hops(tried, place(tried.channel)),
                     sent: UnixMillis(tried.at_ms),
-                    ended,
+                    ended: failed.or(ended),
                 }
             })
             .collect();
+        let reason = self.reason();
         Payment {
             index: self.index,
             hash: self.started.payment_hash,
             status,
             payee: self.started.payee,
             amount: self.started.amount,
-            fee: Msat::ZERO,
+            fee,
             fee_limit: self.started.fee_limit,
             invoice: self.started.invoice.0.clone(),
             description: self.started.description.as_ref().map(|text| text.0.clone()),
             attempts,
             created: UnixMillis(self.started.created_ms),
             ended,
+            reason,
         }
     }
 
-    /// Only the newest attempt can still be under way or be the one that arrived.
-    fn attempt_state(&self, tried: &PaymentTried, last: Option<u32>) -> AttemptState {
-        let failed = self.failed.iter().find(|failed| failed.part == tried.part);
-        if let Some(failed) = failed {
-            return AttemptState::Failed(failure_from(Some(failed.failure), failed.failed_by));
+    /// What stood in its way, in words, if it failed.
+    pub fn reason(&self) -> Option<String> {
+        self.ended.as_ref().filter(|ended| ended.preimage.is_none())?;
+        if let Some(left) = &self.no_way {
+            return Some(left.words.0.clone());
         }
-        if Some(tried.part) != last {
-            return AttemptState::Failed(PaymentFailure::NeverSent);
+        let last = self.failed.last().filter(|failed| !failed.words.0.is_empty());
+        last.map(|failed| failed.words.0.clone())
+    }
+
+    fn show_hops(
+        &self,
+        tried: &PaymentTried,
+        (channel, short_id): (Option<wire::id::ChannelId>, Option<wire::id::ShortChannelId>),
+    ) -> Vec<Hop> {
+        let hops = self.hops(tried.part);
+        let straight = Hop {
+            node: self.started.payee,
+            channel,
+            short_id,
+            amount: tried.amount,
+            fee: Msat::ZERO,
+        };
+        if hops.is_empty() {
+            return vec![straight];
+        }
+        let mut before = None;
+        let show = |(place, hop): (usize, &HopTaken)| {
+            let fee = before.map_or(Msat::ZERO, |before: Msat| {
+                before.checked_sub(hop.amount).unwrap_or(Msat::ZERO)
+            });
+            before = Some(hop.amount);
+            Hop {
+                node: hop.node,
+                channel: channel.filter(|_| place == 0),
+                short_id: if place == 0 {
+                    short_id.or(Some(hop.channel))
+                } else {
+                    Some(hop.channel)
+                },
+                amount: hop.amount,
+                fee,
+            }
+        };
+        hops.iter().enumerate().map(show).collect()
+    }
+
+    /// A part that did not fail arrives when the payment does: whoever took one takes all.
+    fn attempt_state(&self, tried: &PaymentTried) -> AttemptState {
+        if let Some(failed) = self.failure_of(tried.part) {
+            return AttemptState::Failed(failure_from(Some(failed.failure), failed.failed_by));
         }
         match self.status() {
             PaymentStatus::InFlight => AttemptState::InFlight,

@@ -112,7 +112,13 @@ pub(super) fn payment(payment: Payment) -> v1::Payment {
         PaymentStatus::Succeeded { preimage } => {
             (v1::PaymentStatus::Succeeded, Some(preimage.to_string()), None)
         }
-        PaymentStatus::Failed(failure) => (v1::PaymentStatus::Failed, None, Some(failed(failure))),
+        PaymentStatus::Failed(failure) => {
+            let mut failed = failed(failure);
+            if let Some(reason) = &payment.reason {
+                failed.detail = format!("{}: {reason}", failed.detail);
+            }
+            (v1::PaymentStatus::Failed, None, Some(failed))
+        }
     };
     v1::Payment {
         payment_hash: payment.hash.to_string(),

@@ -371,12 +371,14 @@ pub enum Refusal {
         hash: PaymentHash,
     },
     /// There is no way to the payee.
-    #[error("no route to {payee}: none of our {channels} open channels leads there")]
+    #[error("no route to {payee} over our {channels} open channels: {why}")]
     NoRoute {
         /// The payee.
         payee: NodeId,
         /// How many channels were looked at.
         channels: u32,
+        /// What stands in the way, as the router names it.
+        why: String,
     },
     /// There is a way, but not enough money on our side of it.
     #[error(

@@ -25,11 +25,20 @@ pub(crate) fn encode_sent(sent: &Sent) -> Vec<u8> {
     sent.index.encode(&mut out);
     sent.first_part.encode(&mut out);
     Fact::PaymentStarted(sent.started.clone()).encode(&mut out);
+    if let Some(means) = &sent.means {
+        Fact::PaymentMeans(means.clone()).encode(&mut out);
+    }
     for tried in &sent.tried {
         Fact::PaymentTried(tried.clone()).encode(&mut out);
     }
+    for route in sent.routes.values() {
+        Fact::RouteTaken(route.clone()).encode(&mut out);
+    }
     for failed in &sent.failed {
         Fact::AttemptFailed(failed.clone()).encode(&mut out);
+    }
+    if let Some(left) = &sent.no_way {
+        Fact::NoWayLeft(left.clone()).encode(&mut out);
     }
     if let Some(ended) = &sent.ended {
         Fact::PaymentEnded(ended.clone()).encode(&mut out);
@@ -45,12 +54,16 @@ pub(crate) fn decode_sent(bytes: &[u8]) -> Result<Sent, RowError> {
     let Some(Fact::PaymentStarted(started)) = facts.next() else {
         return Err(DecodeError::NotCanonical.into());
     };
-    let (tried, failed, ended) = (Vec::new(), Vec::new(), None);
-    let mut sent = Sent { index, first_part, started, tried, failed, ended };
+    let mut sent = Sent { first_part, ..Sent::begin(index, started) };
     for fact in facts {
         #[expect(clippy::wildcard_enum_match_arm, reason = "only these are written")]
         match fact {
             Fact::PaymentTried(tried) => sent.tried.push(tried),
+            Fact::RouteTaken(route) => {
+                sent.routes.insert(route.part, route);
+            }
+            Fact::PaymentMeans(means) => sent.means = Some(means),
+            Fact::NoWayLeft(left) => sent.no_way = Some(left),
             Fact::AttemptFailed(failed) => sent.failed.push(failed),
             Fact::PaymentEnded(ended) => sent.ended = Some(ended),
             _ => return Err(DecodeError::NotCanonical.into()),

@@ -141,6 +141,8 @@ pub struct Payment {
     pub created: UnixMillis,
     /// When it ended.
     pub ended: Option<UnixMillis>,
+    /// What stood in its way, in words, if it failed.
+    pub reason: Option<String>,
 }
 
 impl Payment {

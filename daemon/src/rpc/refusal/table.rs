@@ -159,8 +159,8 @@ impl Refusal {
             }
             Self::InvoiceFeature { bit } => refused.with("feature", bit),
             Self::InvoiceOurs { hash } => refused.with("payment_hash", hash),
-            Self::NoRoute { payee, channels } => {
-                refused.with("node_id", payee).with("channels", channels)
+            Self::NoRoute { payee, channels, why } => {
+                refused.with("node_id", payee).with("channels", channels).with("why", why)
             }
             Self::ShortOfCapacity { payee, need, can_send } => refused
                 .with("node_id", payee)

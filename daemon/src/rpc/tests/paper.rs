@@ -122,6 +122,7 @@ pub(super) fn a_payment(index: u64) -> Payment {
         }],
         created: UnixMillis(4),
         ended: None,
+        reason: None,
     }
 }
 

@@ -1,0 +1,1 @@
+//! What each failure code teaches.

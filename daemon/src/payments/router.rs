@@ -1,0 +1,238 @@
+//! Ways for a payment: our own channels as they are, the graph, the invoice's hints, and what the payment has
+//! learnt, as one request to the finders.
+//!
+//! Not here: the search itself (`routing::find`), what becomes of what was found (`send`).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use routing::find::{self, NoRoute};
+use routing::graph::{Direction, GraphUpdate, Policy, Snapshot};
+use routing::request::{FINAL_PAYLOAD_LEN, HintHop, InFlight, OwnChannel, Request};
+use routing::route::{Routes, Via};
+use routing::score::Scorer;
+use wire::id::{NodeId, ShortChannelId};
+use wire::units::{BlockHeight, CltvDelta, Msat};
+
+use crate::channels::directory::{Door, Doors, Glance};
+use crate::fact::{ChannelIndex, HopTaken};
+use crate::payments::send::{CLTV_GRACE, Plan, Shunned};
+
+/// What a search sees of the world.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// Our channels.
+    pub doors: &'a Doors,
+    /// Everybody's.
+    pub graph: &'a Snapshot,
+    /// What was learnt of them.
+    pub scorer: &'a Scorer,
+    /// The best chain's height.
+    pub height: BlockHeight,
+    /// The time, Unix milliseconds.
+    pub now_ms: u64,
+}
+
+/// What is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// The payment.
+    pub plan: &'a Plan,
+    /// What it keeps away from.
+    pub shunned: &'a Shunned,
+    /// How much is still to arrive.
+    pub amount: Msat,
+    /// What that may cost.
+    pub fee_limit: Msat,
+    /// In how many parts.
+    pub max_parts: u16,
+}
+
+/// A part that was found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Part {
+    /// Over which channel of ours.
+    pub channel: ChannelIndex,
+    /// What arrives.
+    pub delivered: Msat,
+    /// Its HTLCs, ours first.
+    pub hops: Vec<HopTaken>,
+}
+
+/// Why no way was found.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Missed {
+    /// None of our channels can be used now.
+    #[error("none of our channels can be used now")]
+    Channels,
+    /// As many parts are in flight as there may be.
+    #[error("as many parts are in flight as there may be")]
+    Parts,
+    /// What the finders name.
+    #[error(transparent)]
+    NoRoute(#[from] NoRoute),
+}
+
+/// What a channel of ours is called on a way: its place in the chain, or its alias, or a name that nobody else has.
+pub fn name_of(doors: &Doors, channel: ChannelIndex) -> ShortChannelId {
+    let named = doors.get(channel).map(|door| name(door, &door.glance.borrow()));
+    named.unwrap_or_else(|| ShortChannelId::from_u64(channel.0))
+}
+
+fn name(door: &Door, glance: &Glance) -> ShortChannelId {
+    let named = glance.short_id.or(glance.alias);
+    named.unwrap_or_else(|| ShortChannelId::from_u64(door.index.0))
+}
+
+/// Our channels that can be used, with what each can carry beside what it was asked for already.
+fn own_channels(
+    doors: &Doors,
+    shunned: &Shunned,
+    pending: &BTreeMap<ChannelIndex, Msat>,
+) -> Vec<(ChannelIndex, OwnChannel)> {
+    let usable = doors.iter().filter(|door| !shunned.own.contains(&door.index));
+    let show = |door: &Door| {
+        let glance = *door.glance.borrow();
+        let asked = pending.get(&door.index).copied().unwrap_or(Msat::ZERO);
+        let most = glance.can_send.checked_sub(asked).unwrap_or(Msat::ZERO);
+        let own =
+            OwnChannel { peer: door.node, scid: name(door, &glance), least: glance.least, most };
+        glance.usable.then_some((door.index, own))
+    };
+    usable.filter_map(show).collect()
+}
+
+/// Looks for a way: straight to the payee if a channel of ours goes there and can carry all, which costs nothing;
+/// else the finders are asked.
+///
+/// # Errors
+/// [`Missed`] says what stands in the way.
+pub fn find(
+    wish: &Wish<'_>,
+    sight: &Sight<'_>,
+    us: NodeId,
+    held: &BTreeMap<(ShortChannelId, Direction), Msat>,
+    pending: &BTreeMap<ChannelIndex, Msat>,
+) -> Result<Vec<Part>, Missed> {
+    if wish.max_parts == 0 {
+        return Err(Missed::Parts);
+    }
+    let own = own_channels(sight.doors, wish.shunned, pending);
+    if own.is_empty() {
+        return Err(Missed::Channels);
+    }
+    if let Some(part) = straight(wish, &own, sight.height) {
+        return Ok(vec![part]);
+    }
+    let request = request(wish, us, &own, held);
+    let graph = amended(sight.graph, wish.shunned);
+    let found = find::find(&graph, sight.scorer, &request, sight.now_ms / 1_000)?;
+    Ok(parts(&found, &own, sight.height))
+}
+
+/// The fullest channel with the payee that can carry all of it.
+fn straight(
+    wish: &Wish<'_>,
+    own: &[(ChannelIndex, OwnChannel)],
+    height: BlockHeight,
+) -> Option<Part> {
+    let payee = NodeId(wish.plan.payee.serialize());
+    let able = own.iter().filter(|(_, own)| {
+        own.peer == payee && own.least <= wish.amount && own.most >= wish.amount
+    });
+    let (channel, own) = able.max_by_key(|(index, own)| (own.most, *index))?;
+    let delta = wish.plan.min_final_cltv_delta.saturating_add(CLTV_GRACE);
+    let hop = HopTaken {
+        node: payee,
+        channel: own.scid,
+        amount: wish.amount,
+        cltv_expiry: height.saturating_add(delta),
+    };
+    Some(Part { channel: *channel, delivered: wish.amount, hops: vec![hop] })
+}
+
+/// The request of a wish.
+pub fn request(
+    wish: &Wish<'_>,
+    us: NodeId,
+    own: &[(ChannelIndex, OwnChannel)],
+    held: &BTreeMap<(ShortChannelId, Direction), Msat>,
+) -> Request {
+    let plan = wish.plan;
+    let payee = NodeId(plan.payee.serialize());
+    // TLV 16 and its length; TLV 5482373484 with its length and 32 bytes.
+    let metadata = plan.metadata.as_ref().map_or(0, |metadata| metadata.len().saturating_add(4));
+    let keysend = if plan.keysend.is_some() { 42 } else { 0 };
+    let more = u16::try_from(metadata.saturating_add(keysend)).unwrap_or(u16::MAX);
+    let in_flight = held.iter().map(|((scid, direction), amount)| InFlight {
+        scid: *scid,
+        direction: *direction,
+        amount: *amount,
+    });
+    Request {
+        final_cltv_delta: plan.min_final_cltv_delta.saturating_add(CLTV_GRACE),
+        fee_limit: wish.fee_limit,
+        cltv_limit: plan.cltv_limit,
+        max_parts: wish.max_parts.min(routing::request::PARTS_MAX),
+        final_payload_len: FINAL_PAYLOAD_LEN.saturating_add(more),
+        own_channels: Some(own.iter().map(|(_, own)| *own).collect()),
+        hints: plan.hints.clone(),
+        avoid_nodes: wish.shunned.nodes.clone(),
+        avoid_channels: wish.shunned.channels.clone(),
+        in_flight: in_flight.take(routing::request::ITEMS_MAX).collect(),
+        ..Request::new(us, payee, wish.amount)
+    }
+}
+
+/// The graph with the policies that failures of this payment told of. Costs a copy, so only then.
+fn amended<'a>(graph: &'a Snapshot, shunned: &Shunned) -> Cow<'a, Snapshot> {
+    if shunned.policies.is_empty() {
+        return Cow::Borrowed(graph);
+    }
+    let updates = shunned.policies.iter().map(|((scid, direction), policy)| {
+        GraphUpdate::ChannelUpdated { scid: *scid, direction: *direction, policy: *policy }
+    });
+    Cow::Owned(graph.amended(updates))
+}
+
+/// What was found, with heights for deltas.
+fn parts(found: &Routes, own: &[(ChannelIndex, OwnChannel)], height: BlockHeight) -> Vec<Part> {
+    let part = |route: &routing::route::Route| {
+        let Some(Via::Own(place)) = route.hops.first().map(|hop| hop.via) else { return None };
+        let (channel, _) = own.get(place)?;
+        let hops = route.hops.iter().map(|hop| HopTaken {
+            node: hop.node,
+            channel: hop.channel,
+            amount: hop.amount,
+            cltv_expiry: height.saturating_add(hop.cltv_delta),
+        });
+        Some(Part { channel: *channel, delivered: route.delivered, hops: hops.collect() })
+    };
+    found.parts.iter().filter_map(part).collect()
+}
+
+/// Takes a newer policy into a hint; whether it was known already.
+pub(super) fn amend(hint: &mut HintHop, policy: &Policy) -> bool {
+    let before = *hint;
+    hint.fee_base_msat = policy.fee_base_msat;
+    hint.fee_proportional_millionths = policy.fee_proportional_millionths;
+    hint.cltv_expiry_delta = policy.cltv_expiry_delta;
+    hint.htlc_minimum = policy.htlc_minimum;
+    hint.htlc_maximum = policy.htlc_maximum;
+    *hint == before
+}
+
+/// The hints of an invoice. BOLT 11, field `r`.
+pub fn hints(invoice: &lightning_invoice::Bolt11Invoice) -> Vec<Vec<HintHop>> {
+    let hop = |hop: &lightning_invoice::RouteHintHop| HintHop {
+        node: NodeId(hop.src_node_id.serialize()),
+        scid: ShortChannelId::from_u64(hop.short_channel_id),
+        fee_base_msat: hop.fees.base_msat,
+        fee_proportional_millionths: hop.fees.proportional_millionths,
+        cltv_expiry_delta: CltvDelta(hop.cltv_expiry_delta),
+        htlc_minimum: Msat::ZERO,
+        htlc_maximum: Msat::MAX,
+    };
+    let hints = invoice.route_hints();
+    hints.iter().map(|hint| hint.0.iter().map(hop).collect()).collect()
+}

@@ -1,0 +1,4 @@
+//! Payments that find their own way: whole nodes in a line and in a diamond, with announced channels.
+
+mod net;
+mod paths;
