@@ -1,7 +1,7 @@
 //! What users ask of payments and invoices. Parsing and signatures were done before, where the user
 //! waits.
 
-use routing::find::{NoRoute, Where};
+use routing::find::NoRoute;
 use tokio::sync::{oneshot, watch};
 use wire::id::{NodeId, PaymentHash};
 use wire::onion::failure::Failure;
@@ -232,8 +232,13 @@ impl Payments {
         if let Some(away) = away.filter(|_| usable == 0) {
             return Refusal::PeerNotConnected { node: away.node };
         }
-        if let Some(Missed::NoRoute(NoRoute::Cut { place: Where::Payer, can, need, .. })) = missed {
-            return Refusal::ShortOfCapacity { payee, need: *need, can_send: *can };
+        // With the money of all channels together it is a matter of ways; with less it never is.
+        let can: Vec<_> = doors.iter().map(|door| *door.glance.borrow()).collect();
+        let can = can.iter().filter(|glance| glance.usable).map(|glance| glance.can_send);
+        let can_send = if plan.max_parts > 1 { Msat::checked_sum(can) } else { can.max() };
+        let can_send = can_send.unwrap_or(Msat::ZERO);
+        if usable > 0 && can_send < plan.amount {
+            return Refusal::ShortOfCapacity { payee, need: plan.amount, can_send };
         }
         if !plan.via.is_empty() && direct.channels > 0 {
             let (need, can_send) = (plan.amount, direct.can_send);
