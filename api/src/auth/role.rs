@@ -37,6 +37,8 @@ const READS: &[&str] = &[
     "/viaduct.v1.Why/Payment",
     "/viaduct.v1.Sandbox/Status",
     "/viaduct.v1.Backup/Show",
+    "/viaduct.v1.Backup/Export",
+    "/viaduct.v1.Backup/Verify",
 ];
 
 const INVOICE: &[&str] = &[

@@ -77,6 +77,12 @@ impl Node for Flaky {
     ) -> Result<Response<v1::ListPeersResponse>, Status> {
         self.answer()
     }
+    async fn set_peer_policy(
+        &self,
+        _: Request<v1::SetPeerPolicyRequest>,
+    ) -> Result<Response<v1::SetPeerPolicyResponse>, Status> {
+        self.answer()
+    }
 }
 
 async fn listener() -> (tokio::net::TcpListener, SocketAddr) {
