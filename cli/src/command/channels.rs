@@ -175,7 +175,11 @@ async fn show(cx: &mut Context<'_>, text: &str) -> Result<(), Failure> {
 
 async fn trust(cx: &mut Context<'_>, text: &str, sure: bool) -> Result<(), Failure> {
     let channel_id = resolve::channel(cx, text).await?;
-    let ask = v1::LiftQuarantineRequest { channel_id, i_may_lose_everything_in_it: sure };
+    let ask = v1::LiftQuarantineRequest {
+        channel_id,
+        i_may_lose_everything_in_it: sure,
+        idempotency_key: cx.key()?,
+    };
     let send = |to: Client, ask| async move { to.channels().lift_quarantine(ask).await };
     let channel = cx.client.call(ask, send).await?;
     cx.screen.result(
