@@ -61,6 +61,29 @@ impl Records for Writer {
     }
 }
 
+/// Lets the disk fail after a number of records, for tests of what a crash leaves; never, unless lit.
+#[derive(Clone, Debug)]
+pub struct Fuse(Arc<AtomicU64>);
+
+impl Default for Fuse {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(u64::MAX)))
+    }
+}
+
+impl Fuse {
+    /// So many records more, and no other. The last of them are durable, and nobody hears of it.
+    pub fn light(&self, records: u64) {
+        self.0.store(records, Ordering::SeqCst);
+    }
+
+    /// Whether one more record may be written.
+    fn burns(&self) -> bool {
+        let burn = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(1) };
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, burn).is_ok()
+    }
+}
+
 /// What the node needs to know of the running journal.
 #[derive(Debug)]
 pub struct Running {
@@ -70,13 +93,15 @@ pub struct Running {
     pub flushed: watch::Receiver<Flushed>,
     /// Bytes, records and syncs so far, for benchmarks and metrics.
     pub stats: watch::Receiver<store::journal::Stats>,
+    /// Ends the journal early.
+    pub fuse: Fuse,
     thread: thread::JoinHandle<()>,
 }
 
 impl Running {
     /// Waits for the thread, which ends when the last writer is gone. Blocks: call it last.
     pub fn join(self) {
-        let Self { writer, flushed, stats, thread } = self;
+        let Self { writer, flushed, stats, fuse: _, thread } = self;
         drop((writer, flushed, stats));
         if thread.join().is_err() {
             tracing::error!("the journal thread panicked");
@@ -97,6 +122,8 @@ pub fn start(
     let (queue, entries) = mpsc::sync_channel(QUEUE);
     let (publish, flushed) = watch::channel(attest(last));
     let (publish_stats, stats) = watch::channel(journal.stats());
+    let fuse = Fuse::default();
+    let burning = fuse.clone();
     let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || {
         let mut thread = Thread {
             journal,
@@ -106,13 +133,14 @@ pub fn start(
             publish,
             publish_stats,
             follower,
+            fuse: burning,
         };
         if let Err(error) = thread.run() {
             tasks.fail(Fatal::Journal(error.to_string()));
         }
     })?;
     let writer = Writer { next: Arc::new(AtomicU64::new(last)), queue, last: Lsn(last) };
-    Ok(Running { writer, flushed, stats, thread })
+    Ok(Running { writer, flushed, stats, fuse, thread })
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the journal")]
@@ -129,6 +157,7 @@ struct Thread {
     publish: watch::Sender<Flushed>,
     publish_stats: watch::Sender<store::journal::Stats>,
     follower: mpsc::SyncSender<Group>,
+    fuse: Fuse,
 }
 
 impl Thread {
@@ -165,6 +194,10 @@ impl Thread {
     ) -> Result<(), store::journal::JournalError> {
         self.early.insert(entry.lsn, entry.record);
         while let Some(record) = self.early.remove(&self.written.saturating_add(1)) {
+            if !self.fuse.burns() {
+                self.journal.sync()?;
+                return Err(store::journal::JournalError::Poisoned);
+            }
             self.written = self.journal.append(&record)?;
             *bytes = bytes.saturating_add(record.len());
             group.push((Lsn(self.written), record));

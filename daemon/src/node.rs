@@ -220,6 +220,11 @@ impl Node {
         *self.journal.stats.borrow()
     }
 
+    /// The disk fails after so many more records, as in a crash: for tests of what is left then.
+    pub fn fail_after(&self, records: u64) {
+        self.journal.fuse.light(records);
+    }
+
     /// Waits until it stops, of itself or because it was asked to, and says why if it was not.
     pub async fn wait(self) -> Option<Fatal> {
         self.tasks.stopping().await;

@@ -16,6 +16,7 @@
 
 mod claims;
 mod corpus;
+mod disputes;
 mod disputes_cheat;
 mod forwards;
 mod gossip;

@@ -18,6 +18,7 @@
 )]
 
 pub mod bench;
+pub mod dispute;
 pub mod layer1;
 pub mod ldk;
 pub mod ours;

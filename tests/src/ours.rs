@@ -176,6 +176,23 @@ impl OurNode {
         self.again().await
     }
 
+    /// Its disk fails after so many more records: those are durable, whatever they were to cause did not
+    /// happen, and the node stops. [`Self::crash_and_restart`] brings it back.
+    ///
+    /// # Panics
+    /// Never while it runs.
+    pub fn fail_after(&self, records: u64) {
+        self.node.as_ref().expect("running").fail_after(records);
+    }
+
+    /// Whether it has stopped, or is about to.
+    ///
+    /// # Panics
+    /// Never while it is started.
+    pub fn has_failed(&self) -> bool {
+        self.node.as_ref().expect("running").tasks().is_stopping()
+    }
+
     /// Stops the node in order and starts it again from its directory, on the same address.
     ///
     /// # Panics

@@ -4,11 +4,11 @@
 
 use bitcoin::{Amount, OutPoint, Txid};
 use channel::clock::Side as Who;
-use channel::onchain::{OutputState, OutputView, What};
+use channel::onchain::{Close, OutputState, OutputView, What};
 use channel::{Channel, Env, Stage};
 
 use crate::channels::task::ChannelTask;
-use crate::rpc::model::channel::{Channel as View, CloseForecast, CloseOutput, Side};
+use crate::rpc::model::channel::{Channel as View, CloseForecast, CloseKind, CloseOutput, Side};
 
 /// Outputs of a close as they stand; `under_way` tells which transaction is to take one, and its fee.
 pub fn outputs(
@@ -25,6 +25,17 @@ pub fn outputs(
         None => Vec::new(),
     };
     views.iter().map(|view| row(view, under_way(view.outpoint))).collect()
+}
+
+/// What the transaction in a block was taken for; a strange one is told by an alarm.
+pub fn kind(channel: &Channel, env: &Env<'_>) -> Option<CloseKind> {
+    match channel.resolution(env)?.close {
+        Close::Mutual => Some(CloseKind::Cooperative),
+        Close::Ours => Some(CloseKind::ForcedByUs),
+        Close::Theirs { .. } | Close::Future { .. } => Some(CloseKind::ForcedByThem),
+        Close::Revoked { .. } => Some(CloseKind::Breach),
+        Close::Unknown => None,
+    }
 }
 
 /// What closing alone now would come to.
@@ -121,6 +132,7 @@ impl ChannelTask {
                 let fee = self.meta.sweeps.iter().find(|(of, _)| *of == txid);
                 Some((txid, fee.map(|(_, fee)| *fee)))
             });
+            closing.kind = kind(channel, &self.env()).or(closing.kind);
         }
     }
 

@@ -24,7 +24,7 @@ use wire::units::{FeeratePerKw, Msat};
 use crate::backup::{Ahead, Backup};
 use crate::channels::Pool;
 use crate::channels::directory::{Door, Glance};
-use crate::channels::outputs::outputs;
+use crate::channels::outputs::{kind, outputs};
 use crate::channels::task::{ASKS, Asker, COMMANDS, ChannelTask, Common, Inboxes, MESSAGES, Parts};
 use crate::channels::view::{Meta, view};
 use crate::clock::now_ms;
@@ -234,6 +234,7 @@ impl Registry {
                 workers: &Pool,
             };
             meta.outputs = outputs(&channel, &env, |_| None);
+            meta.kind = kind(&channel, &env);
             let shown = view(&channel, &meta, false, height, &self.common.policy);
             self.over.insert(index, shown);
             return Ok(());

@@ -692,9 +692,10 @@ impl ChannelTask {
         for (_, reply) in std::mem::take(&mut self.answers) {
             let _gone = reply.send(Err(Refusal::NoAnswer));
         }
-        let outputs = self.view().and_then(|shown| shown.closing).map(|closing| closing.outputs);
+        let closing = self.view().and_then(|shown| shown.closing);
+        let (kind, outputs) = closing.map_or_else(Default::default, |it| (it.kind, it.outputs));
         let Some(channel) = self.machine else { return Ok(()) };
-        let meta = Meta { outputs: outputs.unwrap_or_default(), ..self.meta };
+        let meta = Meta { outputs, kind, ..self.meta };
         let ended = Ended { index: self.index, meta, channel: Box::new(channel) };
         self.common.ended.send(ended).map_err(|_| Fatal::Overflow("channel to registry"))
     }

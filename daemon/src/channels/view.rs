@@ -46,6 +46,8 @@ pub struct Meta {
     pub sweeps: Vec<(Txid, Amount)>,
     /// How its outputs ended, once it is over.
     pub outputs: Vec<CloseOutput>,
+    /// What the transaction in a block was taken for, once it is over.
+    pub kind: Option<CloseKind>,
 }
 
 impl Meta {
@@ -66,6 +68,7 @@ impl Meta {
             peer_said: None,
             sweeps: Vec::new(),
             outputs: Vec::new(),
+            kind: None,
         }
     }
 
@@ -125,6 +128,10 @@ pub fn view(
         })
         .collect();
     view.phase = phase(channel, linked, height);
+    if view.phase == ChannelPhase::Closed {
+        // Layer 1 has settled what the books still have.
+        view.htlcs.clear();
+    }
     view.closing = closing(channel, meta, height);
     view
 }
@@ -270,7 +277,7 @@ fn closing(channel: &Channel, meta: &Meta, height: BlockHeight) -> Option<Closin
             (Stage::ShuttingDown, None) => CloseStage::Negotiating,
             (_, None) => CloseStage::Broadcast,
         },
-        kind,
+        kind: meta.kind.or(kind),
         txid: spent.map(|(tx, _)| tx.compute_txid()).or(meta.close_txid),
         fee,
         ours,

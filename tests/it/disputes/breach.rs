@@ -1,0 +1,1 @@
+//! Theft with HTLCs on the old state.

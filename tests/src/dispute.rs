@@ -1,0 +1,481 @@
+//! Two nodes, a channel between them, HTLCs that hang in it, and whatever Layer 1 and disks do meanwhile.
+//!
+//! A scene is told block by block: who closes, who sleeps, whose disk fails after which record, which
+//! blocks are replaced. Nodes that died on the way are started again by themselves.
+//! Not here: which scenes there are, and what must hold at their ends (`tests/it/disputes`).
+
+mod hang;
+
+use crate::layer1::{Layer1, nobody};
+use crate::ours::{Asleep, OurNode, Place};
+use crate::until::{PATIENCE, until_async};
+use bitcoin::{OutPoint, Transaction, Txid};
+use chain_backend::{ChainBackend as _, Reorg, Sandbox as _};
+use daemon::rpc::model::channel::{
+    Channel, ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow,
+};
+use daemon::rpc::model::payment::PaymentStatus;
+use daemon::rpc::node_api::NodeApi as _;
+use daemon::rpc::refusal::Refusal;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wire::id::ChannelId;
+
+pub use hang::Hung;
+
+/// Satoshi in each wallet at the start: one subsidy of the built-in chain.
+pub const COIN: u64 = 5_000_000_000;
+/// Satoshi in the channel.
+pub const CAPACITY: u64 = 2_000_000;
+/// Satoshi of it that the fundee has from the start.
+pub const GIVEN: u64 = 700_000;
+/// What both anchors hold together, satoshi. BOLT 3 § Anchor Outputs.
+pub const ANCHORS: u64 = 660;
+
+/// What nodes need to hold HTLCs for us, and to cheat.
+const SETTINGS: [(&str, &str); 3] =
+    [("chain.cheat", "true"), ("forwarding.enabled", "true"), ("forwarding.intercept", "true")];
+
+/// Blocks above the funding, so that no reorganisation of a scene reaches it.
+const ROOM: u32 = 24;
+
+/// How long a node may be busy with a block before the next comes.
+const BREATH: Duration = Duration::from_millis(12);
+
+/// How long a close may take to the mempool before a block comes.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(3);
+
+/// The most blocks until everything is over: what HTLCs wait, what delays lock, and a hundred on top.
+const BLOCKS_MAX: u32 = 700;
+
+/// One of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// Paid for the channel, and pays for its commitments.
+    Funder,
+    /// Did not.
+    Fundee,
+}
+
+impl Who {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Funder, Self::Fundee];
+
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Funder => Self::Fundee,
+            Self::Fundee => Self::Funder,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Seat {
+    Awake(Box<OurNode>),
+    Asleep(Asleep),
+    /// On its way from one to the other.
+    Empty,
+}
+
+/// The world of a dispute.
+#[derive(Debug)]
+pub struct Scene {
+    /// The chain.
+    pub layer1: Layer1,
+    /// The channel.
+    pub id: ChannelId,
+    /// Its funding output.
+    pub funding: OutPoint,
+    seats: [Seat; 2],
+    /// What hangs in it, in order.
+    pub hung: Vec<Hung>,
+    /// The height at which the last of them expires.
+    expiry: u32,
+    /// What each wallet held when the channel was open, satoshi.
+    before: [u64; 2],
+    /// Satoshi that hung or were settled: what the funder would have without any that hang.
+    paid: [u64; 2],
+    /// How often each node died.
+    pub deaths: [u32; 2],
+    /// What every wallet ever got, and what the miners had got before the dispute began, satoshi.
+    given: u64,
+    fees_before: u64,
+    _dir: tempfile::TempDir,
+}
+
+/// Where every satoshi went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// What each wallet holds, less what it held before: what came home.
+    pub home: [i64; 2],
+    /// What the miners got since the dispute began.
+    pub fees: u64,
+    /// What nobody took: anchors.
+    pub left: u64,
+    /// Blocks from the beginning to the last satoshi.
+    pub blocks: u32,
+}
+
+impl Scene {
+    /// Two nodes with a coin each and a usable channel, in which both have something.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn open() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layer1 = Layer1::start();
+        let place = |name| Place::with_settings(name, dir.path(), &layer1, &SETTINGS);
+        let funder = OurNode::start(place("funder")).await;
+        let fundee = OurNode::start(place("fundee")).await;
+        layer1.give(&[funder.wallet_script().await, fundee.wallet_script().await]).await;
+        for node in [&funder, &fundee] {
+            node.at_height(layer1.height().await).await;
+        }
+        let id = funder.open_channel(fundee.id(), fundee.address(), CAPACITY).await;
+        layer1.mempool_of(1).await;
+        let height = layer1.mine(ROOM).await;
+        for node in [&funder, &fundee] {
+            node.at_height(height).await;
+            node.usable(id).await;
+        }
+        let (invoice, hash) = fundee.create_invoice(Some(GIVEN * 1_000), 3_600).await;
+        funder.begin_pay(&invoice).await.expect("not refused");
+        let status = funder.outcome(hash).await;
+        assert!(matches!(status, PaymentStatus::Succeeded { .. }), "{status:?}");
+        let channel = funder.usable(id).await;
+        let before = [funder.balance().await, fundee.balance().await];
+        let fees_before = layer1.totals().await.fees_sat;
+        let seats = [Seat::Awake(Box::new(funder)), Seat::Awake(Box::new(fundee))];
+        let mut scene = Self {
+            layer1,
+            id,
+            funding: channel.funding.expect("funded"),
+            seats,
+            hung: Vec::new(),
+            expiry: 0,
+            before: before.map(|balance| balance.confirmed.to_sat()),
+            paid: [CAPACITY - GIVEN, GIVEN],
+            deaths: [0; 2],
+            given: 2 * COIN,
+            fees_before,
+            _dir: dir,
+        };
+        scene.quiet().await;
+        scene
+    }
+
+    /// A node that is awake.
+    ///
+    /// # Panics
+    /// When it sleeps.
+    pub fn node(&self, who: Who) -> &OurNode {
+        match &self.seats[who as usize] {
+            Seat::Awake(node) => node,
+            Seat::Asleep(_) | Seat::Empty => panic!("the {who:?} sleeps"),
+        }
+    }
+
+    /// Whether it runs.
+    pub const fn is_awake(&self, who: Who) -> bool {
+        matches!(self.seats[who as usize], Seat::Awake(_))
+    }
+
+    /// Starts whoever has died.
+    ///
+    /// # Panics
+    /// When it does not start again.
+    pub async fn tend(&mut self) {
+        for who in Who::BOTH {
+            if self.is_awake(who) && self.node(who).has_failed() {
+                self.crash(who).await;
+            }
+        }
+    }
+
+    /// A node dies in the middle of whatever it does, and is started again.
+    ///
+    /// # Panics
+    /// When it does not start again.
+    pub async fn crash(&mut self, who: Who) {
+        let seat = &mut self.seats[who as usize];
+        if let Seat::Awake(node) = std::mem::replace(seat, Seat::Empty) {
+            *seat = Seat::Awake(Box::new(node.crash_and_restart().await));
+            self.deaths[who as usize] += 1;
+        }
+    }
+
+    /// A node stops.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn sleep(&mut self, who: Who) {
+        let seat = &mut self.seats[who as usize];
+        if let Seat::Awake(node) = std::mem::replace(seat, Seat::Empty) {
+            *seat = Seat::Asleep(node.sleep().await);
+        }
+    }
+
+    /// A node that stopped is started again.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn wake(&mut self, who: Who) {
+        let seat = &mut self.seats[who as usize];
+        match std::mem::replace(seat, Seat::Empty) {
+            Seat::Asleep(asleep) => *seat = Seat::Awake(Box::new(asleep.wake().await)),
+            other @ (Seat::Awake(_) | Seat::Empty) => *seat = other,
+        }
+        self.level().await;
+    }
+
+    /// The disk of a node fails after so many more records, as often as it is called.
+    pub fn fail_after(&self, who: Who, records: u64) {
+        if self.is_awake(who) {
+            self.node(who).fail_after(records);
+        }
+    }
+
+    /// Its end of the channel, if it answers.
+    pub async fn look(&self, who: Who) -> Option<Channel> {
+        if !self.is_awake(who) {
+            return None;
+        }
+        let filter = ChannelFilter { ended: true, ..ChannelFilter::default() };
+        let all = self.node(who).handle().list_channels(filter).await.ok()?;
+        all.into_iter().find(|channel| channel.id == self.id)
+    }
+
+    /// Its end of the channel; a node that has died is started again.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub async fn view(&mut self, who: Who) -> Channel {
+        let start = Instant::now();
+        loop {
+            self.tend().await;
+            if let Some(channel) = self.look(who).await {
+                return channel;
+            }
+            assert!(start.elapsed() < PATIENCE, "the {who:?} knows no such channel");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits until nothing is in flight and both tell the same.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn quiet(&mut self) {
+        self.agreed(0).await;
+    }
+
+    /// Waits until so many HTLCs are in flight, and both tell the same.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn agreed(&mut self, htlcs: usize) -> [Channel; 2] {
+        let start = Instant::now();
+        loop {
+            let (ours, theirs) = (self.view(Who::Funder).await, self.view(Who::Fundee).await);
+            let counted = ours.htlcs.len() == htlcs && theirs.htlcs.len() == htlcs;
+            if counted && ours.ours == theirs.theirs && ours.theirs == theirs.ours {
+                return [ours, theirs];
+            }
+            assert!(start.elapsed() < PATIENCE, "no agreement: {ours:?}\n{theirs:?}");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits until everybody who is awake has seen the tip, and leaves them some time to act on it.
+    ///
+    /// # Panics
+    /// When somebody falls behind.
+    pub async fn level(&mut self) {
+        let height = self.layer1.height().await;
+        let start = Instant::now();
+        loop {
+            self.tend().await;
+            let awake = Who::BOTH.into_iter().filter(|who| self.is_awake(*who));
+            let tips = awake.map(|who| self.node(who).handle().tip().borrow().height.0);
+            if tips.into_iter().all(|tip| tip >= height) {
+                break;
+            }
+            assert!(start.elapsed() < PATIENCE, "somebody does not see block {height}");
+            tokio::time::sleep(PAUSE).await;
+        }
+        tokio::time::sleep(BREATH).await;
+    }
+
+    /// Mines blocks one by one, each seen by all before the next.
+    ///
+    /// # Panics
+    /// When somebody falls behind.
+    pub async fn mine(&mut self, blocks: u32) {
+        for _ in 0..blocks {
+            self.layer1.mine(1).await;
+            self.level().await;
+        }
+    }
+
+    /// Mines until the chain is so high.
+    ///
+    /// # Panics
+    /// When somebody falls behind.
+    pub async fn mine_to(&mut self, height: u32) {
+        let now = self.layer1.height().await;
+        self.mine(height.saturating_sub(now)).await;
+    }
+
+    /// Replaces the last blocks. All that they had of this dispute is left out of the new ones: it waits
+    /// again, or is forgotten, so that whoever sent it must send it again.
+    ///
+    /// # Panics
+    /// When the chain refuses.
+    pub async fn reorganise(&mut self, depth: u32, forget: bool) {
+        let tip = self.layer1.height().await;
+        let mut left_out = BTreeSet::new();
+        for height in tip + 1 - depth..=tip {
+            let at = self.layer1.chain().header_at(height).await.expect("a block");
+            let block = self.layer1.chain().block(at.hash).await.expect("a block");
+            left_out.extend(block.txdata.iter().skip(1).map(Transaction::compute_txid));
+        }
+        left_out.remove(&self.funding.txid);
+        let reorg = Reorg { depth, left_out, forget, script: nobody() };
+        self.layer1.chain().reorganise(reorg).await.expect("another branch");
+        self.level().await;
+    }
+
+    /// A node begins to close the channel.
+    ///
+    /// # Errors
+    /// What it refuses, or that it is gone.
+    pub async fn close(&self, who: Who, force: bool) -> Result<(), Refusal> {
+        let together = CloseHow::Cooperative { to: None, feerate: None };
+        let how = if force { CloseHow::Force } else { together };
+        let order = CloseChannel { key: None, channel: ChannelRef::Id(self.id), how };
+        self.node(who).handle().close_channel(order).await.map(drop)
+    }
+
+    /// A node closes the channel alone, and says so again each time it died before it knew.
+    ///
+    /// # Panics
+    /// When nothing comes of it.
+    pub async fn force(&mut self, who: Who) -> Arc<Transaction> {
+        self.ask_until_spent(who, true).await
+    }
+
+    /// A node asks for the end of the channel, again each time it died before it knew, until something
+    /// spends the channel. Blocks come meanwhile, so that fees can rise.
+    ///
+    /// # Panics
+    /// When nothing comes of it.
+    pub async fn ask_until_spent(&mut self, who: Who, force: bool) -> Arc<Transaction> {
+        let start = Instant::now();
+        let mut asked = None;
+        let mut blocks = 1;
+        loop {
+            self.tend().await;
+            let deaths = self.deaths;
+            if asked != Some(deaths) && self.close(who, force).await.is_ok() {
+                asked = Some(deaths);
+            }
+            let spend = self.layer1.chain().spender(self.funding, 0).await.expect("it answers");
+            if let Some(spend) = spend {
+                return spend.tx;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "nothing spends the channel: {:?}\n{:?}",
+                self.look(Who::Funder).await,
+                self.look(Who::Fundee).await
+            );
+            tokio::time::sleep(PAUSE).await;
+            if start.elapsed() > WAIT * blocks {
+                blocks += 1;
+                self.mine(1).await;
+            }
+        }
+    }
+
+    /// The height at which the last of what hangs expires; 0 when nothing does.
+    pub const fn last_expiry(&self) -> u32 {
+        self.expiry
+    }
+
+    /// Whether a transaction is in a block, and in which; `None`: it is nowhere.
+    ///
+    /// # Panics
+    /// When the chain is gone.
+    pub async fn height_of(&self, txid: Txid) -> Option<Option<u32>> {
+        let found = self.layer1.chain().tx(txid).await.expect("the chain answers")?;
+        Some(found.confirmed.map(|(block, _)| block.height))
+    }
+
+    /// Mines until both call the channel over.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub async fn bury(&mut self) {
+        for _ in 0..BLOCKS_MAX / 5 {
+            let mut over = true;
+            for who in Who::BOTH {
+                over &= self.view(who).await.phase == ChannelPhase::Closed;
+            }
+            if over {
+                return;
+            }
+            self.layer1.mine(5).await;
+            self.level().await;
+        }
+        panic!("not over: {:?}\n{:?}", self.look(Who::Funder).await, self.look(Who::Fundee).await);
+    }
+
+    /// What a node may expect of the channel when all that hangs ends as it must, satoshi; what is too small
+    /// for an output goes to nobody when the end is `forced`.
+    pub fn due(&self, who: Who, forced: bool) -> u64 {
+        let mut due = self.paid[who as usize];
+        for hung in &self.hung {
+            let lost = forced && hung.is_dust();
+            if hung.from == who && (lost || hung.known) {
+                due -= hung.sat;
+            }
+            if hung.to() == who && !lost && hung.known {
+                due += hung.sat;
+            }
+        }
+        due
+    }
+
+    /// Waits until wallets, fees and at most the anchors add up to all there ever was.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub async fn account(&mut self, since: u32) -> Account {
+        self.level().await;
+        let fees = self.layer1.totals().await.fees_sat;
+        let mut wallets = [0; 2];
+        for who in Who::BOTH {
+            let node = self.node(who);
+            let what = format!("the {who:?}'s coins in blocks");
+            let balance = until_async(&what, String::new, || async {
+                let balance = node.handle().wallet_balance().await.ok()?;
+                (balance.unconfirmed.to_sat() == 0).then_some(balance)
+            });
+            wallets[who as usize] = balance.await.confirmed.to_sat();
+        }
+        let left = self.given.checked_sub(fees + wallets[0] + wallets[1]);
+        let left = left.expect("no satoshi is made");
+        let home = Who::BOTH.map(|who| {
+            let index = who as usize;
+            wallets[index] as i64 - self.before[index] as i64
+        });
+        let blocks = self.layer1.height().await - since;
+        Account { home, fees: fees - self.fees_before, left, blocks }
+    }
+}
