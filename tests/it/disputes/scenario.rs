@@ -134,6 +134,8 @@ impl Scenario {
     /// `shutdown` is said with HTLCs in flight; they drain, and both sign.
     async fn together(&self, scene: &mut Scene) {
         self.fees_rise(scene).await;
+        // Both learn the price before they agree on it.
+        scene.mine(1).await;
         self.stage(scene, 0).await;
         // It may die of that, and is asked again then.
         let _asked = scene.close(self.by, false).await;
@@ -201,17 +203,11 @@ impl Scenario {
         assert!(account.left <= ANCHORS, "only anchors are left: {account:?}");
         let thief = self.end.is_theft().then_some(self.by);
         let most = if self.spike { 400_000 } else { 60_000 };
+        let mut kinds = Vec::new();
         for who in Who::BOTH {
             let view = scene.view(who).await;
             assert!(view.htlcs.is_empty(), "{who:?}: {:?}", view.htlcs);
-            let kind = view.closing.expect("closed").kind;
-            let expected = match (self.end, self.by == who) {
-                (End::Together, _) => CloseKind::Cooperative,
-                (_, true) => CloseKind::ForcedByUs,
-                (_, false) if self.end.is_theft() => CloseKind::Breach,
-                (_, false) => CloseKind::ForcedByThem,
-            };
-            assert_eq!(kind, Some(expected), "{who:?}");
+            kinds.push(view.closing.expect("closed").kind.expect("known"));
             let due = match thief {
                 Some(thief) if thief == who => 0,
                 Some(_) => CAPACITY as i64,
@@ -221,6 +217,19 @@ impl Scenario {
             assert!(lost >= 0, "the {who:?} has {} sat that are not its own: {account:?}", -lost);
             assert!(lost <= most, "the {who:?} lost {lost} of {due} sat: {account:?}");
         }
+        let mut expected = match self.end {
+            End::Together => vec![CloseKind::Cooperative; 2],
+            End::Revoked | End::RevokedInTheDark => vec![CloseKind::ForcedByUs, CloseKind::Breach],
+            End::Alone | End::AloneInTheDark => {
+                vec![CloseKind::ForcedByUs, CloseKind::ForcedByThem]
+            }
+        };
+        // Whoever hears that the other one closes does so as well, and either commitment may be mined.
+        let either = self.end == End::Alone && kinds.first() != expected.first();
+        if either || (self.end != End::Alone && self.by == Who::Fundee) {
+            expected.reverse();
+        }
+        assert_eq!(kinds, expected, "the funder's word and the fundee's");
         for hung in scene.hung.clone() {
             let dust = forced && thief.is_none() && hung.is_dust();
             assert_eq!(scene.outcome(hung).await, hung.known && !dust, "{hung:?}");
