@@ -411,6 +411,7 @@ impl Command {
             | Self::UpdateFee { command, .. }
             | Self::Shutdown { command, .. }
             | Self::ForceClose { command }
+            | Self::Doubt { command }
             | Self::LiftQuarantine { command } => Some(*command),
             Self::FundingBuilt { .. }
             | Self::FundingFailed

@@ -123,6 +123,12 @@ pub enum Command {
         /// Whom to answer.
         command: CommandId,
     },
+    /// Somebody proved that the journal is an older copy: into quarantine, unless the peer's numbers were
+    /// compared since it was read.
+    Doubt {
+        /// Whom to answer.
+        command: CommandId,
+    },
     /// So many settled HTLCs are in the archive: memory may let go of them.
     PastArchived {
         /// How many, from the first one on.

@@ -180,6 +180,7 @@ impl Live {
         }
         let again = self.compare(theirs)?;
         self.vouch(false, out);
+        self.compared = true;
         self.connection = Connection::Up { features };
         // BOLT 2: "if `next_commitment_number` is 1 in both the `channel_reestablish` it sent and
         // received [...]: - MUST retransmit `channel_ready`."

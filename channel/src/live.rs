@@ -38,6 +38,8 @@ pub(crate) struct Live {
     pub(crate) negotiation: Negotiation,
     /// A `shutdown` of ours that waits until nothing is pending.
     pub(crate) shutdown_wanted: Option<ShutdownWanted>,
+    /// Whether the peer's numbers fitted since the record was read, so that it cannot be an older copy.
+    pub(crate) compared: bool,
     /// The revoked commitment for which the archive is being searched.
     pub(crate) searching: Option<bitcoin::Txid>,
     /// What limits are measured on, as long as nothing but adds came after the last look.
@@ -64,6 +66,7 @@ impl Live {
     pub(crate) fn created(state: State, features: Features) -> Self {
         let mut live = Self::restored(state);
         live.connection = Connection::Up { features };
+        live.compared = true;
         live
     }
 
@@ -75,6 +78,7 @@ impl Live {
             connection: Connection::Down,
             negotiation: Negotiation::default(),
             shutdown_wanted: None,
+            compared: false,
             searching: None,
             totals: None,
             points: Points::default(),
@@ -233,6 +237,7 @@ impl Live {
                 self.sight.upstream.insert(htlc, expiry);
                 self.fail_back(env, out);
             }
+            Command::Doubt { command } => self.doubt(command, out),
             Command::LiftQuarantine { command } => self.lift_quarantine(command, env, out),
             // Memory only: the snapshot that follows from the journal says the same.
             Command::PastArchived { upto } => self.state.past.let_go(upto),

@@ -32,7 +32,7 @@ const WAIT_BLOCKS: u32 = 2;
 impl State {
     /// Whether a quarantine would change anything: our commitment could be broadcast, or something newer
     /// signed.
-    const fn can_be_quarantined(&self) -> bool {
+    pub(crate) const fn can_be_quarantined(&self) -> bool {
         let over = matches!(
             self.end,
             Some(End::Failing(_) | End::DataLoss { .. } | End::Abandoned(_) | End::Lost)
@@ -56,9 +56,9 @@ impl Channel {
         bytes
     }
 
-    /// Whether its data may be stale and nobody has refuted it yet.
+    /// Whether its data may be stale, nobody has refuted it yet, and it matters: no block has a close.
     pub fn is_quarantined(&self) -> bool {
-        self.state().is_some_and(|state| state.quarantined && !state.chain.closed)
+        self.state().is_some_and(|state| state.quarantined && state.chain.spent.is_none())
     }
 }
 
@@ -66,6 +66,15 @@ impl Live {
     /// Connects without a word: the peer's numbers come first.
     pub(crate) fn wait_for_numbers(&mut self, features: Features, env: &Env<'_>) {
         self.connection = Connection::Listening { features, since: env.height };
+    }
+
+    /// A proof that the journal is an older copy. A peer that fitted since it was read proves more, of this
+    /// channel; on a connection that waits for the peer's numbers, they are what counts.
+    pub(crate) fn doubt(&mut self, command: CommandId, out: &mut Out) {
+        if !self.compared && self.state.can_be_quarantined() {
+            self.note(Fact::Quarantined, out);
+        }
+        out.answer(command, Ok(Answer::Done));
     }
 
     /// Shows our numbers to a peer that waits for them as we wait for its own.

@@ -3,7 +3,8 @@
 //! Whoever starts on an older copy of its store would sign and broadcast what the peer can punish. So the
 //! note (`store::guard`) lies elsewhere and follows the journal, a tenth of a second behind it at most. At
 //! a start that cannot be sure (the note is ahead, missing or damaged, or somebody said that this store
-//! was restored), every channel goes into quarantine before anything runs: `channel::quarantine`.
+//! was restored), every channel goes into quarantine before anything runs: `channel::quarantine`. So it
+//! does when a newer backup turns up, beside the journal or with a peer.
 //!
 //! Not here: what a channel does in quarantine (the `channel` crate).
 
@@ -14,16 +15,22 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use channel::seal::{Flushed, Lsn};
+use channel::Channel;
+use channel::seal::{Flushed, Journal as _, Lsn};
 use store::disk::RealDisk;
 use store::guard::{Doubt, Guard, GuardError, Mark};
 use store::journal::{History, Journal, JournalError, Recovered};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
+use crate::backup::Ahead;
+use crate::channels::directory::Directory;
+use crate::channels::task::Ask;
 use crate::config::Config;
 use crate::datadir::DataDir;
-use crate::fact::channel_record;
+use crate::fact::{ChannelIndex, channel_record};
+use crate::journal::Writer;
 use crate::state::{State, StateError};
+use crate::tasks::{Fatal, Tasks};
 
 /// How far the note may be behind the journal.
 const BEHIND_AT_MOST: Duration = Duration::from_millis(100);
@@ -124,6 +131,53 @@ pub fn check(
         fs::remove_file(&mark).map_err(QuarantineError::Mark)?;
     }
     Ok(made)
+}
+
+/// Puts one channel into quarantine before its task runs: the record is in the journal before any of its
+/// own, so nothing of it leaves earlier.
+pub fn doubt_one(index: ChannelIndex, channel: &mut Channel, writer: &mut Writer) {
+    let bytes = channel_record(index, &channel.quarantine());
+    if !bytes.is_empty() {
+        let _before_all = writer.append(bytes);
+    }
+}
+
+/// Tells every running channel that the journal was proved to be an older copy, and waits until those
+/// whose peers were not heard yet have their quarantine on the disk.
+pub async fn doubt_all(directory: &Directory) {
+    let doors = directory.doors();
+    for door in doors.iter() {
+        let (reply, done) = oneshot::channel();
+        // A channel that ends meanwhile signs nothing any more, nor does one that is only being opened.
+        if door.asks.send(Ask::Doubt { reply }).await.is_ok() {
+            let _ended = done.await;
+        }
+    }
+}
+
+/// Waits for a proof that the journal is an older copy, and doubts all channels; again for each newer one.
+///
+/// # Errors
+/// None; it ends with the node.
+pub async fn heed(
+    mut ahead: watch::Receiver<Option<Ahead>>,
+    directory: Directory,
+    tasks: Tasks,
+) -> Result<(), Fatal> {
+    loop {
+        tokio::select! {
+            () = tasks.stopping() => return Ok(()),
+            changed = ahead.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                let proved = ahead.borrow_and_update().is_some();
+                if proved {
+                    doubt_all(&directory).await;
+                }
+            }
+        }
+    }
 }
 
 /// The thread that lets the note follow.

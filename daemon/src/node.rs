@@ -376,6 +376,7 @@ fn run(
         node: us.node_id(),
         key: secrets.backup,
         counter: state.backup,
+        next_channel: state.next_channel,
         entries: entries(&state),
         files,
         shelf,
@@ -423,8 +424,13 @@ fn run(
         directory: config.dir.network(),
         ahead: ahead_seen.clone(),
     });
+    let older_copy = ahead_seen.borrow().is_some();
+    let mut writer = journal.writer.clone();
     for (index, kept) in std::mem::take(&mut state.channels) {
-        if let Some(channel) = kept.channel {
+        if let Some(mut channel) = kept.channel {
+            if older_copy {
+                guard::doubt_one(index, &mut channel, &mut writer);
+            }
             registry.restore(&kept.born, channel, swept(&state, index))?;
         }
     }
@@ -479,6 +485,7 @@ fn run(
         payments.run(from_channels, payment_asks_in, flushed.clone(), tasks.clone()),
     );
     tasks.spawn("registry", registry.serve(orders_in, ended_in));
+    tasks.spawn("doubts", guard::heed(ahead_seen.clone(), directory.clone(), tasks.clone()));
     let backing_up =
         keeper_of_backup.run(backup_asks_in, from_channels_to_backup, journal.flushed.clone());
     tasks.spawn("backup", backing_up);

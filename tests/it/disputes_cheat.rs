@@ -1,6 +1,8 @@
 //! One of two whole nodes cheats with a really signed old state: the other takes everything, if it wakes
 //! up in time, through reorganisations and fee spikes; and if it does not, the thief gets away with it.
 
+mod long_ago;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

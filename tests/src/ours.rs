@@ -86,26 +86,6 @@ impl Drop for Own {
     }
 }
 
-/// A node that was stopped, with all that it needs to come back.
-#[derive(Debug)]
-pub struct Paused {
-    place: Place,
-    seed: Seed,
-    address: SocketAddr,
-}
-
-impl Paused {
-    /// Starts it again on the same address.
-    ///
-    /// # Panics
-    /// When it does not start.
-    pub async fn resume(self) -> OurNode {
-        let Self { mut place, seed, address } = self;
-        place.config.p2p.listen = vec![address];
-        OurNode::run(place, seed).await
-    }
-}
-
 /// A running Viaduct node.
 #[derive(Debug)]
 pub struct OurNode {
@@ -230,31 +210,14 @@ impl OurNode {
         self.place.config.dir.backup().join(daemon::backup::files::NAME)
     }
 
-    /// Stops the node in order, to be started again later.
-    ///
-    /// # Panics
-    /// When it does not stop.
-    pub async fn pause(mut self) -> Paused {
-        self.halt().await;
-        let Self { place, seed, node, handle, address, .. } = self;
-        // Both hold ends of the old node's queues.
-        drop((node, handle));
-        Paused { place, seed, address }
-    }
-
     /// Stops the node in order, lets `meanwhile` at its directory, and starts it again on the same address.
     ///
     /// # Panics
     /// When it does not stop or does not start again.
     pub async fn restart_with(self, meanwhile: impl FnOnce(&DataDir)) -> Self {
-        let paused = self.pause().await;
-        meanwhile(&paused.place.config.dir);
-        paused.resume().await
-    }
-
-    /// Where its data lie.
-    pub const fn dir(&self) -> &DataDir {
-        &self.place.config.dir
+        let asleep = self.sleep().await;
+        meanwhile(asleep.dir());
+        asleep.wake().await
     }
 
     async fn again(self) -> Self {
@@ -271,7 +234,9 @@ impl OurNode {
     /// When it does not stop.
     pub async fn sleep(mut self) -> Asleep {
         self.halt().await;
-        let Self { mut place, seed, address, .. } = self;
+        let Self { mut place, seed, node, handle, address, .. } = self;
+        // Both hold ends of the old node's queues.
+        drop((node, handle));
         place.config.p2p.listen = vec![address];
         Asleep { place, seed }
     }
@@ -529,6 +494,11 @@ pub struct Asleep {
 }
 
 impl Asleep {
+    /// Where its data lie.
+    pub const fn dir(&self) -> &DataDir {
+        &self.place.config.dir
+    }
+
     /// Starts it again from its directory, on the same address.
     ///
     /// # Panics

@@ -167,6 +167,7 @@ impl Opening {
             | Command::UpdateFee { .. }
             | Command::ForgetResolved { .. }
             | Command::LiftQuarantine { .. }
+            | Command::Doubt { .. }
             | Command::PastArchived { .. }
             | Command::UpstreamExpires { .. } => {
                 out.refuse(&command, Refusal::NotReady);

@@ -226,3 +226,69 @@ fn a_peer_that_lost_its_state_gets_our_current_commitment_confirmed() {
     bob.step(Event::Peer((*said).into()));
     assert!(broadcasts(bob));
 }
+
+/// Somebody proves to a running node that its journal is an older copy.
+fn doubt(node: &mut Node) {
+    let command = node.command_id();
+    node.step(Event::Command(Command::Doubt { command }));
+    assert_eq!(node.answer(command), Ok(Answer::Done));
+}
+
+#[test]
+fn a_doubt_that_comes_late_holds_for_channels_whose_peers_were_not_heard_yet() {
+    let mut world = World::open(&Setup::default());
+    // A channel that was made here, and one whose numbers fitted since, are no older copies.
+    doubt(&mut world.nodes[ALICE]);
+    for node in &mut world.nodes {
+        node.crash();
+        node.connect();
+    }
+    world.settle();
+    doubt(&mut world.nodes[ALICE]);
+    world.nodes[ALICE].disconnect();
+    doubt(&mut world.nodes[ALICE]);
+    assert!(!world.nodes[ALICE].channel().is_quarantined());
+    // One that was only read is doubted, and the doubt survives.
+    let bob = &mut world.nodes[BOB];
+    bob.crash();
+    doubt(bob);
+    assert!(bob.channel().is_quarantined());
+    bob.crash();
+    assert!(bob.channel().is_quarantined());
+    let command = bob.command_id();
+    bob.step(Event::Command(Command::ForceClose { command }));
+    assert_eq!(bob.answer(command), Err(Refusal::Quarantined));
+    assert!(!broadcasts(bob));
+}
+
+#[test]
+fn a_doubt_between_our_numbers_and_the_peers_ends_with_the_peers() {
+    let mut world = World::open(&Setup::default());
+    for node in &mut world.nodes {
+        node.crash();
+        node.connect();
+    }
+    doubt(&mut world.nodes[BOB]);
+    assert!(world.nodes[BOB].channel().is_quarantined());
+    world.settle();
+    for node in &world.nodes {
+        assert!(!node.channel().is_quarantined() && node.channel().is_usable());
+    }
+}
+
+#[test]
+fn a_channel_that_is_lost_or_closed_is_in_no_quarantine() {
+    let mut world = World::open(&Setup::default());
+    world.nodes[BOB].crash();
+    doubt(&mut world.nodes[BOB]);
+    let command = world.nodes[ALICE].command_id();
+    world.nodes[ALICE].step(Event::Command(Command::ForceClose { command }));
+    let close = world.nodes[ALICE].seen.iter().find_map(|effect| match effect {
+        Effect::Broadcast { tx, why: Why::ForceClose } => Some(tx.clone()),
+        _ => None,
+    });
+    let height = BlockHeight(world.nodes[BOB].height);
+    let tx = close.expect("a commitment");
+    world.nodes[BOB].step(Event::Chain(ChainFact::FundingSpent { tx, height }));
+    assert!(!world.nodes[BOB].channel().is_quarantined(), "nothing of ours could be broadcast");
+}

@@ -172,6 +172,8 @@ pub struct Start {
     pub key: Secret32,
     /// The newest number in the journal.
     pub counter: u64,
+    /// The lowest number that no channel in the journal ever had.
+    pub next_channel: u64,
     /// Channels as the journal has them.
     pub entries: Vec<Entry>,
     /// Where the file goes.
@@ -199,6 +201,8 @@ pub struct Keeper {
     node: NodeId,
     key: Secret32,
     counter: u64,
+    /// The lowest number that no channel we know of ever had.
+    next_channel: u64,
     pub(super) entries: BTreeMap<ChannelIndex, Entry>,
     files: Files,
     writer: Writer,
@@ -226,14 +230,15 @@ impl Keeper {
     /// Takes up where the journal ends, and looks at the file that is there.
     #[must_use]
     pub fn new(start: Start) -> Self {
-        let Start { node, key, counter, entries, files, shelf, writer, height, ahead, tasks } =
-            start;
+        let Start { node, key, counter, next_channel, entries, files, shelf, .. } = start;
+        let (writer, height, ahead, tasks) = (start.writer, start.height, start.ahead, start.tasks);
         let entries: BTreeMap<_, _> =
             entries.into_iter().map(|entry| (ChannelIndex(entry.index), entry)).collect();
         let mut keeper = Self {
             node,
             key,
             counter,
+            next_channel,
             entries,
             files,
             writer,
@@ -260,7 +265,7 @@ impl Keeper {
             Some((envelope::open(&self.key, &bytes), bytes))
         });
         match found {
-            Ok(Some((Ok(backup), _))) if backup.counter > self.counter => {
+            Ok(Some((Ok(backup), _))) if self.is_news(&backup) => {
                 self.fall_behind(None, backup.counter);
             }
             Ok(Some((Ok(backup), bytes)))
@@ -288,6 +293,17 @@ impl Keeper {
         }
     }
 
+    /// Whether the journal is older than this backup of ours. An older copy that has made backups since
+    /// counts as far as the newer one did: so a channel that it never heard of, or another backup under
+    /// the number of ours, tells as much as a higher number.
+    pub(super) fn is_news(&self, backup: &Backup) -> bool {
+        let unheard = backup.channels.iter().any(|entry| entry.index >= self.next_channel);
+        let other = self.newest.as_ref().is_some_and(|newest| {
+            newest.counter == backup.counter && newest.made_ms != backup.made_ms
+        });
+        backup.counter > self.counter || unheard || other
+    }
+
     /// Somebody has a newer backup than the journal knows of.
     pub(super) fn fall_behind(&self, holder: Option<NodeId>, counter: u64) {
         let ahead = Ahead { holder, counter, known: self.counter };
@@ -302,10 +318,6 @@ impl Keeper {
             );
             self.ahead.send_replace(Some(ahead));
         }
-    }
-
-    pub(super) const fn counter(&self) -> u64 {
-        self.counter
     }
 
     pub(super) fn open(&self, bytes: &[u8]) -> Result<Backup, BackupFault> {
@@ -358,6 +370,7 @@ impl Keeper {
                     entry.address = address.into();
                 }
                 let index = ChannelIndex(entry.index);
+                self.next_channel = self.next_channel.max(entry.index.saturating_add(1));
                 if self.entries.get(&index) != Some(&entry) {
                     self.entries.insert(index, entry);
                     self.changed = true;
@@ -415,6 +428,7 @@ impl Keeper {
         self.counter = self.counter.max(backup.counter);
         self.changed = true;
         let (counter, next_channel) = (self.counter, backup.free_index());
+        self.next_channel = self.next_channel.max(next_channel);
         let mut facts = vec![Fact::BackupTaken(BackupTaken { counter, next_channel })];
         facts.extend(kept.map(Fact::OrderKept));
         self.stage(&facts, Then::Tell(reply));

@@ -163,11 +163,12 @@ impl Keeper {
             }
         };
         let counter = backup.counter;
+        let news = self.is_news(&backup);
         let room = self.traffic.given_back.len() < GIVEN_BACK_MAX;
         if room || self.traffic.given_back.contains_key(&node) {
             self.traffic.given_back.insert(node, backup);
         }
-        if counter > self.counter() {
+        if news {
             self.fall_behind(Some(node), counter);
         }
         let sent = self.traffic.sent.get(&node).map_or(0, |(_, at_ms)| *at_ms);

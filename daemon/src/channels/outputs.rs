@@ -88,7 +88,11 @@ fn row(view: &OutputView, under_way: Option<(Txid, Option<Amount>)>) -> CloseOut
             row.side = htlc.map(|(by, _)| side(by));
             row.htlc = htlc.map(|(_, id)| id);
         }
-        What::Settled { .. } | What::Unknown => {}
+        What::Settled { by, cltv_expiry } => {
+            (row.kind, row.side) = ("htlc", Some(side(by)));
+            row.cltv_expiry = Some(cltv_expiry);
+        }
+        What::Unknown => {}
     }
     match view.state {
         OutputState::Theirs => row.state = "theirs",

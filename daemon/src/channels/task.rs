@@ -139,6 +139,11 @@ pub enum Ask {
         /// Answered when it is durable.
         reply: Reply<()>,
     },
+    /// The journal was proved to be an older copy: into quarantine, unless the peer's numbers fitted.
+    Doubt {
+        /// Answered when it is durable.
+        reply: Reply<()>,
+    },
     /// Leave the quarantine, at the risk of everything in the channel.
     LiftQuarantine {
         /// Answered when it is durable.
@@ -579,6 +584,10 @@ impl ChannelTask {
             Ask::Shutdown { script, feerate, reply } => {
                 let command = self.user(reply);
                 self.step(Event::Command(Command::Shutdown { command, script, feerate }));
+            }
+            Ask::Doubt { reply } => {
+                let command = self.user(reply);
+                self.step(Event::Command(Command::Doubt { command }));
             }
             Ask::LiftQuarantine { reply } => {
                 let command = self.user(reply);

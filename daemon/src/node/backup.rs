@@ -9,6 +9,7 @@ use super::handle::Turn;
 use crate::backup::{self, Backup, Entry, Status};
 use crate::channels::registry;
 use crate::fact::OrderKept;
+use crate::guard;
 use crate::peers;
 use crate::rpc::model::backup::{
     BackupChannel, BackupContent, BackupRestored, BackupSource, RestoreBackup,
@@ -71,6 +72,11 @@ impl Handle {
         kept: Option<OrderKept>,
     ) -> Answer<BackupRestored> {
         let backup = self.open_backup(source).await?;
+        // What is newer than the journal knows proves that the channels it has are older copies, too. That
+        // is durable before the journal knows the number.
+        if backup.counter > self.status_of_backup().await?.counter {
+            guard::doubt_all(&self.0.directory).await;
+        }
         let kept =
             kept.map(|kept| OrderKept { made: backup.counter.to_string().as_str().into(), ..kept });
         let taken = Box::new(backup.clone());

@@ -58,6 +58,18 @@ pub enum What {
     Frozen,
     /// A backup is all that is left of the channel.
     Restored,
+    /// The data may be an older copy: nothing is signed or broadcast.
+    Quarantined,
+    /// It is not.
+    Vouched {
+        /// A human said so, not the peer's numbers.
+        by_us: bool,
+    },
+    /// The archive was asked for the HTLCs of a revoked commitment.
+    Remembered {
+        /// How many of them it knew.
+        htlcs: u32,
+    },
     /// A close was due and did not happen by itself.
     HeldBack {
         /// Why it was due.
@@ -182,6 +194,15 @@ impl Encode for What {
             }
             Self::Frozen => out.push(10),
             Self::Restored => out.push(20),
+            Self::Quarantined => out.push(21),
+            Self::Vouched { by_us } => {
+                out.push(22);
+                by_us.encode(out);
+            }
+            Self::Remembered { htlcs } => {
+                out.push(23);
+                htlcs.encode(out);
+            }
             Self::HeldBack { reason, by_policy, cost_sat, saves_sat, before } => {
                 out.push(11);
                 reason.encode(out);
@@ -278,6 +299,9 @@ impl Decode for What {
             18 => Self::Closed,
             19 => Self::Abandoned(Decode::decode(r)?),
             20 => Self::Restored,
+            21 => Self::Quarantined,
+            22 => Self::Vouched { by_us: Decode::decode(r)? },
+            23 => Self::Remembered { htlcs: Decode::decode(r)? },
             _ => return Err(DecodeError::Range),
         })
     }

@@ -204,6 +204,11 @@ impl Story {
             Of::Failing(reason) => What::Failing(reason.clone()),
             Of::DataLoss { theirs } => What::DataLoss { theirs: *theirs },
             Of::Frozen => What::Frozen,
+            Of::Quarantined => What::Quarantined,
+            Of::Vouched { by_us } => What::Vouched { by_us: *by_us },
+            Of::HistoryFound { htlcs, .. } => {
+                What::Remembered { htlcs: u32::try_from(htlcs.len()).unwrap_or(u32::MAX) }
+            }
             Of::FundingSpent { tx, height } => self.spent(tx, height.0),
             Of::FundingUnspent => What::Unspent,
             Of::OutputSpent { outpoint, tx, height } => match self.taken(*outpoint, tx, height.0) {
@@ -239,9 +244,6 @@ impl Story {
             | Of::WeRemove { .. }
             | Of::PreimageSeen { .. }
             | Of::Forgotten { .. }
-            | Of::HistoryFound { .. }
-            | Of::Quarantined
-            | Of::Vouched { .. }
             | Of::WeSignedClose(_) => return,
         };
         self.push(at, height, what);

@@ -99,6 +99,9 @@ fn summary(story: &Story, channel: Option<&Channel>) -> String {
             | What::WeShutdown { asked: false }
             | What::Agreed { .. }
             | What::Frozen
+            | What::Quarantined
+            | What::Vouched { .. }
+            | What::Remembered { .. }
             | What::Sent { .. }
             | What::Unspent
             | What::Taken { .. }
@@ -246,6 +249,24 @@ fn step(story: &Story, milestone: &Milestone) -> Step {
         What::Restored => (
             "restored",
             "a backup is all that is left of it: the peer is asked to close".to_owned(),
+        ),
+        What::Quarantined => (
+            "quarantined",
+            "our data may be an older copy: nothing is signed or broadcast before the peer has shown \
+             its numbers"
+                .to_owned(),
+        ),
+        What::Vouched { by_us: false } => (
+            "quarantine-over",
+            "the peer's numbers fit ours: the data is current, and the channel works again".to_owned(),
+        ),
+        What::Vouched { by_us: true } => (
+            "quarantine-lifted",
+            "you said that the data is current: the channel works again".to_owned(),
+        ),
+        What::Remembered { htlcs } => (
+            "history-searched",
+            format!("the archive was searched: {} settled HTLCs of that commitment are taken", grouped((*htlcs).into())),
         ),
         What::HeldBack { reason, by_policy, cost_sat, saves_sat, before } => {
             step.amount = Some(Amount::from_sat(*saves_sat));

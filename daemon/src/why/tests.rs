@@ -224,6 +224,28 @@ fn a_peer_that_closes_alone_a_breach_and_lost_data_are_told_apart() {
 }
 
 #[test]
+fn a_quarantine_is_told_from_its_beginning_to_its_end() {
+    let mut story = story();
+    for (seq, fact) in [
+        (3, Of::Quarantined),
+        (4, Of::Vouched { by_us: false }),
+        (5, Of::Quarantined),
+        (6, Of::Vouched { by_us: true }),
+    ] {
+        story.take(Lsn(seq), 150, &fact);
+    }
+    let (_, codes) = told(&story);
+    let wanted = ["quarantined", "quarantine-over", "quarantined", "quarantine-lifted"];
+    assert_eq!(codes[1..], wanted);
+    spent(&mut story, 7, 151, Spender::RevokedCommitment);
+    let txid = commitment().compute_txid();
+    story.take(Lsn(8), 151, &Of::HistoryFound { txid, htlcs: vec![] });
+    let (said, codes) = told(&story);
+    assert!(said.contains("tried to cheat"), "{said}");
+    assert_eq!(codes[5..], ["breach", "history-searched"]);
+}
+
+#[test]
 fn a_breach_that_is_punished_counts_its_outputs_in_one_line() {
     let mut story = story();
     spent(&mut story, 3, 151, Spender::RevokedCommitment);
@@ -309,6 +331,9 @@ fn every_milestone_reads_back_as_it_was_written() {
         What::DataLoss { theirs: 1 },
         What::Frozen,
         What::Restored,
+        What::Quarantined,
+        What::Vouched { by_us: true },
+        What::Remembered { htlcs: 3 },
         What::HeldBack {
             reason: CloseReason::PeerError,
             by_policy: false,

@@ -7,7 +7,7 @@ use daemon::datadir::DataDir;
 use daemon::rpc::model::channel::{ChannelPhase, ChannelRef, CloseChannel, CloseHow};
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::rpc::refusal::Refusal;
-use viaduct_tests::ours::OurNode;
+use viaduct_tests::ours::{OurNode, Place};
 use viaduct_tests::until::until_async;
 use wire::id::ChannelId;
 
@@ -34,6 +34,17 @@ fn put_back(dir: &DataDir) {
     copy(&dir.root().join("kept"), &dir.store());
 }
 
+/// As [`keep`] and [`put_back`], with the note of how far the journal had come.
+fn keep_all(dir: &DataDir) {
+    keep(dir);
+    fs::copy(daemon::guard::default_path(dir), dir.root().join("kept.guard")).unwrap();
+}
+
+fn put_all_back(dir: &DataDir) {
+    put_back(dir);
+    fs::copy(dir.root().join("kept.guard"), daemon::guard::default_path(dir)).unwrap();
+}
+
 async fn quarantined(node: &OurNode) -> u32 {
     node.handle().info().await.unwrap().channels_quarantined
 }
@@ -57,7 +68,7 @@ async fn an_old_copy_broadcasts_nothing_and_is_swept_after_the_honest_peer_has_c
         let height = pair.layer1.height().await;
         let layer1 = pair.layer1.clone();
         let (bob, at) = (pair.bob.id(), pair.bob.address());
-        let away = pair.bob.pause().await;
+        let away = pair.bob.sleep().await;
         pair.alice = pair.alice.restart_with(put_back).await;
         assert_eq!(quarantined(&pair.alice).await, 1);
         assert!(find(&pair.alice, id).await.quarantined);
@@ -66,7 +77,7 @@ async fn an_old_copy_broadcasts_nothing_and_is_swept_after_the_honest_peer_has_c
         assert!(refused.to_string().contains("loses everything"), "{refused}");
         assert!(layer1.mempool_of(0).await.is_empty());
         assert_eq!(layer1.height().await, height);
-        pair.bob = away.resume().await;
+        pair.bob = away.wake().await;
         // It proves that we are late, and closes when it is asked to.
         pair.alice.connect(bob, at).await;
         let theirs = layer1.spend_seen(funding).await;
@@ -127,7 +138,7 @@ async fn a_human_may_lift_a_quarantine_and_then_the_channel_closes() {
     in_time(async {
         let (mut pair, id) = Pair::with_channel().await;
         let funding = find(&pair.alice, id).await.funding.unwrap();
-        let _away = pair.bob.pause().await;
+        let _away = pair.bob.sleep().await;
         pair.alice =
             pair.alice.restart_with(|dir| daemon::guard::mark_restored(dir).unwrap()).await;
         assert_eq!(quarantined(&pair.alice).await, 1);
@@ -138,6 +149,67 @@ async fn a_human_may_lift_a_quarantine_and_then_the_channel_closes() {
         assert!(!lifted.quarantined);
         force_close(&pair.alice, id).await.unwrap();
         pair.layer1.spend_seen(funding).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_backup_beside_the_journal_or_with_a_peer_puts_its_channels_into_quarantine() {
+    in_time(async {
+        let (mut pair, id) = Pair::with_channel().await;
+        pay_some(&pair.alice, &pair.bob, 300_000_000).await;
+        pair.alice = pair.alice.restart_with(keep_all).await;
+        pair.usable(id).await;
+        let carol = OurNode::start(Place::new("carol", pair.path(), &pair.layer1)).await;
+        let second = pair.alice.open_channel(carol.id(), carol.address(), 1_000_000).await;
+        pair.layer1.mempool_of(1).await;
+        pair.mine(1).await;
+        pair.alice.usable(second).await;
+        carol.usable(second).await;
+        until_async("carol to keep a backup of both channels", String::new, || async {
+            let status = pair.alice.handle().backup_status().await.unwrap();
+            let newest = (carol.id(), status.counter);
+            (status.channels == 2 && status.holders.contains(&newest)).then_some(())
+        })
+        .await;
+        let (bob, bob_at, carol_id, carol_at) =
+            (pair.bob.id(), pair.bob.address(), carol.id(), carol.address());
+        let (bob_away, carol_away) = (pair.bob.sleep().await, carol.sleep().await);
+
+        pair.alice = pair.alice.restart_with(put_all_back).await;
+        assert_eq!(quarantined(&pair.alice).await, 1, "the file beside the journal is newer");
+        let refused = force_close(&pair.alice, id).await.expect_err("refused");
+        assert!(matches!(refused, Refusal::ChannelFrozen { .. }), "{refused}");
+
+        let file = pair.alice.backup_file();
+        pair.alice = pair
+            .alice
+            .restart_with(|dir| {
+                put_all_back(dir);
+                fs::remove_file(file).unwrap();
+            })
+            .await;
+        assert_eq!(quarantined(&pair.alice).await, 0, "nothing speaks against it");
+        let carol = carol_away.wake().await;
+        pair.alice.connect(carol_id, carol_at).await;
+        until_async("a peer's copy to be a doubt", String::new, || async {
+            (quarantined(&pair.alice).await == 1).then_some(())
+        })
+        .await;
+        let refused = force_close(&pair.alice, id).await.expect_err("refused");
+        assert!(matches!(refused, Refusal::ChannelFrozen { .. }), "{refused}");
+        // It survives a crash, and ends with the numbers of the peer that has not moved since.
+        pair.alice = pair.alice.crash_and_restart().await;
+        assert_eq!(quarantined(&pair.alice).await, 1);
+        pair.bob = bob_away.wake().await;
+        pair.alice.connect(bob, bob_at).await;
+        pair.usable(id).await;
+        assert_eq!(quarantined(&pair.alice).await, 0);
+        pay_some(&pair.alice, &pair.bob, 1_000_000).await;
+        let why = pair.alice.handle().why_channel(ChannelRef::Id(id)).await.unwrap();
+        let codes: Vec<_> = why.steps.iter().map(|step| step.code).collect();
+        assert!(codes.ends_with(&["quarantined", "quarantine-over"]), "{codes:?}");
+        carol.stop().await;
     })
     .await;
 }
