@@ -74,7 +74,7 @@ fn doubt(guard: &Guard, recovered: &Recovered, state: &State, mark: &Path) -> Op
     match guard.noted().doubt(journal)? {
         // The first start.
         Doubt::Nothing | Doubt::Damaged if state.channels.is_empty() => None,
-        doubt => Some(doubt.to_string()),
+        doubt @ (Doubt::Nothing | Doubt::Damaged | Doubt::Behind { .. }) => Some(doubt.to_string()),
     }
 }
 

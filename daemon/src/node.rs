@@ -259,7 +259,7 @@ fn open(config: &Config, us: &Identity) -> Result<Opened, StartError> {
     let beside = RealDisk::open(config.dir.network()).map_err(io(place.clone()))?;
     marker::check_owner(&beside, &us.node_id().0)?;
     let mut guard = guard::read(config, us.node_id().0)?;
-    let archives = Archives::open(&config.dir.archive()).map_err(io(place.clone()))?;
+    let archives = Archives::open(&config.dir.archive()).map_err(io(place))?;
     // The journal first: its lock says who runs here already.
     let options = Options::new(u64::from_le_bytes(salt));
     let mut recovery = Recovery::start_above(disk, options, guard.noted().epoch())?;
