@@ -9,6 +9,7 @@ pub mod task;
 pub mod view;
 
 mod announce;
+mod blinded;
 mod inbound;
 
 mod perform;

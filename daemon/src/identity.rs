@@ -66,6 +66,11 @@ impl Identity {
         sphinx::peel_payment(onion, &hash, &self.secret, path.as_ref())
     }
 
+    /// What we share with the maker of a blinded route that leads through us. BOLT 4 § Route Blinding.
+    pub fn path_secret(&self, path_key: &PublicKey) -> PathSecret {
+        PathSecret::new(&self.secret, path_key)
+    }
+
     /// The session key of one attempt. Derived, so that a failure can be read after a restart; never
     /// the same for two attempts, because their `part` differs.
     pub fn session_key(&self, hash: PaymentHash, part: u32) -> SecretKey {

@@ -4,6 +4,7 @@
 
 mod answers;
 mod backup;
+mod blinded;
 mod chaos;
 mod events;
 mod faucet;

@@ -6,6 +6,7 @@
 //! Not here: forwarding (`switch`), the commitment dance (`channel`), lists of what ended long ago (the
 //! index).
 
+pub mod blinded;
 pub mod invoice;
 pub mod lesson;
 pub mod onion;

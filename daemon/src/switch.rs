@@ -7,6 +7,7 @@
 //!
 //! Not here: HTLCs that end with us (`payments`).
 
+pub mod blinded;
 pub mod book;
 pub mod choose;
 mod circuit;
@@ -35,6 +36,7 @@ use crate::fact::{ChannelIndex, Fact, PolicySet, record};
 use crate::journal::Writer;
 use crate::layer1::Tip;
 use crate::rpc::refusal::Refusal;
+use crate::switch::blinded::{Late, Onward};
 use crate::switch::book::Forwards;
 use crate::switch::choose::{Load, Share};
 use crate::switch::hold::{Ask, Listener};
@@ -78,6 +80,8 @@ pub struct Forward {
     pub onion: OnionPacket,
     /// When it was irrevocably committed, or told again after a restart, Unix milliseconds.
     pub since_ms: u64,
+    /// How it goes on if the sender does not know the way. `payload` is then what that comes to.
+    pub blinded: Option<Onward>,
 }
 
 impl Forward {
@@ -100,6 +104,8 @@ pub struct FromChannel {
     pub resolved: Vec<Resolved>,
     /// Answers to commands of the switch.
     pub answers: Vec<(CommandId, Result<Answer, ChannelRefusal>)>,
+    /// What the channel is to be told after a random delay.
+    pub late: Vec<Command>,
 }
 
 impl FromChannel {
@@ -109,6 +115,7 @@ impl FromChannel {
             && self.forwards.is_empty()
             && self.resolved.is_empty()
             && self.answers.is_empty()
+            && self.late.is_empty()
     }
 }
 
@@ -203,6 +210,8 @@ pub struct Switch {
     settling: BTreeMap<u64, (ChannelIndex, u64)>,
     number: u64,
     commands: BTreeMap<ChannelIndex, Vec<Command>>,
+    /// What channels are told later.
+    late: Late,
     /// What is to be written before the commands go.
     facts: Vec<Fact>,
     waiting: VecDeque<Sealed<Then>>,
@@ -242,6 +251,7 @@ impl Switch {
             settling: BTreeMap::new(),
             number: 0,
             commands: BTreeMap::new(),
+            late: Late::default(),
             facts: Vec::new(),
             waiting: VecDeque::new(),
         }
@@ -266,6 +276,7 @@ impl Switch {
                 () = tasks.stopping() => return Ok(()),
                 Ok(()) = disk.changed(), if !self.waiting.is_empty() => {}
                 Ok(()) = self.tip.changed() => {}
+                () = Late::come(self.late.next()) => {}
                 count = inbox.recv_many(&mut batch, BATCH) => {
                     if count == 0 {
                         return Ok(());
@@ -286,6 +297,9 @@ impl Switch {
             }
             for ask in asked.drain(..) {
                 self.answer(ask, &doors);
+            }
+            for (channel, command) in self.late.due() {
+                self.tell(channel, command);
             }
             self.send(&doors)?;
             let flushed = *disk.borrow_and_update();

@@ -9,6 +9,7 @@
     reason = "helpers of tests"
 )]
 
+mod blinded;
 mod closes;
 mod keeps;
 mod ldk_alone;

@@ -9,6 +9,7 @@
     reason = "LDK calls its parts from its own threads through shared references"
 )]
 
+mod blinded;
 mod broadcast;
 mod events;
 mod follow;

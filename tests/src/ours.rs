@@ -421,15 +421,36 @@ impl OurNode {
     /// # Panics
     /// When it refuses.
     pub async fn create_invoice(&self, msat: Option<u64>, expiry_s: u32) -> (String, PaymentHash) {
+        self.ask_for(msat, expiry_s, false).await.expect("an invoice")
+    }
+
+    /// Makes an invoice that leads here by blinded routes, as soon as peers have told what that takes.
+    ///
+    /// # Panics
+    /// When it never can.
+    pub async fn create_bundle(&self, msat: Option<u64>) -> (String, PaymentHash) {
+        until_async("blinded routes", String::new, || async {
+            self.ask_for(msat, 3_600, true).await.ok()
+        })
+        .await
+    }
+
+    async fn ask_for(
+        &self,
+        msat: Option<u64>,
+        expiry_s: u32,
+        blinded: bool,
+    ) -> Result<(String, PaymentHash), Refusal> {
         let order = CreateInvoice {
             key: None,
             amount: msat.and_then(Msat::new),
             description: Description::Text("a test".to_owned()),
             expiry_s: Some(expiry_s),
             min_final_cltv_delta: None,
+            blinded,
         };
-        let invoice = self.handle.create_invoice(order).await.expect("an invoice");
-        (invoice.bolt11, invoice.hash)
+        let invoice = self.handle.create_invoice(order).await?;
+        Ok((invoice.bolt11, invoice.hash))
     }
 
     /// Whether the invoice of this hash was paid, and how much, millisatoshi.

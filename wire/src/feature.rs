@@ -39,7 +39,9 @@ impl Features {
             Feature::BasicMpp,
             Feature::LargeChannels,
             Feature::Anchors,
+            Feature::RouteBlinding,
             Feature::ShutdownAnysegwit,
+            Feature::AttributionData,
             Feature::ProvideStorage,
         ])
     }

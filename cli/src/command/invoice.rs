@@ -32,6 +32,9 @@ struct Make {
     /// Seconds until it expires; an hour unless said otherwise.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     expiry: Option<u32>,
+    /// Do not name us: lead to us by blinded routes. The text (vbi1…) is ours, and only Viaduct pays it.
+    #[arg(long)]
+    blinded: bool,
     /// Also show it as a QR code.
     #[arg(long)]
     qr: bool,
@@ -125,6 +128,7 @@ impl Make {
             about: Some(About::Description(self.description)),
             expiry_s: self.expiry,
             min_final_cltv_expiry_blocks: None,
+            blinded: self.blinded,
         };
         let made =
             cx.client.call(ask, |to, ask| async move { to.invoices().create(ask).await }).await?;

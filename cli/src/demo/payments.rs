@@ -83,6 +83,7 @@ async fn one(seats: &[Seat], order: Order) -> Result<bool, DemoError> {
         about: Some(v1::create_invoice_request::About::Description("demo".to_owned())),
         expiry_s: None,
         min_final_cltv_expiry_blocks: None,
+        blinded: false,
     };
     let create = || async { payee.client.invoices().create(ask.clone()).await };
     let invoice = patiently(create).await.during("making an invoice")?.into_inner().invoice;

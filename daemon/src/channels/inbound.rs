@@ -7,16 +7,18 @@ use rayon::prelude::*;
 use wire::message::OnionPacket;
 use wire::onion::SharedSecret;
 use wire::onion::attribution::HoldTime;
-use wire::onion::failure::{Failure, ReturnPacket, code};
+use wire::onion::failure::{Failure, ReturnPacket};
 use wire::onion::payload::{Payload, PayloadFault, Place};
 use wire::onion::sphinx::{PeelFault, Peeled};
 
+use crate::channels::blinded::{Told, follow};
 use crate::channels::task::Asker;
 use crate::clock::now_ms;
 use crate::fact::ChannelIndex;
 use crate::identity::Identity;
 use crate::payments::receive::Part;
 use crate::switch::Forward;
+use crate::switch::blinded::{Inside, Onward};
 
 /// HTLCs by what becomes of them.
 #[derive(Debug, Default)]
@@ -27,12 +29,15 @@ pub(super) struct Sorted {
     pub(super) forwards: Vec<Forward>,
     /// Their onion cannot be read: what to say.
     pub(super) unreadable: Vec<Command>,
+    /// The same, to be said after a random delay.
+    pub(super) late: Vec<Command>,
 }
 
 enum One {
     Part(Part),
     Forward(Box<Forward>),
     Unreadable(Command),
+    Late(Command),
 }
 
 /// Below this many onions, handing them out costs more than it saves.
@@ -52,6 +57,7 @@ pub(super) fn sort(us: &Identity, channel: ChannelIndex, incoming: Vec<HtlcIn>) 
             One::Part(part) => sorted.parts.push(part),
             One::Forward(forward) => sorted.forwards.push(*forward),
             One::Unreadable(command) => sorted.unreadable.push(command),
+            One::Late(command) => sorted.late.push(command),
         }
     }
     sorted
@@ -59,7 +65,7 @@ pub(super) fn sort(us: &Identity, channel: ChannelIndex, incoming: Vec<HtlcIn>) 
 
 fn one(us: &Identity, channel: ChannelIndex, htlc: HtlcIn) -> One {
     match us.peel(&htlc.onion, htlc.payment_hash, htlc.path_key.as_ref()) {
-        Ok(peeled) => read(channel, &htlc, peeled),
+        Ok(peeled) => read(us, channel, &htlc, peeled),
         Err(PeelFault::Malformed(bad)) => One::Unreadable(Command::FailMalformedHtlc {
             command: Asker::Nobody.command(0),
             htlc: htlc.id,
@@ -72,8 +78,9 @@ fn one(us: &Identity, channel: ChannelIndex, htlc: HtlcIn) -> One {
     }
 }
 
-fn read(channel: ChannelIndex, htlc: &HtlcIn, peeled: Peeled<OnionPacket>) -> One {
+fn read(us: &Identity, channel: ChannelIndex, htlc: &HtlcIn, peeled: Peeled<OnionPacket>) -> One {
     let Peeled { shared_secret, payload, next } = peeled;
+    let inside = Inside::new(&htlc.onion, htlc.path_key.is_some());
     let place = if next.is_some() { Place::Forward } else { Place::Final };
     match (Payload::decode(&payload, place, htlc.path_key.is_some()), next) {
         (Ok(Payload::Final(payload)), _) => One::Part(Part {
@@ -84,6 +91,8 @@ fn read(channel: ChannelIndex, htlc: &HtlcIn, peeled: Peeled<OnionPacket>) -> On
             cltv_expiry: htlc.cltv_expiry,
             overexposed: htlc.overexposed,
             secret: shared_secret,
+            since_ms: now_ms(),
+            blinded: None,
             payload,
         }),
         (Ok(Payload::Forward(payload)), Some(next)) => One::Forward(Box::new(Forward {
@@ -99,17 +108,43 @@ fn read(channel: ChannelIndex, htlc: &HtlcIn, peeled: Peeled<OnionPacket>) -> On
             secret: shared_secret,
             payload,
             onion: next,
+            blinded: None,
         })),
-        // We made no blinded route, so whoever says that we are in one is wrong.
-        (Ok(Payload::BlindedForward(_) | Payload::BlindedFinal(_)), _)
-        | (Err(PayloadFault { blinded: true, .. }), _) => {
-            One::Unreadable(Command::FailMalformedHtlc {
-                command: Asker::Nobody.command(0),
-                htlc: htlc.id,
-                sha256_of_onion: [0; 32],
-                failure_code: code::INVALID_ONION_BLINDING,
-            })
+        (Ok(payload @ (Payload::BlindedForward(_) | Payload::BlindedFinal(_))), next) => {
+            match follow(us, htlc, payload, next) {
+                Some(Told::Onward { payload, next, path_key, onion }) => {
+                    One::Forward(Box::new(Forward {
+                        channel,
+                        htlc: htlc.id,
+                        amount: htlc.amount_msat,
+                        hash: htlc.payment_hash,
+                        cltv_expiry: htlc.cltv_expiry,
+                        overexposed: htlc.overexposed,
+                        accountable: htlc.accountable,
+                        tag: tag(&htlc.onion),
+                        since_ms: now_ms(),
+                        secret: shared_secret,
+                        payload,
+                        onion,
+                        blinded: Some(Onward { inside, next, path_key }),
+                    }))
+                }
+                Some(Told::Here(payload)) => One::Part(Part {
+                    channel,
+                    htlc: htlc.id,
+                    amount: htlc.amount_msat,
+                    hash: htlc.payment_hash,
+                    cltv_expiry: htlc.cltv_expiry,
+                    overexposed: htlc.overexposed,
+                    secret: shared_secret,
+                    since_ms: now_ms(),
+                    blinded: Some(inside),
+                    payload,
+                }),
+                None => fail_blinded(htlc, &shared_secret, inside),
+            }
         }
+        (Err(PayloadFault { blinded: true, .. }), _) => fail_blinded(htlc, &shared_secret, inside),
         (Err(PayloadFault { kind, offset, .. }), _) => {
             fail(htlc, &shared_secret, &Failure::InvalidOnionPayload { kind, offset })
         }
@@ -126,6 +161,11 @@ fn tag(onion: &OnionPacket) -> [u8; 16] {
     let mut tag = [0; 16];
     tag.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
     tag
+}
+
+fn fail_blinded(htlc: &HtlcIn, secret: &SharedSecret, inside: Inside) -> One {
+    let command = inside.refuse(Asker::Nobody.command(0), htlc.id, secret, HoldTime::default());
+    if inside.introduction { One::Late(command) } else { One::Unreadable(command) }
 }
 
 fn fail(htlc: &HtlcIn, secret: &SharedSecret, failure: &Failure) -> One {

@@ -3,8 +3,9 @@
 use channel::{
     Alarm, Answer, CommandId, Effect, HtlcIn, Notice, Refusal as ChannelRefusal, Resolved, Why,
 };
+use wire::feature::{Feature, Features};
 use wire::id::ChannelId;
-use wire::message::Message;
+use wire::message::{Message, UpdateFailHtlc, UpdateFulfillHtlc};
 use wire::units::BlockHeight;
 
 use crate::channels::inbound::sort;
@@ -109,7 +110,10 @@ impl ChannelTask {
             self.common.directory.rename(self.index, id);
         }
         if let Some(link) = self.link_of(generation) {
-            link.say(message);
+            match without_attribution(message, &link.features) {
+                Some(bare) => link.say(&bare),
+                None => link.say(message),
+            }
         }
     }
 
@@ -283,6 +287,7 @@ impl ChannelTask {
             forwards: sorted.forwards,
             resolved: Vec::new(),
             answers: Vec::new(),
+            late: sorted.late,
         };
         for resolved in resolved {
             match resolved.origin {
@@ -312,6 +317,23 @@ impl ChannelTask {
 /// Why nothing is broadcast in quarantine.
 const QUARANTINED: &str = "its data may be older than what the peer knows, and whoever broadcasts an old \
     state loses everything in the channel; connect to the peer, whose numbers settle it";
+
+/// The message without the field that a peer who does not speak `option_attribution_data` would carry for nothing.
+fn without_attribution(message: &Message, features: &Features) -> Option<Message> {
+    if features.offers(Feature::AttributionData) {
+        return None;
+    }
+    #[expect(clippy::wildcard_enum_match_arm, reason = "two messages have the field")]
+    match message {
+        Message::UpdateFulfillHtlc(fulfil) if fulfil.attribution_data.is_some() => {
+            Some(UpdateFulfillHtlc { attribution_data: None, ..fulfil.clone() }.into())
+        }
+        Message::UpdateFailHtlc(fail) if fail.attribution_data.is_some() => {
+            Some(UpdateFailHtlc { attribution_data: None, ..fail.clone() }.into())
+        }
+        _ => None,
+    }
+}
 
 /// A back edge that is full breaks the argument for its bound; one whose reader has ended means that the
 /// node stops.

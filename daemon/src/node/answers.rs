@@ -26,6 +26,7 @@ use crate::node::lists::once;
 use crate::node::open::is_over;
 use crate::node::updates::follow;
 use crate::payments;
+use crate::payments::blinded::is_bundle;
 use crate::payments::invoice::{self};
 use crate::peers;
 use crate::policy::ForceClosePolicy;
@@ -360,6 +361,9 @@ impl NodeApi for Handle {
     }
 
     async fn decode_invoice(&self, invoice: String) -> Answer<DecodedInvoice> {
+        if is_bundle(&invoice) {
+            return self.decode_bundle(&invoice).await;
+        }
         let read = invoice::read(&invoice)?;
         let features = invoice::features(&read);
         Ok(DecodedInvoice {

@@ -8,6 +8,7 @@ use crate::clock::now_ms;
 use crate::fact::{OrderKept, PaymentStarted};
 use crate::node::handle::Handle;
 use crate::payments;
+use crate::payments::blinded::is_bundle;
 use crate::payments::invoice::{self, EXPIRY_S, Terms};
 use crate::payments::plan::{self, Manner, usual_fee_limit};
 use crate::payments::send::Via;
@@ -34,6 +35,9 @@ impl Handle {
         order: PayOrder,
         via: Vec<Via>,
     ) -> Answer<(bool, watch::Receiver<Payment>)> {
+        if is_bundle(&order.invoice) {
+            return self.pay_bundle(order, &via).await;
+        }
         let read = invoice::read(&order.invoice)?;
         let network = self.network();
         if !invoice::is_for(&read.invoice, network) {
@@ -102,6 +106,9 @@ impl Handle {
         order: CreateInvoice,
         kept: Option<OrderKept>,
     ) -> Answer<Invoice> {
+        if order.blinded {
+            return self.make_bundle(order, kept).await;
+        }
         let (mut preimage, mut secret) = ([0; 32], [0; 32]);
         getrandom::fill(&mut preimage).map_err(|_| Refusal::NoAnswer)?;
         getrandom::fill(&mut secret).map_err(|_| Refusal::NoAnswer)?;

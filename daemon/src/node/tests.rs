@@ -119,6 +119,7 @@ async fn pay(from: &Handle, to: &Handle, msat: u64) -> PaymentStatus {
             description: Description::Text("test".to_owned()),
             expiry_s: None,
             min_final_cltv_delta: None,
+            blinded: false,
         })
         .await
         .unwrap();

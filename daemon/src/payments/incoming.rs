@@ -1,6 +1,5 @@
 //! What channels say of HTLCs that end with us: count, hold, settle, give back.
 
-use channel::Command;
 use wire::id::PaymentHash;
 use wire::onion::failure::Failure;
 
@@ -61,25 +60,14 @@ impl Payments {
     fn fulfill(&mut self, hash: PaymentHash, parts: &[Part]) {
         let Some(preimage) = self.asked.get(hash).map(|asked| asked.made.preimage) else { return };
         for part in parts {
-            let command = Command::FulfillHtlc {
-                command: Asker::Nobody.command(0),
-                htlc: part.htlc,
-                preimage,
-                attribution: None,
-            };
+            let command = part.fulfil(Asker::Nobody.command(0), preimage, now_ms());
             self.command(part.channel, command);
         }
     }
 
     fn refuse(&mut self, part: &Part, failure: &Failure) {
         tracing::info!(hash = %part.hash, code = failure.code(), "incoming payment refused");
-        let packet = part.refuse(failure);
-        let command = Command::FailHtlc {
-            command: Asker::Nobody.command(0),
-            htlc: part.htlc,
-            reason: packet.reason,
-            attribution: packet.attribution_data,
-        };
+        let command = part.refuse(Asker::Nobody.command(0), failure, now_ms());
         self.command(part.channel, command);
     }
 

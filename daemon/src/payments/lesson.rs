@@ -165,6 +165,11 @@ fn of_payee(trip: &Trip<'_>, failure: &Failure) -> Taught {
             (PaymentFailure::UnknownByPayee { height: Some(BlockHeight(*height)) }, true)
         }
         Failure::MppTimeout => (PaymentFailure::PayeeTimedOut, true),
+        // It speaks for a blinded route that begins with it; another may begin elsewhere.
+        Failure::InvalidOnionBlinding { .. } => {
+            lessons.push(Lesson::AvoidNode(payee));
+            (on_the_way, false)
+        }
         // The node before it did not do what the onion says.
         Failure::FinalIncorrectCltvExpiry { .. } | Failure::FinalIncorrectHtlcAmount { .. } => {
             lessons.extend(before);
@@ -187,7 +192,6 @@ fn of_payee(trip: &Trip<'_>, failure: &Failure) -> Taught {
         | Failure::ChannelDisabled { .. }
         | Failure::ExpiryTooFar
         | Failure::InvalidOnionPayload { .. }
-        | Failure::InvalidOnionBlinding { .. }
         | Failure::Unknown { .. } => {
             // Its words about a channel can only be about the one that it was reached by.
             let at = place.checked_sub(1).and_then(|before| trip.behind(before));

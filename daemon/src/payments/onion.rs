@@ -11,7 +11,8 @@ use wire::units::Msat;
 
 use crate::fact::HopTaken;
 use crate::identity::Identity;
-use crate::payments::send::Plan;
+use crate::payments::router::Part;
+use crate::payments::send::{Plan, pairs};
 
 /// The key of a node on a way; `None` if its id is no point on the curve.
 pub fn key(node: NodeId) -> Option<PublicKey> {
@@ -23,31 +24,35 @@ pub fn keys(hops: &[HopTaken]) -> Option<Vec<PublicKey>> {
     hops.iter().map(|hop| key(hop.node)).collect()
 }
 
-/// What is to be offered to the first hop so that `delivered` arrives behind the last. `None` if the onion cannot
+/// What is to be offered to the first hop so that what a part brings arrives behind the last. `None` if the onion cannot
 /// be made: it is too long, or a node's id is no key.
 pub(super) fn offer(
     plan: &Plan,
     us: &Identity,
     part: u32,
     command: CommandId,
-    delivered: Msat,
-    hops: &[HopTaken],
+    taken: &Part,
 ) -> Option<Offer> {
-    let first = hops.first()?;
+    let (delivered, hops) = (taken.delivered, taken.hops.as_slice());
+    let (first, last) = (hops.first()?, hops.last()?);
     let mut payloads = Vec::with_capacity(hops.len());
-    for (place, hop) in hops.iter().enumerate() {
-        let next = hops.get(place.saturating_add(1));
-        let payload = next.map_or_else(
-            || final_payload(plan, delivered, hop),
-            |next| {
-                Payload::Forward(Forward {
-                    amt_to_forward: next.amount,
-                    outgoing_cltv_value: next.cltv_expiry,
-                    short_channel_id: next.channel,
-                })
-            },
-        );
+    for (hop, next) in pairs(hops) {
+        let payload = Payload::Forward(Forward {
+            amt_to_forward: next.amount,
+            outgoing_cltv_value: next.cltv_expiry,
+            short_channel_id: next.channel,
+        });
         payloads.push((key(hop.node)?, payload.encode()));
+    }
+    let mut path_key = None;
+    match taken.tail {
+        None => payloads.push((key(last.node)?, final_payload(plan, delivered, last).encode())),
+        Some(place) => {
+            let tail = plan.tails.get(place)?;
+            let end = tail.end(delivered, plan.amount, tail.last_expiry(last.cltv_expiry))?;
+            path_key = end.path_key;
+            payloads.extend(end.hops);
+        }
     }
     let told: Vec<Hop<'_>> =
         payloads.iter().map(|(node, payload)| Hop { node: *node, payload }).collect();
@@ -60,7 +65,7 @@ pub(super) fn offer(
         cltv_expiry: first.cltv_expiry,
         onion,
         origin: Origin::Payment { payment_id: plan.hash.0, part },
-        path_key: None,
+        path_key,
         accountable: false,
     })
 }

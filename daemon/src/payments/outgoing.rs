@@ -85,7 +85,7 @@ impl Payments {
                 amount: attempt.offer.amount_msat,
                 at_ms,
             }));
-            if attempt.hops.len() > 1 {
+            if attempt.hops.len() > 1 || attempt.blinded {
                 facts.push(Fact::RouteTaken(RouteTaken {
                     payment_hash: hash,
                     part: attempt.part,

@@ -5,6 +5,7 @@ use wire::feature::{Feature, Features};
 use wire::units::Msat;
 
 use crate::fact::{PaymentMeans, PaymentStarted};
+use crate::payments::blinded::{Bundle, Tail, is_bundle};
 use crate::payments::invoice::{self, Read};
 use crate::payments::router;
 use crate::payments::send::{PARTS_MAX, PATIENCE_MS, Plan};
@@ -54,6 +55,28 @@ pub fn of_invoice(
         deadline_ms: started.created_ms.saturating_add(manner.patience_ms),
         hints: router::hints(&read.invoice),
         via: Vec::new(),
+        tails: Vec::new(),
+    })
+}
+
+/// How a bundle of blinded routes is paid. `None` if it has none.
+pub fn of_bundle(bundle: Bundle, started: &PaymentStarted, manner: Manner) -> Option<Plan> {
+    let splits = bundle.features.offers(Feature::BasicMpp);
+    Some(Plan {
+        payee: bundle.routes.first()?.path.first_node_id,
+        hash: bundle.hash,
+        secret: None,
+        metadata: None,
+        keysend: None,
+        amount: started.amount,
+        fee_limit: started.fee_limit,
+        min_final_cltv_delta: 0,
+        cltv_limit: manner.cltv_limit,
+        max_parts: if splits { manner.max_parts.max(1) } else { 1 },
+        deadline_ms: started.created_ms.saturating_add(manner.patience_ms),
+        hints: Vec::new(),
+        via: Vec::new(),
+        tails: bundle.routes.into_iter().map(Tail::new).collect(),
     })
 }
 
@@ -78,6 +101,8 @@ pub fn again(sent: &Sent) -> Option<Plan> {
     let mut plan = if let Some(preimage) = sent.means.as_ref().and_then(|means| means.keysend) {
         let payee = PublicKey::from_slice(&started.payee.0).ok()?;
         spontaneous(payee, preimage, started, Manner::default())
+    } else if is_bundle(&started.invoice.0) {
+        of_bundle(Bundle::read(&started.invoice.0).ok()?, started, Manner::default())?
     } else {
         let read = invoice::read(&started.invoice.0).ok()?;
         let features = invoice::features(&read);
@@ -115,6 +140,7 @@ pub fn spontaneous(
         deadline_ms: started.created_ms.saturating_add(manner.patience_ms),
         hints: Vec::new(),
         via: Vec::new(),
+        tails: Vec::new(),
     }
 }
 

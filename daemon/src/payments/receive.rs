@@ -4,14 +4,18 @@
 //! Pure: an HTLC and an invoice in, a verdict out.
 
 use bitcoin::hashes::cmp::fixed_time_eq;
-use wire::id::PaymentHash;
+use channel::{Command, CommandId};
+use wire::id::{PaymentHash, Preimage};
 use wire::onion::SharedSecret;
+use wire::onion::attribution::{self, HoldTime};
 use wire::onion::failure::{Failure, ReturnPacket};
 use wire::onion::payload::Final;
 use wire::units::{BlockHeight, Msat};
 
 use crate::fact::ChannelIndex;
+use crate::payments::blinded;
 use crate::payments::received::{Asked, AskedEnd};
+use crate::switch::blinded::Inside;
 
 /// How long an incomplete set of parts is held, in milliseconds. BOLT 4: "MUST ... wait at least 60
 /// seconds".
@@ -38,14 +42,40 @@ pub struct Part {
     pub overexposed: bool,
     /// What encrypts a failure on its way back.
     pub secret: SharedSecret,
+    /// When it was irrevocably committed, or told again after a restart, Unix milliseconds.
+    pub since_ms: u64,
+    /// Where in a blinded route we are, if it came by one. The payment secret is then the `path_id`.
+    pub blinded: Option<Inside>,
     /// What the sender says.
     pub payload: Final,
 }
 
 impl Part {
-    /// The encrypted failure for the sender.
-    pub fn refuse(&self, failure: &Failure) -> ReturnPacket {
-        ReturnPacket::create(&self.secret, failure, None)
+    /// Gives it back with words for the sender; in a blinded route there are no words.
+    pub fn refuse(&self, command: CommandId, failure: &Failure, now_ms: u64) -> Command {
+        let held = self.held_for(now_ms);
+        if let Some(inside) = &self.blinded {
+            return inside.refuse(command, self.htlc, &self.secret, held);
+        }
+        let packet = ReturnPacket::create(&self.secret, failure, Some(held));
+        Command::FailHtlc {
+            command,
+            htlc: self.htlc,
+            reason: packet.reason,
+            attribution: packet.attribution_data,
+        }
+    }
+
+    /// Takes it. The sender hears how long we had it, unless it must not know who we are.
+    pub fn fulfil(&self, command: CommandId, preimage: Preimage, now_ms: u64) -> Command {
+        let says = self.blinded.is_none_or(|inside| inside.introduction);
+        let attribution =
+            says.then(|| attribution::fulfil(None, &self.secret, self.held_for(now_ms)));
+        Command::FulfillHtlc { command, htlc: self.htlc, preimage, attribution }
+    }
+
+    fn held_for(&self, now_ms: u64) -> HoldTime {
+        HoldTime::from_millis(now_ms.saturating_sub(self.since_ms))
     }
 
     /// All that a sender may learn of why its details do not fit.
@@ -93,6 +123,10 @@ pub fn judge(part: &Part, asked: Option<&Asked>, height: BlockHeight, now_ms: u6
     // `payment_secret` is required and is not present: MUST fail the HTLC".
     let Some(data) = part.payload.payment_data else { return unknown() };
     if !fixed_time_eq(&data.payment_secret.0, &asked.made.payment_secret.0) {
+        return unknown();
+    }
+    // A blinded route is good for what it was made for, and what names us openly is not for it.
+    if part.blinded.is_some() != blinded::is_bundle(&asked.made.bolt11.0) {
         return unknown();
     }
     if !amounts_fit(data.total_msat, asked.made.amount) || now_ms >= asked.made.expires_ms {

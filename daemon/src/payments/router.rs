@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 use routing::find::{self, NoRoute};
 use routing::graph::{Direction, GraphUpdate, Policy, Snapshot};
-use routing::request::{FINAL_PAYLOAD_LEN, HintHop, InFlight, OwnChannel, Request};
+use routing::request::{BlindedTail, FINAL_PAYLOAD_LEN, HintHop, InFlight, OwnChannel, Request};
 use routing::route::{Routes, Via};
 use routing::score::Scorer;
 use wire::id::{NodeId, ShortChannelId};
+use wire::onion::blind::NextHop;
 use wire::units::{BlockHeight, CltvDelta, Msat};
 
 use crate::channels::directory::{Door, Doors, Glance};
@@ -55,8 +56,10 @@ pub struct Part {
     pub channel: ChannelIndex,
     /// What arrives.
     pub delivered: Msat,
-    /// Its HTLCs, ours first.
+    /// Its HTLCs, ours first; of a blinded end those that we know.
     pub hops: Vec<HopTaken>,
+    /// Which of the plan's blinded routes it ends in.
+    pub tail: Option<usize>,
 }
 
 /// Why no way was found.
@@ -68,6 +71,9 @@ pub enum Missed {
     /// As many parts are in flight as there may be.
     #[error("as many parts are in flight as there may be")]
     Parts,
+    /// None of the payee's blinded routes is left.
+    #[error("none of the payee's blinded routes lets it pass")]
+    Blinded,
     /// What the finders name.
     #[error(transparent)]
     NoRoute(#[from] NoRoute),
@@ -121,13 +127,67 @@ pub fn find(
     if own.is_empty() {
         return Err(Missed::Channels);
     }
-    if let Some(part) = straight(wish, &own, sight.height) {
+    let tails = tails(wish);
+    let part = if wish.plan.tails.is_empty() {
+        straight(wish, &own, sight.height)
+    } else {
+        straight_blinded(wish, &own, sight)
+    };
+    if let Some(part) = part {
         return Ok(vec![part]);
     }
-    let request = request(wish, us, &own, held);
+    if tails.is_empty() && !wish.plan.tails.is_empty() {
+        return Err(Missed::Blinded);
+    }
+    let mut request = request(wish, us, &own, held);
+    request.tails = tails.iter().map(|(_, tail)| *tail).collect();
     let graph = amended(sight.graph, wish.shunned);
     let found = find::find(&graph, sight.scorer, &request, sight.now_ms / 1_000)?;
-    Ok(parts(&found, &own, sight.height))
+    Ok(parts(&found, &own, &tails, sight.height))
+}
+
+/// Blinded routes that the finders can use, and which of the plan's each is.
+fn tails(wish: &Wish<'_>) -> Vec<(usize, BlindedTail)> {
+    let all = wish.plan.tails.iter().enumerate();
+    let shown = all.filter_map(|(place, tail)| Some((place, tail.for_router()?)));
+    shown.filter(|(_, tail)| !wish.shunned.nodes.contains(&tail.introduction)).collect()
+}
+
+/// A blinded route that begins with us or behind the fullest channel that can carry all of it.
+fn straight_blinded(
+    wish: &Wish<'_>,
+    own: &[(ChannelIndex, OwnChannel)],
+    sight: &Sight<'_>,
+) -> Option<Part> {
+    let baseline = sight.height.saturating_add(CLTV_GRACE);
+    for (place, tail) in wish.plan.tails.iter().enumerate() {
+        let Some(end) = tail.end(wish.amount, wish.plan.amount, baseline) else { continue };
+        let node = match tail.first() {
+            Some(NextHop::Node(node)) => Some(NodeId::from(node)),
+            Some(NextHop::Channel(scid)) => sight.doors.with_short_id(scid).map(|door| door.node),
+            None => None,
+        };
+        let Some(node) = node.filter(|node| !wish.shunned.nodes.contains(node)) else { continue };
+        let fee = end.amount.checked_sub(wish.amount).unwrap_or(Msat::ZERO);
+        let able = own.iter().filter(|(_, own)| {
+            own.peer == node && own.least <= end.amount && own.most >= end.amount
+        });
+        let Some((channel, own)) = able.max_by_key(|(index, own)| (own.most, *index)) else {
+            continue;
+        };
+        if fee > wish.fee_limit {
+            continue;
+        }
+        let hop = HopTaken {
+            node,
+            channel: own.scid,
+            amount: end.amount,
+            cltv_expiry: end.expiry,
+        };
+        let (channel, delivered) = (*channel, wish.amount);
+        return Some(Part { channel, delivered, hops: vec![hop], tail: Some(place) });
+    }
+    None
 }
 
 /// The fullest channel with the payee that can carry all of it.
@@ -148,7 +208,7 @@ fn straight(
         amount: wish.amount,
         cltv_expiry: height.saturating_add(delta),
     };
-    Some(Part { channel: *channel, delivered: wish.amount, hops: vec![hop] })
+    Some(Part { channel: *channel, delivered: wish.amount, hops: vec![hop], tail: None })
 }
 
 /// The request of a wish.
@@ -196,7 +256,12 @@ fn amended<'a>(graph: &'a Snapshot, shunned: &Shunned) -> Cow<'a, Snapshot> {
 }
 
 /// What was found, with heights for deltas.
-fn parts(found: &Routes, own: &[(ChannelIndex, OwnChannel)], height: BlockHeight) -> Vec<Part> {
+fn parts(
+    found: &Routes,
+    own: &[(ChannelIndex, OwnChannel)],
+    tails: &[(usize, BlindedTail)],
+    height: BlockHeight,
+) -> Vec<Part> {
     let part = |route: &routing::route::Route| {
         let Some(Via::Own(place)) = route.hops.first().map(|hop| hop.via) else { return None };
         let (channel, _) = own.get(place)?;
@@ -206,7 +271,11 @@ fn parts(found: &Routes, own: &[(ChannelIndex, OwnChannel)], height: BlockHeight
             amount: hop.amount,
             cltv_expiry: height.saturating_add(hop.cltv_delta),
         });
-        Some(Part { channel: *channel, delivered: route.delivered, hops: hops.collect() })
+        let tail = match route.tail {
+            None => None,
+            Some(tail) => Some(tails.get(tail)?.0),
+        };
+        Some(Part { channel: *channel, delivered: route.delivered, hops: hops.collect(), tail })
     };
     found.parts.iter().filter_map(part).collect()
 }

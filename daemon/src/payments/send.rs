@@ -17,6 +17,7 @@ use crate::channels::directory::Doors;
 use crate::channels::task::Asker;
 use crate::fact::{ChannelIndex, HopTaken};
 use crate::identity::Identity;
+use crate::payments::blinded::Tail;
 use crate::payments::lesson::{Lesson, Where};
 use crate::payments::onion;
 use crate::payments::router::{self, Missed, Sight, Wish};
@@ -66,6 +67,8 @@ pub struct Plan {
     pub hints: Vec<Vec<HintHop>>,
     /// A way by hand: who forwards, in order. Empty: it is looked for.
     pub via: Vec<Via>,
+    /// Blinded routes to the payee. If there are any, every part ends in one, and `payee` is where the first begins.
+    pub tails: Vec<Tail>,
 }
 
 /// A node on the way, and what it asks for.
@@ -118,8 +121,10 @@ pub struct Attempt {
     pub part: u32,
     /// What of it arrives.
     pub delivered: Msat,
-    /// Its HTLCs, ours first.
+    /// Its HTLCs, ours first; of a blinded end those that we know.
     pub hops: Vec<HopTaken>,
+    /// Whether it ends blinded.
+    pub blinded: bool,
 }
 
 /// What there is to do for a payment now.
@@ -243,6 +248,7 @@ impl Attempts {
             open.over = Some(failure);
             return Next::Over(failure, None);
         }
+        open.plan.tails.iter_mut().for_each(|tail| tail.look(us));
         let found = if open.plan.via.is_empty() {
             let in_flight = u16::try_from(open.flying.len()).unwrap_or(u16::MAX);
             let wish = Wish {
@@ -271,7 +277,7 @@ impl Attempts {
             open.tries = open.tries.saturating_add(1);
             self.commands = self.commands.wrapping_add(1);
             let command = Asker::Payments.command(self.commands);
-            let offer = onion::offer(&open.plan, us, number, command, part.delivered, &part.hops);
+            let offer = onion::offer(&open.plan, us, number, command, &part);
             let Some(offer) = offer else { continue };
             self.offers.insert(command.0, (hash, number, part.channel, offer.amount_msat));
             hold(&mut self.held, &part.hops, true);
@@ -283,8 +289,9 @@ impl Attempts {
                 hops: part.hops.clone(),
             };
             open.flying.insert(number, flying);
+            let blinded = part.tail.is_some();
             let (channel, delivered, hops) = (part.channel, part.delivered, part.hops);
-            attempts.push(Attempt { channel, offer, part: number, delivered, hops });
+            attempts.push(Attempt { channel, offer, part: number, delivered, hops, blinded });
         }
         if attempts.is_empty() {
             open.over = Some(PaymentFailure::NoRoute);
@@ -422,7 +429,7 @@ fn by_hand(open: &mut Open, sight: &Sight<'_>) -> Result<Vec<router::Part>, Miss
     let channel = left.pop_front().ok_or_else(nothing)?;
     let own = router::name_of(sight.doors, channel);
     let hops = open.plan.by_hand(own, sight.height).ok_or_else(nothing)?;
-    Ok(vec![router::Part { channel, delivered: open.plan.amount, hops }])
+    Ok(vec![router::Part { channel, delivered: open.plan.amount, hops, tail: None }])
 }
 
 /// Who forwards over which hop: each hop with the one before it.

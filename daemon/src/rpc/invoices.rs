@@ -124,6 +124,7 @@ fn create_order(mut ask: v1::CreateInvoiceRequest) -> Result<CreateInvoice, Refu
         description,
         expiry_s: ask.expiry_s,
         min_final_cltv_delta: delta.transpose()?,
+        blinded: ask.blinded,
     })
 }
 

@@ -62,6 +62,15 @@ impl Load {
     }
 }
 
+/// The channel to a node that could carry most now, whose policy is then the one that counts. Not the one it came in by.
+pub(super) fn best_with(doors: &Doors, node: NodeId, from: ChannelIndex) -> Option<&Door> {
+    let others = doors.of(node).filter(|door| door.index != from);
+    others.max_by_key(|door| {
+        let glance = *door.glance.borrow();
+        (glance.usable, glance.can_send)
+    })
+}
+
 /// All channels to the node that `named` leads to and that could take the amount now, the fullest first. Not the
 /// one it came in by.
 pub(super) fn candidates(

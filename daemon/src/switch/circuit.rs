@@ -9,6 +9,7 @@ use channel::{
     Answer, Command, CommandId, Offer, Origin, Outcome, Refusal as ChannelRefusal, Resolved,
 };
 use wire::onion::attribution::HoldTime;
+use wire::onion::blind::NextHop;
 use wire::onion::failure::{ChannelUpdateBytes, Failure};
 
 use super::{At, Forward, FromChannel, Name, ONIONS_MAX, Open, Switch, choose, settle};
@@ -30,6 +31,9 @@ impl Switch {
         }
         if told.again {
             self.has_spoken(told.channel, doors);
+        }
+        for command in told.late {
+            self.late.add(told.channel, command);
         }
     }
 
@@ -152,7 +156,12 @@ impl Switch {
             return self.refuse(name, &Failure::PermanentChannelFailure);
         }
         let payload = forward.payload;
-        let Some(named) = doors.with_short_id(payload.short_channel_id) else {
+        let named = match forward.blinded.map(|onward| onward.next) {
+            None => doors.with_short_id(payload.short_channel_id),
+            Some(NextHop::Channel(scid)) => doors.with_short_id(scid),
+            Some(NextHop::Node(node)) => choose::best_with(doors, node.into(), forward.channel),
+        };
+        let Some(named) = named else {
             return self.refuse(name, &Failure::UnknownNextPeer);
         };
         let (height, update) = (self.tip.borrow().height, self.updates.of(named.index));
@@ -194,7 +203,7 @@ impl Switch {
                 cltv_expiry: open.forward.payload.outgoing_cltv_value,
                 onion: open.forward.onion.clone(),
                 origin: Origin::Forward { channel: name.0, htlc: name.1 },
-                path_key: None,
+                path_key: open.forward.blinded.map(|onward| onward.path_key),
                 accountable: open.forward.accountable,
             };
             let key = open.forward.key();
@@ -288,7 +297,7 @@ impl Switch {
         match settle::pass_on(command, htlc, resolved.outcome, known) {
             Some(told) => {
                 self.settling.insert(command.0, (channel, resolved.htlc));
-                self.tell(door.index, told);
+                self.tell_back(door.index, told, open.as_ref().map(|open| &open.forward));
             }
             // The incoming side is being removed already.
             None => self.tell(channel, forget),
@@ -306,7 +315,18 @@ impl Switch {
         }
         self.note_end(forward.key(), ForwardEnd::Refused(failure.code()));
         let command = settle::refuse(settle::unasked(), forward, failure, held_for(forward));
-        self.tell(forward.channel, command);
+        self.tell_back(forward.channel, command, Some(forward));
+    }
+
+    /// Tells the incoming channel; a failure of a blinded route that begins with us only later.
+    fn tell_back(&mut self, channel: ChannelIndex, command: Command, of: Option<&Forward>) {
+        let onward = of.and_then(|forward| forward.blinded);
+        let is_failure = matches!(command, Command::FailHtlc { .. });
+        if is_failure && onward.is_some_and(|onward| onward.inside.introduction) {
+            self.late.add(channel, command);
+        } else {
+            self.tell(channel, command);
+        }
     }
 
     /// Writes the end of a forward down, once.

@@ -114,7 +114,9 @@ impl ForwardPolicy {
             return Err(Failure::TemporaryChannelFailure { channel_update: channel_update() });
         }
         let left = forward.amount.checked_sub(out).map(|left| u128::from(left.to_u64()));
-        if left.is_none_or(|left| left < self.fee_msat(out)) {
+        // BOLT 4's formula for blinded routes rounds what goes on up, which can be one msat short of BOLT 7's fee.
+        let rounding = u128::from(forward.blinded.is_some());
+        if left.is_none_or(|left| left < self.fee_msat(out).saturating_sub(rounding)) {
             return Err(Failure::FeeInsufficient {
                 htlc_msat: forward.amount.to_u64(),
                 channel_update: channel_update(),

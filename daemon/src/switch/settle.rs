@@ -17,6 +17,9 @@ pub(super) fn refuse(
     failure: &Failure,
     held: HoldTime,
 ) -> Command {
+    if let Some(onward) = &forward.blinded {
+        return onward.inside.refuse(command, forward.htlc, &forward.secret, held);
+    }
     let packet = ReturnPacket::create(&forward.secret, failure, Some(held));
     Command::FailHtlc {
         command,
@@ -35,13 +38,22 @@ pub(super) fn pass_on(
 ) -> Option<Command> {
     match outcome {
         Outcome::Fulfilled { preimage, attribution } => {
-            let attribution = forward.map(|(forward, held)| {
-                attribution::fulfil(attribution.as_ref(), &forward.secret, held)
+            let attribution = forward.and_then(|(forward, held)| match &forward.blinded {
+                None => Some(attribution::fulfil(attribution.as_ref(), &forward.secret, held)),
+                // BOLT 2: "if `path_key` is not set in the incoming `update_add_htlc`: MUST initialize
+                // `attribution_data`". The introduction node speaks for itself alone.
+                Some(onward) => onward
+                    .inside
+                    .introduction
+                    .then(|| attribution::fulfil(None, &forward.secret, held)),
             });
             Some(Command::FulfillHtlc { command, htlc, preimage, attribution })
         }
         Outcome::Failed { reason, attribution } => {
             let (forward, held) = forward?;
+            if let Some(onward) = &forward.blinded {
+                return Some(onward.inside.refuse(command, htlc, &forward.secret, held));
+            }
             let packet = ReturnPacket { reason, attribution_data: attribution };
             let packet = packet.relay(&forward.secret, Some(held));
             Some(Command::FailHtlc {

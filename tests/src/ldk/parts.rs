@@ -274,6 +274,7 @@ fn config(limits: Limits) -> UserConfig {
     handshake.our_htlc_minimum_msat = 1;
     handshake.our_max_accepted_htlcs = limits.htlcs_max;
     handshake.max_inbound_htlc_value_in_flight_percent_of_channel = limits.in_flight_percent;
+    config.accept_forwards_to_priv_channels = true;
     config.channel_handshake_limits.force_announced_channel_preference = false;
     config.channel_handshake_limits.max_funding_satoshis = u64::MAX;
     config.channel_config.max_dust_htlc_exposure =

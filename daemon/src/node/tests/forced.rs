@@ -53,6 +53,7 @@ pub(super) async fn hold(
         description: Description::Text("held".to_owned()),
         expiry_s: None,
         min_final_cltv_delta: None,
+        blinded: false,
     };
     let invoice = to.create_invoice(asked).await.unwrap();
     let hash = invoice.preimage.hash();

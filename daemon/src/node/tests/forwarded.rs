@@ -99,6 +99,7 @@ impl Line {
             description: Description::Text("held".to_owned()),
             expiry_s: None,
             min_final_cltv_delta: None,
+            blinded: false,
         };
         let invoice = self.node(2).create_invoice(asked).await.unwrap();
         let hash = invoice.preimage.hash();

@@ -40,6 +40,8 @@ fn part() -> Part {
         cltv_expiry: BlockHeight(142),
         overexposed: false,
         secret: SharedSecret::new([9; 32]),
+        since_ms: 0,
+        blinded: None,
         payload: Final {
             amt_to_forward: msat(10_000),
             outgoing_cltv_value: BlockHeight(142),

@@ -30,6 +30,8 @@ pub struct CreateInvoice {
     pub expiry_s: Option<u32>,
     /// The delay we want at the end, in blocks; `None`: our policy.
     pub min_final_cltv_delta: Option<u16>,
+    /// Whether it is to lead to us by blinded routes, without our name.
+    pub blinded: bool,
 }
 
 /// How an invoice stands.

@@ -42,6 +42,7 @@ fn forward(amount_in: u64, amount_out: u64, delta: u32, ahead: u32) -> Forward {
         },
         onion: OnionPacket::from([0; 1366]),
         since_ms: 0,
+        blinded: None,
     }
 }
 
