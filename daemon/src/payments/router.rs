@@ -178,12 +178,7 @@ fn straight_blinded(
         if fee > wish.fee_limit {
             continue;
         }
-        let hop = HopTaken {
-            node,
-            channel: own.scid,
-            amount: end.amount,
-            cltv_expiry: end.expiry,
-        };
+        let hop = HopTaken { node, channel: own.scid, amount: end.amount, cltv_expiry: end.expiry };
         let (channel, delivered) = (*channel, wish.amount);
         return Some(Part { channel, delivered, hops: vec![hop], tail: Some(place) });
     }

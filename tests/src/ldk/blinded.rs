@@ -91,10 +91,9 @@ impl LdkNode {
         let params = RouteParameters::from_payment_params_and_value(params, msat);
         let onion = RecipientOnionFields::spontaneous_empty();
         let (id, retry) = (PaymentId(hash.0), Retry::Attempts(0));
-        self.parts
-            .channels
-            .send_payment(hash, onion, id, params, retry)
-            .unwrap_or_else(|why| panic!("LDK does not begin to pay: {why:?}\n{}", self.log_tail()));
+        self.parts.channels.send_payment(hash, onion, id, params, retry).unwrap_or_else(|why| {
+            panic!("LDK does not begin to pay: {why:?}\n{}", self.log_tail())
+        });
     }
 }
 

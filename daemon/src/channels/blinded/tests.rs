@@ -126,7 +126,7 @@ fn a_payment_by_a_blinded_route_ends_where_its_maker_is_and_nowhere_else() {
 
 #[test]
 fn bounds_of_the_route_hold_at_every_hop() {
-    let (alice, bob, carol) = (node(1), node(2), node(3));
+    let (bob, carol) = (node(2), node(3));
     let tail = Tail::new(to_carol(&bob, &carol));
     let ending = tail.end(msat(1_000_000), msat(1_000_000), NOW).unwrap();
     let packet = onion(&ending);
@@ -155,7 +155,7 @@ fn a_route_that_begins_with_us_is_entered_at_its_second_hop() {
     let (bob, carol) = (node(2), node(3));
     let mut tail = Tail::new(to_carol(&bob, &carol));
     tail.look(&bob);
-    let ending = tail.end( msat(1_000_000), msat(1_000_000), NOW).unwrap();
+    let ending = tail.end(msat(1_000_000), msat(1_000_000), NOW).unwrap();
     assert_eq!((ending.amount, ending.expiry), (msat(1_000_000), BlockHeight(1_042)));
     assert_eq!(tail.first(), Some(NextHop::Channel(scid())));
     assert_eq!(tail.last_expiry(ending.expiry), NOW);
@@ -192,7 +192,6 @@ fn a_route_from_us_to_us_for_ever_ends_with_the_onion() {
             (node, payload.encode())
         })
         .collect();
-    let ending =
-        Ending { hops: payloads, amount: msat(1), expiry: NOW, path_key: None };
+    let ending = Ending { hops: payloads, amount: msat(1), expiry: NOW, path_key: None };
     assert!(take(&carol, &htlc(onion(&ending), None, msat(1), NOW)).is_none());
 }

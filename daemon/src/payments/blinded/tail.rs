@@ -137,9 +137,10 @@ impl Tail {
     pub fn last_expiry(&self, first: BlockHeight) -> BlockHeight {
         let all = u32::from(self.route.cost.cltv_expiry_delta.to_u16());
         let ours = match &self.begins {
-            Begins::Here(ahead) => ahead.data.payment_relay.map_or(0, |relay| {
-                u32::from(relay.cltv_expiry_delta.to_u16())
-            }),
+            Begins::Here(ahead) => ahead
+                .data
+                .payment_relay
+                .map_or(0, |relay| u32::from(relay.cltv_expiry_delta.to_u16())),
             Begins::There | Begins::Nowhere => 0,
         };
         first.saturating_add(ours).saturating_sub(all)
@@ -149,7 +150,12 @@ impl Tail {
     // recipient", "for the first node in the blinded route: MUST include the `path_key` provided by the recipient
     // in `current_path_key`", "if it is the final node: MUST include `amt_to_forward`, `outgoing_cltv_value` and
     // `total_amount_msat`".
-    fn payloads(&self, amount: Msat, total: Msat, expiry: BlockHeight) -> Vec<(PublicKey, Vec<u8>)> {
+    fn payloads(
+        &self,
+        amount: Msat,
+        total: Msat,
+        expiry: BlockHeight,
+    ) -> Vec<(PublicKey, Vec<u8>)> {
         let path = &self.route.path;
         let last = path.path.len().saturating_sub(1);
         let hops = path.path.iter().enumerate().map(|(place, hop)| {
@@ -165,7 +171,10 @@ impl Tail {
                     current_path_key,
                 })
             } else {
-                Payload::BlindedForward(BlindedForward { encrypted_recipient_data, current_path_key })
+                Payload::BlindedForward(BlindedForward {
+                    encrypted_recipient_data,
+                    current_path_key,
+                })
             };
             (node, payload.encode())
         });
