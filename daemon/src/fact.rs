@@ -19,7 +19,7 @@ pub use body::{
     PaymentTried, PeerKept, Text,
 };
 
-pub use route::{HopTaken, NoWayLeft, PaymentMeans, RouteTaken};
+pub use route::{HopTaken, NoWayLeft, PartHeld, PaymentMeans, RouteTaken};
 
 pub use forward::{ForwardEnd, ForwardEnded, ForwardTaken, ForwardsBefore, OnionTaken, PolicySet};
 
@@ -90,6 +90,8 @@ pub enum Fact {
     PaymentMeans(PaymentMeans),
     /// No way was left for a payment.
     NoWayLeft(NoWayLeft),
+    /// How long nodes held a part.
+    PartHeld(PartHeld),
     /// An HTLC is to go on.
     ForwardTaken(ForwardTaken),
     /// What went on has its outcome.
@@ -138,6 +140,7 @@ impl Fact {
             Self::RouteTaken(_) => 46,
             Self::PaymentMeans(_) => 47,
             Self::NoWayLeft(_) => 48,
+            Self::PartHeld(_) => 53,
             Self::ForwardTaken(_) => 38,
             Self::ForwardEnded(_) => 39,
             Self::PolicySet(_) => 40,
@@ -189,6 +192,7 @@ impl Fact {
             Self::RouteTaken(body) => body.encode(out),
             Self::PaymentMeans(body) => body.encode(out),
             Self::NoWayLeft(body) => body.encode(out),
+            Self::PartHeld(body) => body.encode(out),
             Self::ForwardTaken(body) => body.encode(out),
             Self::ForwardEnded(body) => body.encode(out),
             Self::PolicySet(body) => body.encode(out),
@@ -244,6 +248,7 @@ impl Fact {
             46 => Self::RouteTaken(Decode::decode(r)?),
             47 => Self::PaymentMeans(Decode::decode(r)?),
             48 => Self::NoWayLeft(Decode::decode(r)?),
+            53 => Self::PartHeld(Decode::decode(r)?),
             38 => Self::ForwardTaken(Decode::decode(r)?),
             39 => Self::ForwardEnded(Decode::decode(r)?),
             40 => Self::PolicySet(Decode::decode(r)?),

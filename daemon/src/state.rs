@@ -179,6 +179,7 @@ impl State {
             | Fact::RouteTaken(_)
             | Fact::PaymentMeans(_)
             | Fact::NoWayLeft(_)
+            | Fact::PartHeld(_)
             | Fact::Moment(_)
             | Fact::StoryKept(_) => {}
             Fact::ForceCloseSet(set) => {

@@ -47,6 +47,16 @@ bodies! {
         keysend: Option<Preimage>,
     }
 
+    /// How long the nodes on a part's way say that they held it, as far as that is proven. BOLT 4 § attribution data.
+    PartHeld {
+        /// Which payment.
+        payment_hash: PaymentHash,
+        /// Which part.
+        part: u32,
+        /// For each node, the first first, in units of 100 ms.
+        times: Vec<u32>,
+    }
+
     /// No way was left for what of a payment had not arrived.
     NoWayLeft {
         /// Which payment.

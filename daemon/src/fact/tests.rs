@@ -122,6 +122,7 @@ fn each() -> Vec<Fact> {
             words: "no".into(),
             at_ms: 5,
         }),
+        Fact::PartHeld(PartHeld { payment_hash: hash, part: 3, times: vec![0, 7, u32::MAX] }),
         Fact::RouteTaken(RouteTaken {
             payment_hash: hash,
             part: 1,

@@ -172,6 +172,7 @@ fn subject(fact: &Fact) -> Option<Subject> {
         | Fact::RouteTaken(_)
         | Fact::PaymentMeans(_)
         | Fact::NoWayLeft(_)
+        | Fact::PartHeld(_)
         | Fact::ForwardTaken(_)
         | Fact::ForwardEnded(_)
         | Fact::PolicySet(_)

@@ -21,8 +21,9 @@ use crate::rpc::model::payment::{PayOrder, Payment, PaymentStatus};
 use crate::rpc::node_api::Answer;
 use crate::rpc::refusal::Refusal;
 
-/// Blocks by which chain time may run ahead of ours while a route is good.
-const SLACK: u32 = 144;
+/// Blocks by which an expiry may be later than the time the invoice is good for says: payers add days at random, so that
+/// the expiry does not tell how near they are.
+const SLACK: u32 = 576;
 
 impl Handle {
     /// Pays by a bundle of blinded routes.

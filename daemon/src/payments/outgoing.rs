@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use channel::{Command, CommandId, Outcome, Refusal as ChannelRefusal, Resolved};
 use routing::graph::Snapshot;
 use wire::id::{NodeId, PaymentHash, Preimage};
+use wire::onion::SharedSecret;
+use wire::onion::attribution::{HoldTime, read_fulfilled};
 use wire::onion::failure::read;
 
 use crate::clock::now_ms;
 use crate::fact::{
-    AttemptFailed, ChannelIndex, Fact, HopTaken, NoWayLeft, PaymentEnded, PaymentTried, RouteTaken,
+    AttemptFailed, ChannelIndex, Fact, HopTaken, NoWayLeft, PartHeld, PaymentEnded, PaymentTried,
+    RouteTaken,
 };
 use crate::payments::Payments;
 use crate::payments::lesson::{Lesson, Taught, Trip, of_failure};
@@ -160,14 +163,18 @@ impl Payments {
         {
             let (under_way, hops) = (sent.ended.is_none(), way(sent, part));
             match resolved.outcome {
-                Outcome::Fulfilled { preimage, .. } => {
+                Outcome::Fulfilled { preimage, attribution } => {
+                    let times = attribution
+                        .map(|data| read_fulfilled(&data, &self.secrets(hash, part, &hops)));
+                    self.note_held(hash, part, times.unwrap_or_default());
                     self.arrived(hash, part, &hops);
                     if under_way {
                         self.end(hash, Ok(preimage));
                     }
                 }
                 failed if under_way => {
-                    let taught = self.taught(hash, part, &hops, failed);
+                    let (taught, times) = self.taught(hash, part, &hops, failed);
+                    self.note_held(hash, part, times);
                     self.part_failed(hash, part, channel, &taught);
                 }
                 // The payee took the payment and let go of a part of it: so much the cheaper.
@@ -232,22 +239,28 @@ impl Payments {
     }
 
     /// What an outcome that is no preimage means.
-    fn taught(&self, hash: PaymentHash, part: u32, hops: &[HopTaken], outcome: Outcome) -> Taught {
+    fn taught(
+        &self,
+        hash: PaymentHash,
+        part: u32,
+        hops: &[HopTaken],
+        outcome: Outcome,
+    ) -> (Taught, Vec<HoldTime>) {
         let plain = |failure, words: &str, last| Taught {
             failure,
             words: words.to_owned(),
             last,
             lessons: Vec::new(),
         };
-        match outcome {
+        let taught = match outcome {
             // Not a failure; the caller has taken it.
             Outcome::Fulfilled { .. } => plain(PaymentFailure::Unreadable, "", false),
             Outcome::Failed { reason, attribution } => {
-                let keys = onion::keys(hops).unwrap_or_default();
-                let secrets = self.us.shared_secrets(hash, part, &keys);
-                let reading = read(&secrets.unwrap_or_default(), &reason, attribution.as_ref());
+                let secrets = self.secrets(hash, part, hops);
+                let reading = read(&secrets, &reason, attribution.as_ref());
                 tracing::debug!(%hash, held = ?reading.hold_times, "a failure came back");
-                of_failure(&Trip { hops, chain: &self.chain }, &reading.source)
+                let trip = Trip { hops, chain: &self.chain };
+                return (of_failure(&trip, &reading.source), reading.hold_times);
             }
             Outcome::Malformed { failure_code, .. } => {
                 let by = hops.first().map_or(NodeId([0; 33]), |hop| hop.node);
@@ -261,7 +274,24 @@ impl Payments {
                 plain(PaymentFailure::ExpiredOnChain, "it came back on the chain", true)
             }
             Outcome::Unsent => plain(PaymentFailure::NeverSent, "the channel never sent it", false),
+        };
+        (taught, Vec::new())
+    }
+
+    /// What we share with each node on the way of a part.
+    fn secrets(&self, hash: PaymentHash, part: u32, hops: &[HopTaken]) -> Vec<SharedSecret> {
+        let keys = onion::keys(hops).unwrap_or_default();
+        self.us.shared_secrets(hash, part, &keys).unwrap_or_default()
+    }
+
+    /// Writes down who held a part how long, if anybody says so.
+    fn note_held(&mut self, hash: PaymentHash, part: u32, times: Vec<HoldTime>) {
+        if times.is_empty() {
+            return;
         }
+        let times = times.into_iter().map(|time| time.0).collect();
+        let held = PartHeld { payment_hash: hash, part, times };
+        self.commit(&[Fact::PartHeld(held)], Vec::new());
     }
 
     /// The end of a payment, once.

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 
 use channel::seal::Lsn;
 use wire::id::{NodeId, PaymentHash};
+use wire::onion::attribution::HoldTime;
 use wire::units::{BlockHeight, Msat};
 
 use crate::fact::{
-    AttemptFailed, Fact, HopTaken, NoWayLeft, PaymentEnded, PaymentMeans, PaymentStarted,
+    AttemptFailed, Fact, HopTaken, NoWayLeft, PartHeld, PaymentEnded, PaymentMeans, PaymentStarted,
     PaymentTried, RouteTaken,
 };
 use crate::rpc::model::UnixMillis;
@@ -31,6 +32,8 @@ pub struct Sent {
     pub tried: Vec<PaymentTried>,
     /// The ways of parts that do not go straight to the payee, by part.
     pub routes: BTreeMap<u32, RouteTaken>,
+    /// How long nodes held parts, by part.
+    pub held: BTreeMap<u32, PartHeld>,
     /// What became of parts that failed.
     pub failed: Vec<AttemptFailed>,
     /// What it may do, if that is not the usual.
@@ -65,6 +68,11 @@ impl SentBook {
             Fact::RouteTaken(route) => {
                 if let Some(sent) = self.0.get_mut(&route.payment_hash) {
                     sent.routes.insert(route.part, route.clone());
+                }
+            }
+            Fact::PartHeld(held) => {
+                if let Some(sent) = self.0.get_mut(&held.payment_hash) {
+                    sent.held.insert(held.part, held.clone());
                 }
             }
             Fact::PaymentMeans(means) => {
@@ -125,6 +133,7 @@ impl Sent {
             started,
             tried: Vec::new(),
             routes: BTreeMap::new(),
+            held: BTreeMap::new(),
             failed: Vec::new(),
             means: None,
             no_way: None,
@@ -163,6 +172,12 @@ impl Sent {
     /// What nodes on the way take of a part.
     pub fn fee(&self, tried: &PaymentTried) -> Msat {
         tried.amount.checked_sub(self.delivered(tried)).unwrap_or(Msat::ZERO)
+    }
+
+    /// How long the node at `place` on a part's way held it, in milliseconds, if it proved that.
+    pub fn held_ms(&self, part: u32, place: usize) -> Option<u64> {
+        let times = &self.held.get(&part)?.times;
+        times.get(place).map(|time| HoldTime(*time).as_millis())
     }
 
     /// The HTLCs of a part, ours first; empty if it goes straight to the payee.
@@ -250,6 +265,7 @@ impl Sent {
             short_id,
             amount: tried.amount,
             fee: Msat::ZERO,
+            held_ms: self.held_ms(tried.part, 0),
         };
         if hops.is_empty() {
             return vec![straight];
@@ -270,6 +286,7 @@ impl Sent {
                 },
                 amount: hop.amount,
                 fee,
+                held_ms: self.held_ms(tried.part, place),
             }
         };
         hops.iter().enumerate().map(show).collect()

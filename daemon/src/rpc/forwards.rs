@@ -221,6 +221,7 @@ fn shown(held: &Held) -> v1::HeldForward {
         amount_out_msat: held.forwarded.to_u64(),
         expiry_out: held.outgoing_expiry.0,
         give_back_height: held.until.0,
+        accountable: held.accountable,
     }
 }
 

@@ -162,6 +162,7 @@ fn hop(hop: Hop) -> v1::Hop {
         channel: short.or_else(|| hop.channel.map(|id| id.to_string())).unwrap_or_default(),
         amount_msat: hop.amount.to_u64(),
         fee_msat: hop.fee.to_u64(),
+        held_ms: hop.held_ms,
     }
 }
 

@@ -34,6 +34,9 @@ pub(crate) fn encode_sent(sent: &Sent) -> Vec<u8> {
     for route in sent.routes.values() {
         Fact::RouteTaken(route.clone()).encode(&mut out);
     }
+    for held in sent.held.values() {
+        Fact::PartHeld(held.clone()).encode(&mut out);
+    }
     for failed in &sent.failed {
         Fact::AttemptFailed(failed.clone()).encode(&mut out);
     }
@@ -61,6 +64,9 @@ pub(crate) fn decode_sent(bytes: &[u8]) -> Result<Sent, RowError> {
             Fact::PaymentTried(tried) => sent.tried.push(tried),
             Fact::RouteTaken(route) => {
                 sent.routes.insert(route.part, route);
+            }
+            Fact::PartHeld(held) => {
+                sent.held.insert(held.part, held);
             }
             Fact::PaymentMeans(means) => sent.means = Some(means),
             Fact::NoWayLeft(left) => sent.no_way = Some(left),

@@ -52,6 +52,8 @@ pub struct Held {
     pub outgoing_expiry: BlockHeight,
     /// It is given back at this height.
     pub until: BlockHeight,
+    /// The peer says that it answers for its being quick (BOLT 2, experimental `accountable`).
+    pub accountable: bool,
 }
 
 /// A word.
@@ -190,6 +192,7 @@ impl Switch {
             forwarded: forward.payload.amt_to_forward,
             outgoing_expiry: forward.payload.outgoing_cltv_value,
             until: until(forward),
+            accountable: forward.accountable,
         };
         // Who does not read gets no more; the next who listens hears of all.
         if let Some(to) = &self.listener.to

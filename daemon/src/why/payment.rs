@@ -68,6 +68,19 @@ fn tried(sent: &Sent, part: &PaymentTried, channel: Option<&Channel>) -> Step {
     Step { amount: Some(part.amount.floor_sat()), ..step(sent.index, part.at_ms, "tried", text) }
 }
 
+/// How long each node held a part, where they prove it. There is no saying when that was told.
+fn waited(sent: &Sent, part: &PaymentTried) -> Option<Step> {
+    let held = sent.held.get(&part.part)?;
+    let hops = sent.hops(part.part);
+    let each = held.times.iter().enumerate().map(|(place, time)| {
+        let node = hops.get(place).map_or(sent.started.payee, |hop| hop.node);
+        format!("{node} {}.{} s", time / 10, time % 10)
+    });
+    let each: Vec<_> = each.collect();
+    let text = format!("part {} was held, by their own proofs, by {}", part.part, each.join(", "));
+    Some(step(sent.index, 0, "part-held", text))
+}
+
 /// The whole account; `channel` finds a channel by its lasting number.
 pub fn account<'a>(sent: &Sent, channel: impl Fn(u64) -> Option<&'a Channel>) -> PaymentWhy {
     let started = &sent.started;
@@ -84,6 +97,7 @@ pub fn account<'a>(sent: &Sent, channel: impl Fn(u64) -> Option<&'a Channel>) ->
     }
     for part in &sent.tried {
         steps.push(tried(sent, part, channel(part.channel)));
+        steps.extend(waited(sent, part));
         for failed in sent.failed.iter().filter(|failed| failed.part == part.part) {
             let why = failure(failure_from(Some(failed.failure), failed.failed_by));
             let words = if failed.words.0.is_empty() {

@@ -11,7 +11,7 @@ use wire::onion::blind::{BlindedHop, BlindedPath, PaymentRelay, RecipientData};
 use wire::onion::failure::code;
 use wire::units::CltvDelta;
 
-use super::line::{Line, failure, fee, key};
+use super::line::{DELTA, Line, failure, fee, key};
 use crate::nodes::pair::{find, in_time, pay_order};
 
 const MSAT: u64 = 10_000_000;
@@ -171,6 +171,42 @@ async fn a_blinded_payment_survives_a_crash_of_the_node_where_its_route_begins()
         let bob = bob.crash_and_restart().await;
         let status = alice.outcome(hash).await;
         assert_eq!(failure(&status), (code::INVALID_ONION_BLINDING, bob.id()));
+    })
+    .await;
+}
+
+/// How long each node that alice knows says it had the HTLC of a payment's last part.
+async fn held(by: &OurNode, hash: PaymentHash) -> Vec<Option<u64>> {
+    let payment = by.handle().payment(hash).await.expect("known");
+    payment.attempts.last().expect("tried").hops.iter().map(|hop| hop.held_ms).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_node_that_the_payer_knows_says_how_long_it_held_the_payment() {
+    in_time(async {
+        let line = Line::start().await;
+        let (hash, status) = line.pay(MSAT).await;
+        assert!(matches!(status, PaymentStatus::Succeeded { .. }), "{status:?}");
+        let times = held(&line.alice, hash).await;
+        assert!(matches!(times[..], [Some(bob), Some(carol)] if bob >= carol), "{times:?}");
+        let why = line.alice.handle().why_payment(hash).await.expect("known");
+        let told = why.steps.iter().find(|step| step.code == "part-held").expect("told");
+        assert!(told.text.contains(&line.carol.id().to_string()), "{}", told.text);
+
+        // Of a failure, too.
+        let (invoice, hash) = line.carol.create_invoice(Some(MSAT), 3_600).await;
+        line.carol.handle().cancel_invoice(hash).await.expect("cancelled");
+        let via = line.via(fee(MSAT), DELTA).await;
+        line.alice.handle().pay_along(pay_order(&invoice), vec![via]).await.expect("not refused");
+        line.alice.outcome(hash).await;
+        let times = held(&line.alice, hash).await;
+        assert!(matches!(times[..], [Some(_), Some(_)]), "{times:?}");
+
+        // In a blinded route nobody behind its first node says anything.
+        let (text, hash) = line.carol.create_bundle(Some(MSAT)).await;
+        pay(&line.alice, &text, hash).await;
+        let times = held(&line.alice, hash).await;
+        assert!(matches!(times[..], [Some(_)]), "{times:?}");
     })
     .await;
 }

@@ -1,5 +1,6 @@
 //! Each reason why nothing goes on, told by the right node with the right code. BOLT 4 § Failure Messages.
 
+use daemon::rpc::model::channel::{ChannelRef, CloseChannel, CloseHow};
 use daemon::rpc::model::forward::{ForwardFailure, ForwardState};
 use daemon::rpc::model::payment::{PaymentFailure, PaymentStatus};
 use daemon::rpc::node_api::NodeApi as _;
@@ -112,6 +113,21 @@ async fn a_next_node_that_is_away_is_a_passing_failure() {
             failure(&alice.outcome(hash).await),
             (code::TEMPORARY_CHANNEL_FAILURE, bob.id())
         );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_closes_for_good_is_a_lasting_failure() {
+    in_time(async {
+        let line = Line::start().await;
+        let via = line.via(fee(MSAT), DELTA).await;
+        let (channel, how) = (ChannelRef::Id(line.second), CloseHow::Force);
+        line.bob.handle().close_channel(CloseChannel { key: None, channel, how }).await.expect("closes");
+        let (hash, status) = line.pay_by(MSAT, via).await;
+        assert_eq!(failure(&status), (code::PERMANENT_CHANNEL_FAILURE, line.bob.id()));
+        let refused = ForwardFailure::Refused(code::PERMANENT_CHANNEL_FAILURE);
+        assert_eq!(line.newest(hash).await.state, ForwardState::Failed(refused));
     })
     .await;
 }

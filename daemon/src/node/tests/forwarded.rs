@@ -4,7 +4,7 @@
 use std::str::FromStr as _;
 
 use channel::{Command, Offer};
-use wire::id::{PaymentHash, PaymentSecret, Preimage};
+use wire::id::{PaymentHash, PaymentSecret, Preimage, ShortChannelId};
 use wire::message::OnionPacket;
 use wire::onion::failure::code;
 use wire::onion::payload::{CustomRecords, Final, Forward, Payload, PaymentData};
@@ -16,6 +16,7 @@ use crate::channels::task::Asker;
 use crate::rpc::model::forward::{Forward as Seen, ForwardFailure, ForwardFilter, ForwardState};
 use crate::rpc::model::page::Page;
 use crate::rpc::model::peer::ConnectPeer;
+use crate::switch::policy::EXPIRY_TOO_SOON;
 
 /// Blocks our own outputs are locked for.
 const DELAY: u16 = 10;
@@ -93,6 +94,13 @@ impl Line {
 
     /// Sends half of what carol waits for, so that she holds it.
     async fn send(&self, msat: u64) -> Sent {
+        let sent = self.make(msat, EXPIRY, None).await;
+        self.tell(0, 1, vec![Command::OfferHtlc(Box::new(sent.offer.clone()))]);
+        sent
+    }
+
+    /// The HTLC alone; `onward` is where carol is told to send it on, if anywhere.
+    async fn make(&self, msat: u64, blocks: u32, onward: Option<ShortChannelId>) -> Sent {
         let asked = CreateInvoice {
             key: None,
             amount: Msat::new(2 * msat),
@@ -105,8 +113,13 @@ impl Line {
         let hash = invoice.preimage.hash();
         let parsed = lightning_invoice::Bolt11Invoice::from_str(&invoice.bolt11).unwrap();
         let secret = PaymentSecret(parsed.payment_secret().0);
-        let expiry = BlockHeight(self.world.chain.totals().await.unwrap().height + EXPIRY);
+        let expiry = BlockHeight(self.world.chain.totals().await.unwrap().height + blocks);
         let (amount, total_msat) = (Msat::new(msat).unwrap(), Msat::new(2 * msat).unwrap());
+        let onward = onward.map(|short_channel_id| {
+            let amt_to_forward = Msat::new(msat / 2).unwrap();
+            let outgoing_cltv_value = expiry.saturating_sub(DELTA);
+            Payload::Forward(Forward { amt_to_forward, outgoing_cltv_value, short_channel_id })
+        });
         let last = Payload::Final(Final {
             amt_to_forward: amount,
             outgoing_cltv_value: expiry,
@@ -114,8 +127,9 @@ impl Line {
             payment_metadata: None,
             keysend_preimage: None,
             custom_records: CustomRecords::default(),
-        })
-        .encode();
+        });
+        let is_onward = onward.is_some();
+        let last = onward.unwrap_or(last).encode();
         let first = Payload::Forward(Forward {
             amt_to_forward: amount,
             outgoing_cltv_value: expiry,
@@ -124,12 +138,16 @@ impl Line {
         .encode();
         let key =
             |node: usize| secp256k1::PublicKey::from_slice(&self.node(node).node_id().0).unwrap();
-        let hops = [Hop { node: key(1), payload: &first }, Hop { node: key(2), payload: &last }];
+        let end = [0; 40];
+        let mut hops =
+            vec![Hop { node: key(1), payload: &first }, Hop { node: key(2), payload: &last }];
+        if is_onward {
+            hops.push(Hop { node: key(0), payload: &end });
+        }
         let session = self.node(0).0.us.session_key(hash, 0);
         let (onion, _) = build_payment(&session, &hops, &hash).unwrap();
         let fee = FEE + msat / 10_000;
         let offer = offer(hash, msat + fee, expiry.saturating_add(DELTA), onion);
-        self.tell(0, 1, vec![Command::OfferHtlc(Box::new(offer.clone()))]);
         Sent { preimage: invoice.preimage, offer }
     }
 
@@ -312,6 +330,59 @@ async fn no_peer_fills_a_channel_alone() {
         let refused =
             ForwardState::Failed(ForwardFailure::Refused(code::TEMPORARY_CHANNEL_FAILURE));
         line.newest(|forward| forward.state == refused).await;
+        line.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_answers_for_an_htlc_is_named_to_the_next_and_the_one_after() {
+    in_time(async {
+        let line = Line::start(|_| {}).await;
+        let mut desk = line.node(2).intercept().await.unwrap();
+        let nowhere = ShortChannelId::from_u64(77);
+        for accountable in [true, false] {
+            let mut sent = line.make(50_000_000, 2 * EXPIRY, Some(nowhere)).await;
+            sent.offer.accountable = accountable;
+            line.tell(0, 1, vec![Command::OfferHtlc(Box::new(sent.offer))]);
+            let held = tokio::time::timeout(Duration::from_secs(20), desk.held.recv()).await;
+            let held = held.unwrap().unwrap();
+            assert_eq!((held.accountable, held.next), (accountable, nowhere));
+        }
+        line.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_too_late_and_what_the_next_node_cannot_read_comes_back() {
+    in_time(async {
+        let line = Line::start(|_| {}).await;
+        let before = line.bobs_part().await;
+        let late = line.make(50_000_000, EXPIRY_TOO_SOON, None).await;
+        line.tell(0, 1, vec![Command::OfferHtlc(Box::new(late.offer))]);
+        let refused = ForwardState::Failed(ForwardFailure::Refused(code::EXPIRY_TOO_SOON));
+        line.newest(|forward| forward.state == refused).await;
+
+        // Carol's layer is for somebody else: she cannot say so but by `update_fail_malformed_htlc`.
+        let sent = line.make(50_000_000, EXPIRY, None).await;
+        let first = Payload::Forward(Forward {
+            amt_to_forward: Msat::new(50_000_000).unwrap(),
+            outgoing_cltv_value: sent.offer.cltv_expiry.saturating_sub(DELTA),
+            short_channel_id: line.door(1, 2).glance.borrow().short_id.unwrap(),
+        })
+        .encode();
+        let key =
+            |node: usize| secp256k1::PublicKey::from_slice(&line.node(node).node_id().0).unwrap();
+        let last = [0; 40];
+        let hops = [Hop { node: key(1), payload: &first }, Hop { node: key(0), payload: &last }];
+        let session = line.node(0).0.us.session_key(sent.offer.payment_hash, 7);
+        let (onion, _) = build_payment(&session, &hops, &sent.offer.payment_hash).unwrap();
+        line.tell(0, 1, vec![Command::OfferHtlc(Box::new(Offer { onion, ..sent.offer }))]);
+        let malformed = ForwardState::Failed(ForwardFailure::Malformed(code::INVALID_ONION_HMAC));
+        line.newest(|forward| forward.state == malformed).await;
+        line.htlcs(0, 1, 0).await;
+        assert_eq!(line.bobs_part().await, before);
         line.stop().await;
     })
     .await;

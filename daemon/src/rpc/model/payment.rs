@@ -93,6 +93,8 @@ pub struct Hop {
     pub amount: Msat,
     /// What the node before it keeps.
     pub fee: Msat,
+    /// How long that node held it, as far as it proved that, in milliseconds: steps of 100.
+    pub held_ms: Option<u64>,
 }
 
 /// One HTLC of a payment.

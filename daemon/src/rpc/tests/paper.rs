@@ -116,6 +116,7 @@ pub(super) fn a_payment(index: u64) -> Payment {
                 short_id: None,
                 amount: msat(10_000),
                 fee: Msat::ZERO,
+                held_ms: Some(300),
             }],
             sent: UnixMillis(5),
             ended: None,
