@@ -23,8 +23,10 @@ use tonic::{Code, Status};
 
 /// How often a silent connection is probed.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How long a question may take.
+/// How long it may take to be connected.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a question may take until its answer begins; a stream of events then goes on without an end.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A handle to a chain in another process. Cheap to clone; connects again by itself.
 #[derive(Clone, Debug)]
@@ -55,9 +57,18 @@ impl RemoteChain {
     /// # Errors
     /// [`BackendError::Unavailable`] when `url` is none.
     pub fn lazy(url: &str, network: Network) -> Result<Self, BackendError> {
+        Self::patient(url, network, ANSWER_TIMEOUT)
+    }
+
+    /// As [`RemoteChain::lazy`], with a patience of one's own for each answer.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`] when `url` is none.
+    pub fn patient(url: &str, network: Network, patience: Duration) -> Result<Self, BackendError> {
         let endpoint = Endpoint::from_shared(url.to_owned())
             .map_err(|error| BackendError::Unavailable(format!("{url}: {error}")))?
             .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(patience)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
             .keep_alive_while_idle(true);

@@ -1,6 +1,7 @@
 //! The verbs, one file each: parse, one call, render.
 
 pub(crate) mod backup;
+pub(crate) mod bump;
 pub(crate) mod channels;
 pub(crate) mod close;
 pub(crate) mod completions;
@@ -43,6 +44,8 @@ pub(crate) enum NodeCommand {
     Open(open::Open),
     #[command(alias = "closechannel")]
     Close(close::Close),
+    #[command(alias = "bumpfee")]
+    Bump(bump::Bump),
     #[command(alias = "payinvoice")]
     Pay(pay::Pay),
     #[command(alias = "addinvoice")]
@@ -67,6 +70,7 @@ impl NodeCommand {
             Self::Channels(command) => command.run(cx).await,
             Self::Open(command) => command.run(cx).await,
             Self::Close(command) => command.run(cx).await,
+            Self::Bump(command) => command.run(cx).await,
             Self::Pay(command) => command.run(cx).await,
             Self::Invoice(command) => command.run(cx).await,
             Self::Payments(command) => command.run(cx).await,

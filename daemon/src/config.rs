@@ -13,8 +13,10 @@ use core::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::datadir::DataDir;
+use crate::layer1::FeeLimits;
 use crate::seed::password::PasswordSource;
 use crate::switch::Manner;
+use wire::units::FeeratePerKw;
 
 pub use channel::ChannelConfig;
 pub use layers::{Layered, Origin, Sources};
@@ -241,6 +243,8 @@ pub struct Config {
     pub chain: ChainSource,
     /// Whether this node may be told to cheat; never outside the sandbox.
     pub may_cheat: bool,
+    /// What feerates are held within.
+    pub fees: FeeLimits,
     /// Channels.
     pub channel: ChannelConfig,
     /// Forwarding.
@@ -285,6 +289,7 @@ impl Config {
             },
             chain: check.chain(&raw, network)?,
             may_cheat: check.may_cheat(&raw, network)?,
+            fees: check.fees(&raw, network)?,
             channel: channel::check(&check, &raw.channel, network)?,
             forwarding: forwarding::check(&check, &raw.forwarding)?,
             log: check.log(&raw)?,
@@ -462,6 +467,17 @@ impl Check<'_> {
             return Err(self.invalid("chain", "cheat", why));
         }
         Ok(may)
+    }
+
+    fn fees(&self, raw: &RawConfig, network: Network) -> Result<FeeLimits, ConfigError> {
+        let floor = u64::from(FeeratePerKw::FLOOR.0);
+        let usual = if network == Network::Sandbox { floor } else { 2_500 };
+        let number = |name, value| self.number("chain", name, value, floor, 1_000_000);
+        let fallback = Some(raw.chain.feerate_fallback_sat_per_kw.unwrap_or(usual));
+        Ok(FeeLimits {
+            max: FeeratePerKw(number("feerate_max_sat_per_kw", raw.chain.feerate_max_sat_per_kw)?),
+            fallback: FeeratePerKw(number("feerate_fallback_sat_per_kw", fallback)?),
+        })
     }
 
     fn log(&self, raw: &RawConfig) -> Result<LogConfig, ConfigError> {

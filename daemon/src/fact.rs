@@ -16,7 +16,7 @@ mod route;
 pub use body::{
     AttemptFailed, BackupTaken, ChannelBorn, ForceCloseSet, IntentMade, InvoiceCancelled,
     InvoiceMade, InvoiceSettled, Moment, MomentKind, OrderKept, PaymentEnded, PaymentStarted,
-    PaymentTried, PeerKept, Text,
+    PaymentTried, PeerKept, SweepMade, Text,
 };
 
 pub use route::{HopTaken, NoWayLeft, PartHeld, PaymentMeans, RouteTaken};
@@ -107,6 +107,8 @@ pub enum Fact {
         /// The channel from now on, as in a snapshot.
         state: Vec<u8>,
     },
+    /// What an intent that is a sweep takes and pays; over with its intent.
+    SweepMade(SweepMade),
 }
 
 /// Version of every body below.
@@ -146,6 +148,7 @@ impl Fact {
             Self::PolicySet(_) => 40,
             Self::ForwardsBefore(_) => 41,
             Self::ChannelRolledBack { .. } => 36,
+            Self::SweepMade(_) => 20,
         }
     }
 
@@ -201,6 +204,7 @@ impl Fact {
                 index.0.encode(out);
                 out.extend_from_slice(state);
             }
+            Self::SweepMade(body) => body.encode(out),
         }
     }
 
@@ -257,6 +261,7 @@ impl Fact {
                 let index = ChannelIndex(u64::decode(r)?);
                 Self::ChannelRolledBack { index, state: r.rest().to_vec() }
             }
+            20 => Self::SweepMade(Decode::decode(r)?),
             kind => return Err(FactError::Kind(kind)),
         })
     }

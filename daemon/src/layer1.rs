@@ -8,7 +8,10 @@
 //! Not here: Bitcoin's rules (`chain_backend`), coin selection (`wallet`).
 
 mod asks;
+mod bump;
+mod fees;
 mod intents;
+mod mempool;
 mod sweeps;
 mod watches;
 
@@ -16,28 +19,31 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcoin::{Amount, FeeRate, OutPoint, Transaction};
-use chain_backend::backend::{BackendError, ChainBackend, ChainEvent, FeeTable, Interest, Locator};
+use bitcoin::{OutPoint, ScriptBuf, Transaction};
+use chain_backend::backend::{BackendError, ChainBackend, ChainEvent, Interest, Locator};
+use channel::onchain::Claim;
 use channel::seal::{Flushed, Sealed, Step};
 use futures_util::StreamExt as _;
 use tokio::sync::{oneshot, watch};
-use wire::units::{BlockHeight, FeeratePerKw};
-
-pub use asks::{Ask, Fund};
-pub use sweeps::Sweep;
+use wire::units::BlockHeight;
 
 use crate::channels::directory::Directory;
 use crate::channels::task::ChainNews;
 use crate::clock::now_ms;
 use crate::edge::Inbox;
-use crate::fact::{ChannelIndex, Fact, IntentMade, record};
+use crate::fact::{ChannelIndex, Fact, IntentMade, SweepMade, record};
 use crate::journal::Writer;
 use crate::layer1::intents::Intents;
 use crate::layer1::watches::Watches;
 use crate::rpc::model::UnixMillis;
 use crate::rpc::model::wallet::SetAside;
+use crate::seed::Secret32;
+use crate::sweeper::{Standing, Stuck, SweepBook, Sweeper};
 use crate::tasks::{Fatal, Tasks};
 use crate::wallet::{PromiseId, Wallet, WalletFact};
+pub use asks::{Ask, Fund};
+pub use bump::BumpTarget;
+pub use fees::{FeeLimits, Feerates};
 
 /// What channels may have said and this task has not heard: a few per channel.
 pub const FROM_CHANNELS: usize = 65_536;
@@ -62,42 +68,6 @@ pub struct Tip {
     pub time: u32,
     /// Whether everything up to the backend's tip was acted upon.
     pub synced: bool,
-}
-
-/// Feerates for what a node does, never below what is relayed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Feerates {
-    /// For a funding transaction or a payment: six blocks.
-    pub normal: FeeratePerKw,
-    /// For a commitment with anchors: it must only be relayed, its child brings the rest.
-    pub commitment: FeeratePerKw,
-    /// For money that is not in a hurry: a day.
-    pub relaxed: FeeratePerKw,
-}
-
-impl Default for Feerates {
-    fn default() -> Self {
-        let floor = FeeratePerKw::FLOOR;
-        Self { normal: floor, commitment: floor, relaxed: floor }
-    }
-}
-
-impl Feerates {
-    /// The highest feerate that an estimate is believed.
-    const MAX: FeeratePerKw = FeeratePerKw(100_000);
-
-    /// From the backend's table. A missing estimate is the floor, not zero.
-    fn from_table(table: &FeeTable) -> Self {
-        let floor = per_kw(table.floor()).max(FeeratePerKw::FLOOR);
-        let of = |target| {
-            table.estimate(target).map_or(floor, per_kw).clamp(floor, Self::MAX.max(floor))
-        };
-        Self { normal: of(6), commitment: floor, relaxed: of(144) }
-    }
-}
-
-fn per_kw(rate: FeeRate) -> FeeratePerKw {
-    FeeratePerKw(u32::try_from(rate.to_sat_per_kwu()).unwrap_or(u32::MAX))
 }
 
 /// What a channel tells Layer 1.
@@ -139,24 +109,21 @@ pub enum FromChannel {
         /// Which.
         channel: ChannelIndex,
     },
-    /// A sweep cannot pay for itself: answered with [`crate::channels::sweep::Word::Coins`].
-    WantCoins {
-        /// For whom.
+    /// All that the channel has to take on Layer 1 now.
+    Claims {
+        /// Whose.
         channel: ChannelIndex,
-        /// The sweep's name, under which the coins are held.
-        name: PromiseId,
-        /// What must be left when the coins' inputs are paid for.
-        at_least: Amount,
-        /// What those inputs cost.
-        feerate: FeeratePerKw,
+        /// What.
+        claims: Vec<Claim>,
     },
-    /// A sweep needs no coins any more; what is promised to a transaction stays so.
-    FreeCoins {
-        /// Its name.
-        name: PromiseId,
+    /// The channel's commitment that waits for a block, and what its anchor could pay; `None`: none
+    /// waits any more.
+    Closing {
+        /// Whose.
+        channel: ChannelIndex,
+        /// The commitment.
+        stuck: Option<Box<Stuck>>,
     },
-    /// Bring a sweep to the miners.
-    Sweep(Box<Sweep>),
     /// The channel is over: watch nothing for it any more.
     Forget {
         /// Which.
@@ -174,6 +141,21 @@ pub struct Layer1 {
     directory: Directory,
     watches: Watches,
     intents: Intents,
+    mempool: mempool::Seen,
+    sweeper: Sweeper,
+    /// When the sweeper looks again.
+    sweep_at: Option<tokio::time::Instant>,
+    fee_limits: FeeLimits,
+    fee_source: fees::Source,
+    /// Why the last transaction was not made.
+    refused: Option<Standing>,
+    /// Whether something of ours left the mempool.
+    hand_in_again: bool,
+    /// A script of the wallet for the next sweep.
+    spare: Option<ScriptBuf>,
+    /// From which the channels' keys follow.
+    seed: Arc<Secret32>,
+    sweeps: watch::Sender<Arc<SweepBook>>,
     writer: Writer,
     waiting: VecDeque<Sealed<Then>>,
     tip: watch::Sender<Tip>,
@@ -197,6 +179,14 @@ pub struct Start {
     pub cursor: Locator,
     /// Transactions that are not deep in the chain yet.
     pub intents: Vec<IntentMade>,
+    /// Sweeps among them.
+    pub swept: Vec<SweepMade>,
+    /// From which the channels' keys follow.
+    pub seed: Arc<Secret32>,
+    /// What estimates are held within.
+    pub fee_limits: FeeLimits,
+    /// Where it is told how far every claim is.
+    pub sweeps: watch::Sender<Arc<SweepBook>>,
     /// Who runs which channel.
     pub directory: Directory,
     /// The way into the journal.
@@ -233,8 +223,11 @@ pub fn promise_of(channel: ChannelIndex) -> PromiseId {
 impl Layer1 {
     /// Takes up where the journal ends.
     pub fn new(backend: Arc<dyn ChainBackend>, start: Start) -> Self {
-        let Start { wallet, cursor, intents, directory, writer, tip, height, feerates, tasks } =
+        let Start { wallet, cursor, intents, swept, seed, sweeps, directory, fee_limits, .. } =
             start;
+        let Start { writer, tip, height, feerates, tasks, .. } = start;
+        let sweeper = Sweeper::restore(swept);
+        sweeps.send_replace(Arc::new(sweeper.shown(*height.borrow())));
         Self {
             backend,
             wallet,
@@ -242,6 +235,16 @@ impl Layer1 {
             directory,
             watches: Watches::default(),
             intents: Intents::new(intents),
+            mempool: mempool::Seen::default(),
+            sweeper,
+            sweep_at: None,
+            fee_limits,
+            fee_source: fees::Source::default(),
+            refused: None,
+            hand_in_again: false,
+            spare: None,
+            seed,
+            sweeps,
             writer,
             waiting: VecDeque::new(),
             tip,
@@ -256,12 +259,27 @@ impl Layer1 {
     /// # Errors
     /// [`Fatal::Chain`] if the chain contradicts what is recorded.
     pub async fn run(
+        self,
+        from_channels: Inbox<FromChannel>,
+        asks: Inbox<Ask>,
+        disk: watch::Receiver<Flushed>,
+    ) -> Result<(), Fatal> {
+        let tasks = self.tasks.clone();
+        // A backend that does not answer must not keep the node from stopping; what is cut short here is
+        // what a crash would cut short.
+        tokio::select! {
+            biased;
+            () = tasks.stopping() => Ok(()),
+            ended = self.work(from_channels, asks, disk) => ended,
+        }
+    }
+
+    async fn work(
         mut self,
         mut from_channels: Inbox<FromChannel>,
         mut asks: Inbox<Ask>,
         mut disk: watch::Receiver<Flushed>,
     ) -> Result<(), Fatal> {
-        let tasks = self.tasks.clone();
         self.free_orphans();
         // Every channel has said by now what to watch: that is heard before the first block.
         self.tell_channels(watches::News::default()).await;
@@ -279,20 +297,20 @@ impl Layer1 {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "chain backend");
-                    tokio::select! {
-                        () = tasks.stopping() => return Ok(()),
-                        () = tokio::time::sleep(BACKEND_PAUSE) => continue,
-                    }
+                    tokio::time::sleep(BACKEND_PAUSE).await;
+                    continue;
                 }
             };
             let mut fees = tokio::time::interval(FEES_EVERY);
             loop {
+                let sweep_at = self.sweep_at;
                 tokio::select! {
                     biased;
-                    () = tasks.stopping() => return Ok(()),
                     Ok(()) = disk.changed(), if !self.waiting.is_empty() => {}
                     Some(told) = from_channels.recv() => self.hear(told).await?,
                     Some(ask) = asks.recv() => self.answer(ask).await,
+                    // Before the next block: a flood of them must not keep claims waiting.
+                    () = at(sweep_at) => self.sweep().await,
                     event = stream.next() => match event {
                         Some(Ok(event)) => self.follow(event).await?,
                         Some(Err(error)) => {
@@ -332,9 +350,10 @@ impl Layer1 {
 
     async fn follow(&mut self, event: ChainEvent) -> Result<(), Fatal> {
         tracing::debug!(tip = self.cursor.tip().height, "chain event");
-        if matches!(event, ChainEvent::Mempool(_)) {
+        if let ChainEvent::Mempool(delta) = &event {
             let fact = self.apply_to_wallet(&event)?;
             self.keep(fact, Vec::new());
+            self.follow_mempool(delta).await;
             return Ok(());
         }
         let news = self.watches.news(&event);
@@ -346,11 +365,13 @@ impl Layer1 {
             }
             ChainEvent::Disconnected { fork, .. } => {
                 self.show_tip(fork.height, fork.hash, fork.header.time, false);
+                self.sweeper.rewind(BlockHeight(fork.height));
             }
             ChainEvent::Synced { tip } => {
                 self.show_tip(tip.height, tip.hash, tip.header.time, true);
                 self.look_up_fees().await;
                 self.submit_all().await;
+                self.sweep_soon();
                 return Ok(());
             }
             ChainEvent::Mempool(_) => {}
@@ -361,6 +382,7 @@ impl Layer1 {
         facts.extend(self.settle_sweeps());
         facts.extend(self.intents.take_done().into_iter().map(Fact::IntentDone));
         self.keep(wallet, facts);
+        self.show_sweeps();
         if self.tip.borrow().synced || self.was_synced() {
             self.show_synced().await;
         }
@@ -376,6 +398,8 @@ impl Layer1 {
         self.tip.send_modify(|tip| tip.synced = true);
         self.look_up_fees().await;
         self.submit_all().await;
+        self.raise().await;
+        self.sweep_soon();
     }
 
     fn show_tip(&mut self, height: u32, hash: bitcoin::BlockHash, time: u32, synced: bool) {
@@ -423,26 +447,20 @@ impl Layer1 {
         self.waiting.push_back(sealed);
     }
 
+    /// Does something behind all that was staged before.
+    fn after_all(&mut self, then: Then) {
+        match self.waiting.is_empty() {
+            true => then(),
+            false => self.keep_then(WalletFact::from_bytes(Vec::new()), Vec::new(), vec![then]),
+        }
+    }
+
     fn release(&mut self, disk: Flushed) {
         while let Some(sealed) = self.waiting.pop_front() {
             match sealed.open(disk) {
                 Ok(then) => then.into_iter().for_each(|then| then()),
                 Err(early) => return self.waiting.push_front(early),
             }
-        }
-    }
-
-    async fn look_up_fees(&self) {
-        match self.backend.fees().await {
-            Ok(table) => {
-                let rates = Feerates::from_table(&table);
-                self.feerates.send_if_modified(|now| {
-                    let changed = *now != rates;
-                    *now = rates;
-                    changed
-                });
-            }
-            Err(error) => tracing::debug!(%error, "no fee estimates; the last ones stand"),
         }
     }
 
@@ -467,13 +485,27 @@ impl Layer1 {
                 let fact = self.wallet.release(promise_of(channel), UnixMillis(now_ms()));
                 self.keep(fact, Vec::new());
             }
-            FromChannel::WantCoins { channel, name, at_least, feerate } => {
-                self.want_coins(channel, name, at_least, feerate);
+            FromChannel::Claims { channel, claims } => {
+                self.sweeper.claims(channel, claims);
+                self.sweep_soon();
             }
-            FromChannel::FreeCoins { name } => self.wallet.unhold(name),
-            FromChannel::Sweep(sweep) => self.sweep(*sweep).await,
-            FromChannel::Forget { channel } => self.watches.forget(channel),
+            FromChannel::Closing { channel, stuck } => {
+                self.sweeper.closing(channel, stuck.map(|stuck| *stuck));
+                self.sweep_soon();
+            }
+            FromChannel::Forget { channel } => {
+                self.watches.forget(channel);
+                self.sweeper.forget(channel);
+            }
         }
         Ok(())
+    }
+}
+
+/// Waits for a moment, or for ever.
+async fn at(moment: Option<tokio::time::Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

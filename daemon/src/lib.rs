@@ -23,6 +23,7 @@ pub mod policy;
 pub mod rpc;
 pub mod seed;
 pub mod state;
+pub mod sweeper;
 pub mod switch;
 pub mod tasks;
 pub mod wallet;

@@ -347,6 +347,7 @@ fn run(
     };
 
     let (height, height_seen) = watch::channel(BlockHeight(cursor.tip().height));
+    let (sweeps, sweeps_seen) = watch::channel(Arc::default());
     let (feerates, feerates_seen) = watch::channel(Feerates::default());
     let (tip, tip_seen) = watch::channel(Tip {
         height: BlockHeight(cursor.tip().height),
@@ -398,6 +399,7 @@ fn run(
         height: height_seen,
         feerates: feerates_seen.clone(),
         force_close: force_close_seen.clone(),
+        sweeps: sweeps_seen,
         disk: journal.flushed.clone(),
         directory: directory.clone(),
         archives,
@@ -432,7 +434,7 @@ fn run(
             if older_copy {
                 guard::doubt_one(index, &mut channel, &mut writer);
             }
-            registry.restore(&kept.born, channel, swept(&state, index))?;
+            registry.restore(&kept.born, channel)?;
         }
     }
 
@@ -442,6 +444,10 @@ fn run(
             wallet,
             cursor,
             intents: state.intents.into_values().collect(),
+            fee_limits: config.fees,
+            swept: state.sweeps.into_values().collect(),
+            seed,
+            sweeps,
             directory: directory.clone(),
             writer: journal.writer.clone(),
             tip,
@@ -636,16 +642,6 @@ fn first_index(state: &State) -> Result<u64, Fatal> {
         .map_err(|_| Fatal::Invariant("the system gives no random numbers"))?;
     // The upper half of what is possible is left to count on.
     Ok(u64::from(u32::from_le_bytes(dice) >> 2))
-}
-
-/// Transactions of ours that already take outputs of a channel.
-fn swept(state: &State, channel: ChannelIndex) -> Vec<bitcoin::Transaction> {
-    state
-        .intents
-        .values()
-        .filter(|made| made.channel == Some(channel.0) && made.label.0 == "sweep")
-        .map(|made| made.tx.clone())
-        .collect()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use wire::id::NodeId;
 use wire::units::BlockHeight;
 
 use crate::fact::{
-    ChannelBorn, ChannelIndex, Fact, FactError, IntentMade, OrderKept, PeerKept, facts,
+    ChannelBorn, ChannelIndex, Fact, FactError, IntentMade, OrderKept, PeerKept, SweepMade, facts,
 };
 use crate::payments::received::{Asked, AskedBook, AskedEnd};
 use crate::payments::sent::SentBook;
@@ -66,6 +66,8 @@ pub struct State {
     pub orders: BTreeMap<String, OrderKept>,
     /// Transactions that are not deep in the chain.
     pub intents: BTreeMap<Txid, IntentMade>,
+    /// Sweeps among them: what they take and pay.
+    pub sweeps: BTreeMap<Txid, SweepMade>,
     /// Forwards, onions that went on, and what channels ask for.
     pub forwards: Forwards,
     /// The index the next channel gets.
@@ -159,6 +161,10 @@ impl State {
             }
             Fact::IntentDone(txid) => {
                 self.intents.remove(&txid);
+                self.sweeps.remove(&txid);
+            }
+            Fact::SweepMade(made) => {
+                self.sweeps.insert(made.txid, made);
             }
             Fact::BackupMade(counter) => self.backup = self.backup.max(counter),
             Fact::BackupTaken(taken) => {

@@ -7,6 +7,7 @@
 //! Not here: when to broadcast, whom to tell (`crate::chain`, `crate::channels`).
 
 mod book;
+mod bump;
 mod coins;
 mod follow;
 mod keys;
@@ -32,6 +33,7 @@ use book::{Book, BookChange};
 use record::Fact;
 
 pub use book::{Label, Promise, PromiseId};
+pub use bump::Raised;
 pub use coins::Picked;
 pub use keys::{NoWalletKey, WalletKeys};
 pub use record::RecordError;

@@ -25,4 +25,5 @@ mod nodes;
 mod payments_network;
 mod processes;
 mod rubbish;
+mod sweeps;
 mod tidy;

@@ -131,6 +131,12 @@ reasons! {
     BroadcastRejected "BROADCAST_REJECTED" FailedPrecondition Untouched
         "The network did not take the transaction."
         "See the reject reason; the coins are free again."
+    TransactionUnknown "TRANSACTION_UNKNOWN" NotFound Untouched
+        "The wallet knows no such transaction."
+        "See the list of the wallet's transactions, or name a channel."
+    BumpRefused "BUMP_REFUSED" FailedPrecondition Untouched
+        "The fee was not raised; what waits stays as it is."
+        "See the message for what would do; most transactions confirm by themselves when fees fall."
 
     // Peers.
     PeerUnknown "PEER_UNKNOWN" NotFound Untouched

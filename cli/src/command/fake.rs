@@ -61,6 +61,7 @@ pub(super) enum Asked {
     Open(v1::OpenChannelRequest),
     Close(v1::CloseChannelRequest),
     Send(v1::SendRequest),
+    Bump(v1::BumpRequest),
     Create(v1::CreateInvoiceRequest),
     Policy(v1::SetPeerPolicyRequest),
 }
@@ -188,6 +189,18 @@ impl Wallet for Fake {
             }
         }
         Ok(Response::new(self.script.send.clone()))
+    }
+    async fn bump(
+        &self,
+        request: Request<v1::BumpRequest>,
+    ) -> Result<Response<v1::BumpResponse>, Status> {
+        self.note(Asked::Bump(request.into_inner()));
+        Ok(Response::new(v1::BumpResponse {
+            txid: "ab".repeat(32),
+            fee_sat: 1_234,
+            feerate_sat_per_kw: 2_500,
+            kind: v1::BumpKind::Commitment.into(),
+        }))
     }
     async fn list_unspent(
         &self,

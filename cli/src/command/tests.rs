@@ -755,3 +755,19 @@ async fn the_policy_of_a_peer_is_set_and_taken_back() {
     let [Asked::Policy(asked)] = ran.asked.as_slice() else { panic!("{:?}", ran.asked) };
     assert_eq!(asked.force_close, None);
 }
+
+#[tokio::test]
+async fn a_fee_is_raised_of_a_transaction_or_of_what_a_channel_waits_for() {
+    let txid = "cd".repeat(32);
+    let ran = run(Script::default(), User::Types(""), &["bump", &txid, "--feerate", "12"]).await;
+    assert_eq!(
+        ran.out,
+        "✓ commitment paid for by its child abab…abab (fee 1 234 sat, 2 500 sat per 1000 weight)\n"
+    );
+    let how = Some(v1::bump_request::How::FeerateSatPerVb(12));
+    assert!(
+        matches!(&ran.asked[..], [Asked::Bump(asked)] if asked.target == txid && asked.how == how)
+    );
+    let both = ["bump", &txid, "--feerate", "12", "--deadline", "900"];
+    assert_eq!(run(Script::default(), User::Away, &both).await.code, 3);
+}

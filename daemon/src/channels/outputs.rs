@@ -1,6 +1,6 @@
 //! Every output of a close for people: what the channel says of it, and what the sweeper does about it.
 //!
-//! Not here: what an output is (`channel::onchain::outputs`), how it is swept (`sweep`).
+//! Not here: what an output is (`channel::onchain::outputs`), how it is swept (`crate::sweeper`).
 
 use bitcoin::{Amount, OutPoint, Txid};
 use channel::clock::Side as Who;
@@ -131,8 +131,9 @@ impl ChannelTask {
     /// Adds to a view how every output of the close stands.
     pub(super) fn show_outputs(&self, shown: &mut View) {
         if let (Some(closing), Some(channel)) = (&mut shown.closing, self.channel()) {
+            let sweeps = std::sync::Arc::clone(&self.common.sweeps.borrow());
             closing.outputs = outputs(channel, &self.env(), |outpoint| {
-                let txid = self.sweeper.under_way(outpoint)?;
+                let txid = sweeps.get(&outpoint)?.txid?;
                 let fee = self.meta.sweeps.iter().find(|(of, _)| *of == txid);
                 Some((txid, fee.map(|(_, fee)| *fee)))
             });

@@ -48,7 +48,7 @@ impl ChannelTask {
                         Why::Funding => FUNDING,
                         Why::MutualClose => "close",
                         Why::ForceClose => {
-                            self.sweeper.closing(tx.clone(), *self.common.height.borrow());
+                            self.closing.begin(tx.clone(), *self.common.height.borrow());
                             "close"
                         }
                     };
@@ -80,8 +80,8 @@ impl ChannelTask {
                 }
                 Effect::WatchOutputs(outpoints) => self.watch_outputs(&outpoints)?,
                 Effect::Claims(claims) => {
-                    self.sweeper.claims = claims;
-                    self.sweep()?;
+                    let channel = self.index;
+                    self.layer1(layer1::FromChannel::Claims { channel, claims })?;
                 }
                 Effect::SearchHistory(search) => self.search_history(*search),
                 Effect::Incoming(htlc) => told.incoming.push(htlc),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bitcoin::{Amount, Network, Transaction};
+use bitcoin::{Amount, Network};
 use channel::seal::{Journal as _, Step};
 use channel::signer::{InMemorySigner, Memory};
 use channel::{AcceptTerms, Channel, Effect, Env, OpenTerms, Params, PeerFault, Stage};
@@ -183,7 +183,6 @@ struct Making {
     born: Option<ChannelBorn>,
     kept: Option<OrderKept>,
     signer: InMemorySigner,
-    swept: Vec<Transaction>,
 }
 
 impl Registry {
@@ -208,17 +207,11 @@ impl Registry {
         }
     }
 
-    /// Runs a channel that the journal knows. `swept` are transactions of ours that already take
-    /// outputs of it.
+    /// Runs a channel that the journal knows.
     ///
     /// # Errors
     /// [`Fatal::Invariant`] if its keys cannot be made.
-    pub fn restore(
-        &mut self,
-        born: &ChannelBorn,
-        channel: Channel,
-        swept: Vec<Transaction>,
-    ) -> Result<(), Fatal> {
+    pub fn restore(&mut self, born: &ChannelBorn, channel: Channel) -> Result<(), Fatal> {
         let index = ChannelIndex(born.index);
         let mut meta = Meta::of(born);
         meta.temporary_id = channel.id();
@@ -245,7 +238,7 @@ impl Registry {
             self.unfunded.insert(index, (meta.node, None));
         }
         let begin = |env: &Env<'_>| Ok::<_, std::convert::Infallible>(channel.resume(env));
-        match self.run(Making { index, id, meta, born: None, kept: None, signer, swept }, begin) {
+        match self.run(Making { index, id, meta, born: None, kept: None, signer }, begin) {
             Ok(()) => Ok(()),
             Err(never) => match never {},
         }
@@ -277,7 +270,7 @@ impl Registry {
         making: Making,
         begin: impl FnOnce(&Env<'_>) -> Result<Step<Channel, Effect>, E>,
     ) -> Result<(), E> {
-        let Making { index, id, meta, born, kept, signer, swept } = making;
+        let Making { index, id, meta, born, kept, signer } = making;
         let node = meta.node;
         let (messages, messages_in) = forward(MESSAGES);
         let (commands, commands_in) = back(COMMANDS);
@@ -295,7 +288,6 @@ impl Registry {
             links,
             back: commands.clone(),
             glance,
-            swept,
         };
         let task = ChannelTask::begin(self.common.clone(), parts, begin)?;
         self.wires.insert(index, (node, wire));
@@ -476,8 +468,7 @@ impl Registry {
         meta.capacity = capacity;
         let signer = self.signer(index, Memory::default())?;
         let begin = |env: &Env<'_>| Channel::accept(asked, terms, env);
-        let making =
-            Making { index, id, meta, born: Some(born), kept: None, signer, swept: Vec::new() };
+        let making = Making { index, id, meta, born: Some(born), kept: None, signer };
         match self.run(making, begin) {
             Ok(()) => {
                 self.spare = None;
@@ -556,7 +547,7 @@ impl Registry {
             .map(|kept| OrderKept { made: index.0.to_string().as_str().into(), ..kept });
         let signer = self.signer(index, Memory::default())?;
         let begin = |env: &Env<'_>| Channel::open(terms, env);
-        let making = Making { index, id, meta, born: Some(born), kept, signer, swept: Vec::new() };
+        let making = Making { index, id, meta, born: Some(born), kept, signer };
         match self.run(making, begin) {
             Ok(()) => {
                 self.unfunded.insert(index, (node, None));

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bitcoin::{ScriptBuf, Transaction};
+use bitcoin::ScriptBuf;
 use channel::seal::{Flushed, Journal as Records, Lsn, Sealed};
 use channel::signer::InMemorySigner;
 use channel::{
@@ -28,7 +28,7 @@ use crate::channels::chaos::Chaos;
 use crate::channels::directory::{Directory, Glance, Heard};
 use crate::channels::perform::{Told, bound};
 use crate::channels::registry::Ended;
-use crate::channels::sweep::{Sweeper, Word};
+use crate::channels::sweep::Closing;
 use crate::channels::view::{Meta, view};
 use crate::clock::{UnixTime, now_ms};
 use crate::edge::{Back, EdgeError, Inbox};
@@ -44,6 +44,7 @@ use crate::peers::link::Link;
 use crate::policy::{self, Policies};
 use crate::rpc::model::channel::{Channel as View, CloseForecast, CloseOutput};
 use crate::rpc::refusal::Refusal;
+use crate::sweeper::SweepBook;
 use crate::switch;
 use crate::tasks::{Fatal, Tasks};
 
@@ -154,8 +155,6 @@ pub enum Ask {
         /// Answered when it is durable.
         reply: Reply<()>,
     },
-    /// No user: Layer 1 answers about a sweep.
-    Sweep(Word),
     /// The sandbox steers.
     Chaos(Chaos),
 }
@@ -173,6 +172,8 @@ pub struct Common {
     pub feerates: watch::Receiver<Feerates>,
     /// When channels are closed alone without being told to.
     pub force_close: watch::Receiver<Policies>,
+    /// How far every claim on Layer 1 is.
+    pub sweeps: watch::Receiver<Arc<SweepBook>>,
     /// What the disk has.
     pub disk: watch::Receiver<Flushed>,
     /// Who runs which channel.
@@ -275,10 +276,10 @@ pub struct ChannelTask {
     pub(super) back: Back<Vec<Command>>,
     pub(super) glance: watch::Sender<Glance>,
     shown: Option<watch::Sender<View>>,
-    /// What is ours to take on Layer 1, and how far that is.
-    pub(super) sweeper: Sweeper,
     /// How far its announcement is.
     pub(super) announcing: Announcing,
+    /// Our commitment on its way to a block.
+    pub(super) closing: Closing,
     pub(super) over: bool,
 }
 
@@ -309,8 +310,6 @@ pub struct Parts {
     pub back: Back<Vec<Command>>,
     /// Where it tells how it stands.
     pub glance: watch::Sender<Glance>,
-    /// Transactions of ours that already take outputs of the channel.
-    pub swept: Vec<Transaction>,
 }
 
 impl ChannelTask {
@@ -323,9 +322,8 @@ impl ChannelTask {
         parts: Parts,
         begin: impl FnOnce(&Env<'_>) -> Result<channel::seal::Step<Channel, Effect>, E>,
     ) -> Result<Self, E> {
-        let Parts { index, meta, born, kept, signer, writer, links, back, glance, swept } = parts;
+        let Parts { index, meta, born, kept, signer, writer, links, back, glance } = parts;
         let link = links.borrow().clone();
-        let sweeper = Sweeper::restore(&swept, *common.height.borrow());
         let (height, force_close) = (common.height.clone(), common.force_close.clone());
         let node = meta.node;
         let policy = Policy { force_close: force_close.borrow().with(node), ..*common.policy };
@@ -346,8 +344,8 @@ impl ChannelTask {
             back,
             glance,
             shown: None,
-            sweeper,
             announcing: Announcing::default(),
+            closing: Closing::default(),
             over: false,
         };
         let step = begin(&task.env())?;
@@ -555,11 +553,7 @@ impl ChannelTask {
         for fact in news.facts {
             self.step(Event::Chain(fact));
         }
-        // What is to take after the funding output is spent, the channel says itself.
-        if self.channel().and_then(Channel::state).is_some_and(|state| state.chain.spent.is_none())
-        {
-            self.sweep()?;
-        }
+        self.tell_stuck()?;
         if let Some(ack) = news.ack {
             let _gone = ack.send(());
         }
@@ -569,6 +563,7 @@ impl ChannelTask {
     fn take_ask(&mut self, ask: Ask) -> Result<(), Fatal> {
         match ask {
             Ask::Show { reply } => {
+                self.note_sweeps();
                 if let Some(view) = self.view() {
                     let _gone = reply.send(view);
                 }
@@ -597,7 +592,6 @@ impl ChannelTask {
                 let command = self.user(reply);
                 self.step(Event::Command(Command::ForceClose { command }));
             }
-            Ask::Sweep(word) => self.take_word(word)?,
             Ask::Chaos(chaos) => self.take_chaos(chaos),
         }
         Ok(())
@@ -646,6 +640,7 @@ impl ChannelTask {
 
     /// Whoever looks sees the newest; only what somebody looks at is made.
     fn tell_everybody(&mut self) {
+        self.note_sweeps();
         let Some(channel) = self.channel() else { return };
         let (closing, broken) = ending(&channel.stage());
         let terms = channel.terms().map(|terms| &terms.them);
@@ -696,6 +691,7 @@ impl ChannelTask {
     }
 
     fn end(mut self) -> Result<(), Fatal> {
+        self.note_sweeps();
         self.tell_backup(backup::FromChannel::Over(self.index))?;
         bound(self.common.gossip.send(gossip::FromChannel::Gone(self.index)), "channel to gossip")?;
         for (_, reply) in std::mem::take(&mut self.answers) {

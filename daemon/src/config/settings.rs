@@ -159,6 +159,12 @@ settings! {
         /// Whether this node may be told to cheat with an old state of a channel (sandbox only), to
         /// see what its peer does about it.
         cheat: switch = "false",
+        /// The highest feerate that the node offers of itself, whatever the estimates say, in sat per
+        /// 1000 weight.
+        feerate_max_sat_per_kw: number = "250_000",
+        /// What counts as the fee estimate as long as the backend never had one, in sat per 1000 weight.
+        /// Unset: 2500, and 253 on the sandbox.
+        feerate_fallback_sat_per_kw: number = "",
     }
 
     /// What we ask of channels and accept in them.

@@ -5,7 +5,7 @@ use bitcoin::{OutPoint, Transaction, Txid};
 use channel::effect::CloseReason;
 use wire::codec::{Decode, DecodeError, Encode, Reader};
 use wire::id::{NodeId, PaymentHash, PaymentSecret, Preimage};
-use wire::units::Msat;
+use wire::units::{BlockHeight, FeeratePerKw, Msat};
 
 /// A string of at most 65,535 bytes.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -294,6 +294,51 @@ impl Decode for Moment {
                 },
                 _ => return Err(DecodeError::Range),
             },
+        })
+    }
+}
+
+/// A sweep was made: what its transaction, which is in an [`IntentMade`] beside it, takes and pays.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SweepMade {
+    /// The transaction.
+    pub txid: Txid,
+    /// The name under which coins of the wallet are promised to it.
+    pub name: [u8; 32],
+    /// What it pays, in sat.
+    pub fee_sat: u64,
+    /// What it pays by weight, together with unconfirmed parents.
+    pub feerate: FeeratePerKw,
+    /// When its oldest claim was first tried.
+    pub since: BlockHeight,
+    /// The first of its deadlines.
+    pub deadline: Option<BlockHeight>,
+    /// The outputs it takes, each behind the index of the channel it belongs to.
+    pub members: Vec<(u64, OutPoint)>,
+}
+
+impl Encode for SweepMade {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.txid.encode(out);
+        self.name.encode(out);
+        self.fee_sat.encode(out);
+        self.feerate.encode(out);
+        self.since.encode(out);
+        self.deadline.encode(out);
+        self.members.encode(out);
+    }
+}
+
+impl Decode for SweepMade {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            txid: Decode::decode(r)?,
+            name: Decode::decode(r)?,
+            fee_sat: Decode::decode(r)?,
+            feerate: Decode::decode(r)?,
+            since: Decode::decode(r)?,
+            deadline: Decode::decode(r)?,
+            members: Decode::decode(r)?,
         })
     }
 }

@@ -3,10 +3,10 @@
 use bitcoin::absolute::LockTime;
 use bitcoin::hashes::Hash as _;
 use bitcoin::transaction::Version;
-use bitcoin::{Transaction, Txid};
+use bitcoin::{OutPoint, Transaction, Txid};
 use wire::codec::Long;
 use wire::id::{PaymentHash, PaymentSecret, Preimage, ShortChannelId};
-use wire::units::{BlockHeight, Msat};
+use wire::units::{BlockHeight, FeeratePerKw, Msat};
 
 use super::*;
 use crate::switch::policy::ForwardPolicy;
@@ -176,6 +176,15 @@ fn each() -> Vec<Fact> {
         Fact::BackupMade(4),
         Fact::BackupTaken(BackupTaken { counter: 4, next_channel: 70_000 }),
         Fact::ChannelRolledBack { index: ChannelIndex(3), state: vec![5; 300] },
+        Fact::SweepMade(SweepMade {
+            txid: Txid::all_zeros(),
+            name: [4; 32],
+            fee_sat: 1_000,
+            feerate: FeeratePerKw(253),
+            since: BlockHeight(7),
+            deadline: Some(BlockHeight(9)),
+            members: vec![(3, OutPoint { txid: Txid::all_zeros(), vout: 1 })],
+        }),
     ]
 }
 

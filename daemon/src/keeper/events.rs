@@ -178,6 +178,7 @@ fn subject(fact: &Fact) -> Option<Subject> {
         | Fact::PolicySet(_)
         | Fact::ForwardsBefore(_)
         | Fact::BackupMade(_)
-        | Fact::BackupTaken(_) => None,
+        | Fact::BackupTaken(_)
+        | Fact::SweepMade(_) => None,
     }
 }

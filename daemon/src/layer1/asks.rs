@@ -11,12 +11,13 @@ use crate::channels::task::ChainNews;
 use crate::clock::now_ms;
 use crate::edge::Back;
 use crate::fact::{ChannelIndex, Fact, IntentMade, OrderKept};
-use crate::layer1::{Layer1, Then, promise_of};
+use crate::layer1::{BumpTarget, Layer1, Then, promise_of};
 use crate::payments::Reply;
 use crate::rpc::model::UnixMillis;
 use crate::rpc::model::page::{Listing, Page};
 use crate::rpc::model::wallet::{
-    AddressKind, Coins, SentCoins, SetAside, Utxo, WalletBalance, WalletTransaction,
+    AddressKind, BumpHow, Bumped, Coins, SentCoins, SetAside, Utxo, WalletBalance,
+    WalletTransaction,
 };
 use crate::rpc::refusal::Refusal;
 use crate::wallet::{FundedTx, Label, PromiseId, Spend};
@@ -80,6 +81,15 @@ pub enum Ask {
         /// Answered when the transaction is durable and handed in.
         reply: Reply<SentCoins>,
     },
+    /// Raise a fee.
+    Bump {
+        /// Whose.
+        target: BumpTarget,
+        /// How far.
+        how: BumpHow,
+        /// Answered when the new transaction is durable.
+        reply: Reply<Bumped>,
+    },
     /// The wallet's transactions.
     Transactions {
         /// Which.
@@ -128,6 +138,7 @@ impl Layer1 {
             Ask::Send { spend, promise, label, kept, reply } => {
                 self.send(&spend, promise, label, kept, reply).await;
             }
+            Ask::Bump { target, how, reply } => self.bump(target, how, reply).await,
             Ask::Transactions { page, reply } => {
                 let _gone = reply.send(self.wallet.transactions(page));
             }
@@ -248,29 +259,45 @@ impl Layer1 {
             tracing::info!(%txid, label, channel = channel.0, "broadcast");
             self.keep(fact, vec![Fact::IntentMade(made)]);
         }
-        self.submit(Package::single(tx)).await;
+        let _answered = self.submit(Package::single(tx)).await;
     }
 
     /// Hands in whatever no block has.
     pub(super) async fn submit_all(&mut self) {
         for tx in self.intents.unsettled() {
             let package = self.intents.package(tx);
-            self.submit(package).await;
+            if !self.submit(package).await {
+                return;
+            }
         }
-        for tx in self.wallet.pending() {
-            let outcome = self.backend.submit(Package::single(tx), None).await;
+        let pending = self.wallet.pending();
+        for tx in &pending {
+            // A parent that pays too little alone goes with its child.
+            let is_parent = |of: &&Transaction| {
+                let txid = of.compute_txid();
+                tx.input.iter().any(|input| input.previous_output.txid == txid)
+            };
+            let mut all: Vec<Transaction> = pending.iter().filter(is_parent).cloned().collect();
+            all.push(tx.clone());
+            let package = Package::new(all).unwrap_or_else(|_| Package::single(tx.clone()));
+            let outcome = self.backend.submit(package, None).await;
             tracing::debug!(?outcome, "handed in again");
+            if outcome == SubmitOutcome::Unavailable {
+                return;
+            }
         }
     }
 
-    async fn submit(&mut self, package: Package) {
-        let Some(txid) = package.txs().last().map(Transaction::compute_txid) else { return };
+    /// Says whether the backend answered.
+    async fn submit(&mut self, package: Package) -> bool {
+        let Some(txid) = package.txs().last().map(Transaction::compute_txid) else { return true };
         let outcome = self.backend.submit(package, None).await;
         match &outcome {
             SubmitOutcome::Confirmed(at) => {
                 let here = self.cursor.tip().height;
                 let height = at.as_ref().map_or(here, |block| block.height);
                 self.intents.settle(txid, height);
+                self.sweeper.mined(txid, self.intents.settled_at(txid).map(BlockHeight));
             }
             SubmitOutcome::Accepted | SubmitOutcome::InMempool => {}
             SubmitOutcome::Premature { .. } | SubmitOutcome::Unavailable => {
@@ -285,6 +312,7 @@ impl Layer1 {
                 tracing::warn!(%txid, ?outcome, "not accepted; will be handed in again");
             }
         }
+        outcome != SubmitOutcome::Unavailable
     }
 
     /// What was watched too late to be seen in a block.
@@ -335,7 +363,7 @@ impl Layer1 {
         }
     }
 
-    async fn tell_one(&self, channel: ChannelIndex, fact: channel::ChainFact) {
+    pub(super) async fn tell_one(&self, channel: ChannelIndex, fact: channel::ChainFact) {
         if let Some(door) = self.directory.doors().get(channel) {
             let _ended = door.chain.send(ChainNews { facts: vec![fact], ack: None }).await;
         }

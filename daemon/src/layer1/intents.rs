@@ -122,13 +122,42 @@ impl Intents {
         }
     }
 
-    /// Sweeps that spend what this transaction spends, itself aside.
-    pub(super) fn rivals(&self, tx: &Transaction) -> Vec<Txid> {
-        let txid = tx.compute_txid();
-        let named = tx.input.iter().filter_map(|input| self.coins.get(&input.previous_output));
-        let all: BTreeSet<Txid> = named.flatten().copied().collect();
-        let is_sweep = |of: &Txid| self.open.get(of).is_some_and(|i| i.made.label.0 == SWEEP);
-        all.into_iter().filter(|of| *of != txid && is_sweep(of)).collect()
+    /// Sweeps in no block that spend one of these outputs, and those that spend what they make: all that a
+    /// transaction with these inputs replaces.
+    pub(super) fn rivals(&self, spent: &[OutPoint]) -> Vec<Txid> {
+        let is_sweep = |of: &Txid| {
+            let intent = self.open.get(of);
+            intent.is_some_and(|i| i.made.label.0 == SWEEP && i.settled.is_none())
+        };
+        let named = spent.iter().filter_map(|outpoint| self.coins.get(outpoint));
+        let mut all: Vec<Txid> = Vec::new();
+        let mut next: BTreeSet<Txid> = named.flatten().copied().filter(is_sweep).collect();
+        while let Some(txid) = next.pop_first() {
+            if all.contains(&txid) {
+                continue;
+            }
+            let children = self.open.iter().filter(|(name, intent)| {
+                is_sweep(name) && intent.made.inputs().any(|input| input.txid == txid)
+            });
+            next.extend(children.map(|(name, _)| *name));
+            all.push(txid);
+        }
+        all
+    }
+
+    /// A transaction that is not deep yet.
+    pub(super) fn get(&self, txid: Txid) -> Option<&Transaction> {
+        self.open.get(&txid).map(|intent| &intent.made.tx)
+    }
+
+    /// Whether a transaction is one of these.
+    pub(super) fn has(&self, txid: Txid) -> bool {
+        self.open.contains_key(&txid)
+    }
+
+    /// In which block it, or one that spends its coin, is.
+    pub(super) fn settled_at(&self, txid: Txid) -> Option<u32> {
+        self.open.get(&txid)?.settled
     }
 
     /// The transaction behind those parents that are in no block yet.

@@ -90,6 +90,41 @@ impl Watches {
         watched.is_some_and(|watched| watched.spent.is_some())
     }
 
+    /// Whether anybody watches an output.
+    pub(super) fn watches(&self, outpoint: OutPoint) -> bool {
+        self.by_outpoint.range(all_of(outpoint)).next().is_some()
+    }
+
+    /// What a transaction in the mempool means, by channel.
+    pub(super) fn seen(&self, tx: &Transaction) -> Vec<(ChannelIndex, ChainFact)> {
+        let spent = tx.input.iter().map(|input| input.previous_output);
+        let watched = spent.flat_map(|outpoint| self.by_outpoint.range(all_of(outpoint)));
+        watched
+            .filter(|(_, watched)| watched.spent.is_none())
+            .map(|((outpoint, channel), watched)| {
+                let (outpoint, tx) = (*outpoint, tx.clone());
+                let fact = match watched.kind {
+                    Kind::Funding => ChainFact::FundingSpendSeen { tx },
+                    Kind::Output => ChainFact::OutputSpendSeen { outpoint, tx },
+                };
+                (*channel, fact)
+            })
+            .collect()
+    }
+
+    /// What it means that such a transaction left the mempool for no block.
+    pub(super) fn vanished(
+        &self,
+        txid: Txid,
+        spent: &[OutPoint],
+    ) -> Vec<(ChannelIndex, ChainFact)> {
+        let watched = spent.iter().flat_map(|outpoint| self.by_outpoint.range(all_of(*outpoint)));
+        watched
+            .filter(|(_, watched)| watched.kind == Kind::Funding)
+            .map(|((_, channel), _)| (*channel, ChainFact::FundingSpendVanished { txid }))
+            .collect()
+    }
+
     /// Takes an event in and says what it means.
     pub(super) fn news(&mut self, event: &ChainEvent) -> News {
         let mut news = News::default();

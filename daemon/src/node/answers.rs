@@ -46,7 +46,7 @@ use crate::rpc::model::sandbox::{
     Cheat, Cheating, Faucet, FeerateVb, Mine, Mined, Pinned, Poured, Reorg, SandboxStatus,
 };
 use crate::rpc::model::wallet::{
-    AddressKind, SendCoins, SentCoins, Utxo, WalletBalance, WalletTransaction,
+    AddressKind, Bumped, RaiseFee, SendCoins, SentCoins, Utxo, WalletBalance, WalletTransaction,
 };
 use crate::rpc::model::why::{ChannelWhy, PaymentWhy};
 use crate::rpc::model::{OrderKey, Started, UnixMillis, Updates};
@@ -214,6 +214,11 @@ impl NodeApi for Handle {
     async fn send_coins(&self, order: SendCoins) -> Answer<SentCoins> {
         let own = self.clone();
         self.to_the_end(async move { own.send_coins_once(order).await }).await
+    }
+
+    async fn bump(&self, order: RaiseFee) -> Answer<Bumped> {
+        let own = self.clone();
+        self.to_the_end(async move { own.bump_once(order).await }).await
     }
 
     async fn list_transactions(&self, page: Page) -> Answer<Listing<WalletTransaction>> {

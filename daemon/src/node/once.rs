@@ -1,21 +1,21 @@
 //! Requests that have a key: carried out once, and to the end, whoever goes away meanwhile.
 
-use bitcoin::{Address, Txid};
+use bitcoin::{Address, Amount, Txid};
 use tokio::sync::{oneshot, watch};
 use wire::id::PaymentHash;
-use wire::units::BlockHeight;
+use wire::units::{BlockHeight, FeeratePerKw};
 
 use crate::layer1;
 use crate::node::answers::parse_address;
 use crate::node::faucet;
-use crate::node::handle::{Handle, Turn};
+use crate::node::handle::{Handle, Turn, not_a_channel};
 use crate::node::open::is_opened;
 use crate::node::updates::follow;
 use crate::rpc::model::channel::{Channel, OpenChannel};
 use crate::rpc::model::invoice::{CreateInvoice, Invoice};
 use crate::rpc::model::payment::{PayOrder, Payment};
 use crate::rpc::model::sandbox::{Faucet, Poured};
-use crate::rpc::model::wallet::{AddressKind, SendCoins, SentCoins};
+use crate::rpc::model::wallet::{AddressKind, Bumped, Bumping, RaiseFee, SendCoins, SentCoins};
 use crate::rpc::model::{OrderKey, Started};
 use crate::rpc::node_api::{Answer, NodeApi as _};
 use crate::rpc::refusal::Refusal;
@@ -81,6 +81,30 @@ impl Handle {
         sent
     }
 
+    pub(super) async fn bump_once(&self, order: RaiseFee) -> Answer<Bumped> {
+        let kept = match self.turn(order.key).await? {
+            Turn::Go(kept) => kept,
+            Turn::Done(made) => return bumped_before(&made).ok_or(Refusal::NoAnswer),
+        };
+        let door = order.channel.and_then(|channel| self.door(channel));
+        let target = match (door, order.txid, order.channel) {
+            (Some(door), ..) => Ok(layer1::BumpTarget::Channel(door.index)),
+            (None, Some(txid), _) => Ok(layer1::BumpTarget::Tx(txid)),
+            (None, None, Some(channel)) => Err(not_a_channel(channel)),
+            (None, None, None) => Err(Refusal::Missing { field: "target" }),
+        };
+        let how = order.how;
+        let bumped = match target {
+            Ok(target) => {
+                let ask = |reply| layer1::Ask::Bump { target, how, reply };
+                Self::ask(&self.0.wallet, ask).await.and_then(|bumped| bumped)
+            }
+            Err(refusal) => Err(refusal),
+        };
+        self.settle(kept, &bumped, made_of).await;
+        bumped
+    }
+
     pub(super) async fn open_channel_once(&self, order: OpenChannel) -> Answer<Started<Channel>> {
         let kept = match self.turn(order.key.clone()).await? {
             Turn::Go(kept) => kept,
@@ -143,5 +167,37 @@ impl Handle {
         let poured = poured?;
         self.caught_up(poured.height.0).await;
         Ok(poured)
+    }
+}
+
+/// What is kept of a raised fee under its key.
+fn made_of(of: &Bumped) -> String {
+    format!("{}:{}:{}:{}", of.txid, of.fee.to_sat(), of.feerate.0, of.what.number())
+}
+
+/// What a request made that is repeated.
+fn bumped_before(made: &str) -> Option<Bumped> {
+    let mut parts = made.split(':');
+    Some(Bumped {
+        txid: parts.next()?.parse().ok()?,
+        fee: Amount::from_sat(parts.next()?.parse().ok()?),
+        feerate: FeeratePerKw(parts.next()?.parse().ok()?),
+        what: Bumping::of_number(parts.next()?.parse().ok()?)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raise_is_kept_as_it_was_answered() {
+        let txid: Txid = "ab".repeat(32).parse().unwrap();
+        for what in [Bumping::Sweep, Bumping::Commitment, Bumping::Replacement, Bumping::Child] {
+            let bumped =
+                Bumped { txid, fee: Amount::from_sat(1_234), feerate: FeeratePerKw(500), what };
+            assert_eq!(bumped_before(&made_of(&bumped)), Some(bumped));
+        }
+        assert_eq!(bumped_before("1:2"), None);
     }
 }

@@ -29,7 +29,7 @@ use super::model::sandbox::{
     Cheat, Cheating, Faucet, FeerateVb, Mine, Mined, Pinned, Poured, Reorg, SandboxStatus,
 };
 use super::model::wallet::{
-    AddressKind, SendCoins, SentCoins, Utxo, WalletBalance, WalletTransaction,
+    AddressKind, Bumped, RaiseFee, SendCoins, SentCoins, Utxo, WalletBalance, WalletTransaction,
 };
 use super::model::why::{ChannelWhy, PaymentWhy};
 use super::model::{OrderKey, Started, Updates};
@@ -86,6 +86,10 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
 
     /// Sends coins on Layer 1.
     async fn send_coins(&self, order: SendCoins) -> Answer<SentCoins>;
+
+    /// Raises the fee of a transaction, or of whatever a channel waits for; the channel is meant if both
+    /// are known.
+    async fn bump(&self, order: RaiseFee) -> Answer<Bumped>;
 
     /// The wallet's transactions.
     async fn list_transactions(&self, page: Page) -> Answer<Listing<WalletTransaction>>;

@@ -10,7 +10,7 @@
 mod detail;
 mod table;
 
-pub use detail::{Grouped, Noun, Shortage, Unreachable, Unready};
+pub use detail::{BumpNo, Grouped, Noun, Shortage, Unreachable, Unready};
 
 use crate::backup::BackupFault;
 use bitcoin::{Amount, Network};
@@ -143,6 +143,14 @@ pub enum Refusal {
         txid: bitcoin::Txid,
         /// The chain's reject word.
         why: String,
+    },
+    /// The fee of a transaction was not raised.
+    #[error("the fee of {target} was not raised: {why}")]
+    BumpRefused {
+        /// A transaction or a channel.
+        target: String,
+        /// Why.
+        why: BumpNo,
     },
     /// The disk failed; the node stops, and what was asked may or may not have happened.
     #[error("the store failed and the node is stopping")]

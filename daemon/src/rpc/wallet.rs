@@ -1,13 +1,16 @@
 //! Service `Wallet`.
 
 use api::v1;
+use api::v1::bump_request::How;
 use api::v1::send_request::Amount as Asked;
 use api::v1::wallet_server::Wallet;
 use tonic::{Request, Response, Status};
+use wire::units::BlockHeight;
 
 use super::model::page::Listing;
 use super::model::wallet::{
-    AddressKind, Coins, SendCoins, SentCoins, SetAside, Utxo, WalletTransaction,
+    AddressKind, BumpHow, Bumping, Coins, RaiseFee, SendCoins, SentCoins, SetAside, Utxo,
+    WalletTransaction,
 };
 use super::parse::{self, Pager, Paging};
 use super::refusal::Refusal;
@@ -95,6 +98,41 @@ impl<N: NodeApi> Wallet for Rpc<N> {
             self.node.send_coins(order).await?
         };
         Ok(Response::new(sent_coins(sent)))
+    }
+
+    async fn bump(
+        &self,
+        request: Request<v1::BumpRequest>,
+    ) -> Result<Response<v1::BumpResponse>, Status> {
+        let mut ask = request.into_inner();
+        let key = core::mem::take(&mut ask.idempotency_key);
+        let key = parse::order_key("Wallet/Bump", key, &ask)?;
+        let how = match ask.how {
+            None => BumpHow::Auto,
+            Some(How::FeerateSatPerVb(rate)) => {
+                parse::feerate(Some(rate))?.map_or(BumpHow::Auto, BumpHow::Feerate)
+            }
+            Some(How::DeadlineHeight(height)) => BumpHow::Deadline(BlockHeight(height)),
+        };
+        let channel = parse::channel(&ask.target);
+        let txid = ask.target.parse().ok();
+        if txid.is_none() {
+            channel.clone()?;
+        }
+        let order = RaiseFee { key, channel: channel.ok(), txid, how };
+        let bumped = self.node.bump(order).await?;
+        Ok(Response::new(v1::BumpResponse {
+            txid: bumped.txid.to_string(),
+            fee_sat: bumped.fee.to_sat(),
+            feerate_sat_per_kw: bumped.feerate.0,
+            kind: match bumped.what {
+                Bumping::Sweep => v1::BumpKind::Sweep,
+                Bumping::Commitment => v1::BumpKind::Commitment,
+                Bumping::Replacement => v1::BumpKind::Replacement,
+                Bumping::Child => v1::BumpKind::Child,
+            }
+            .into(),
+        }))
     }
 
     async fn list_unspent(

@@ -85,6 +85,9 @@ impl State {
         if self.backup > 0 {
             put(&mut rest, 0, &Fact::BackupMade(self.backup));
         }
+        for made in self.sweeps.values() {
+            put(&mut rest, 0, &Fact::SweepMade(made.clone()));
+        }
         if let Some(cursor) = &self.chain_at {
             put(&mut rest, 0, &Fact::ChainAt(cursor.clone()));
         }
@@ -161,6 +164,9 @@ impl State {
                 }
                 Fact::ForwardsBefore(_) | Fact::PolicySet(_) | Fact::ForwardTaken(_) => {
                     self.forwards.apply(place, &fact);
+                }
+                Fact::SweepMade(made) => {
+                    self.sweeps.insert(made.txid, made);
                 }
                 _ => return Err(DecodeError::NotCanonical.into()),
             }

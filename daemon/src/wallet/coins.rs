@@ -40,9 +40,10 @@ pub struct Picked {
 }
 
 impl Wallet {
-    /// Holds confirmed coins that leave at least `at_least` when their inputs are paid for at `feerate`.
-    /// Coins held or promised under that name already are among them; `None` if all together are not
-    /// enough, and nothing changed then.
+    /// Holds coins that leave at least `at_least` when their inputs are paid for at `feerate`: confirmed
+    /// ones, and where `fresh` allows it and those are not enough, change of our own that no block has
+    /// yet, so that one large coin serves several transactions. Coins held or promised under that name
+    /// already are among them; `None` if all together are not enough, and nothing changed then.
     ///
     /// This is what the anchor reserve is kept for, so it may be used up.
     pub fn hold(
@@ -51,14 +52,31 @@ impl Wallet {
         purpose: SetAside,
         at_least: Amount,
         feerate: FeeratePerKw,
+        fresh: bool,
+        now: UnixMillis,
+    ) -> (Option<Picked>, WalletFact) {
+        let confirmed = self.hold_of(name, purpose, at_least, feerate, false, now);
+        if confirmed.0.is_some() || !fresh {
+            return confirmed;
+        }
+        self.hold_of(name, purpose, at_least, feerate, true, now)
+    }
+
+    fn hold_of(
+        &mut self,
+        name: PromiseId,
+        purpose: SetAside,
+        at_least: Amount,
+        feerate: FeeratePerKw,
+        unconfirmed: bool,
         now: UnixMillis,
     ) -> (Option<Picked>, WalletFact) {
         let before = self.named(name);
         let mut coins: Vec<Coin> =
             before.iter().filter_map(|outpoint| self.fee_coin(*outpoint)).collect();
         let free: Vec<OutPoint> = self
-            .free_coins()
-            .filter(|coin| coin.chain_position.is_confirmed() && !before.contains(&coin.outpoint))
+            .fee_coins(unconfirmed)
+            .filter(|coin| !before.contains(&coin.outpoint))
             .map(|coin| coin.outpoint)
             .collect();
         let mut free: Vec<Coin> =
@@ -174,6 +192,12 @@ impl Wallet {
         self.fact(now, over.into_iter().map(BookChange::Released).collect())
     }
 
+    /// Whether a script is the wallet's.
+    #[must_use]
+    pub fn is_ours(&self, script: &ScriptBuf) -> bool {
+        self.bdk.is_mine(script.clone())
+    }
+
     /// Coins held or promised under a name.
     fn named(&self, name: PromiseId) -> Vec<OutPoint> {
         if let Some(held) = self.book.held(name) {
@@ -203,7 +227,7 @@ impl Wallet {
         Some((txout.clone(), keychain, index))
     }
 
-    fn fee_coin(&self, outpoint: OutPoint) -> Option<Coin> {
+    pub(super) fn fee_coin(&self, outpoint: OutPoint) -> Option<Coin> {
         let (txout, _, _) = self.owned(outpoint)?;
         let taproot = txout.script_pubkey.is_p2tr();
         let input_weight = if taproot { TAPROOT_WEIGHT } else { WITNESS_KEY_WEIGHT };

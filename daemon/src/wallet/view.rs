@@ -32,6 +32,8 @@ enum Standing {
     Confirmed,
     /// In no block, but of our own making.
     OurChange,
+    /// The same of a sweep: it may be replaced at any time, so only sweeps build on it.
+    SweepChange,
     /// In no block, from somebody else.
     Incoming,
     /// A block reward that is too young.
@@ -49,7 +51,9 @@ impl Wallet {
             let standing = self.standing(&coin);
             let pot = match standing {
                 Standing::Confirmed => &mut balance.confirmed,
-                Standing::OurChange | Standing::Incoming => &mut balance.unconfirmed,
+                Standing::OurChange | Standing::SweepChange | Standing::Incoming => {
+                    &mut balance.unconfirmed
+                }
                 Standing::Immature => &mut balance.immature,
             };
             *pot = pot.checked_add(value).unwrap_or(Amount::MAX_MONEY);
@@ -70,7 +74,7 @@ impl Wallet {
         let incoming = self
             .bdk
             .list_unspent()
-            .filter(|coin| self.standing(coin) == Standing::Incoming)
+            .filter(|coin| self.waits(coin))
             .map(|coin| coin.txout.value)
             .sum();
         Shortage {
@@ -91,13 +95,28 @@ impl Wallet {
         })
     }
 
+    /// Coins that may pay fees of sweeps: confirmed and not promised, or, where that is said, change of our
+    /// own that is in no block.
+    pub(super) fn fee_coins(&self, unconfirmed: bool) -> impl Iterator<Item = LocalOutput> {
+        self.bdk.list_unspent().filter(move |coin| {
+            let may = match self.standing(coin) {
+                Standing::Confirmed => true,
+                Standing::OurChange | Standing::SweepChange => unconfirmed,
+                Standing::Incoming | Standing::Immature => false,
+            };
+            may && self.book.set_aside(coin.outpoint).is_none()
+        })
+    }
+
+    /// Whether a coin must be in a block before it can be spent at will.
+    fn waits(&self, coin: &LocalOutput) -> bool {
+        matches!(self.standing(coin), Standing::Incoming | Standing::SweepChange)
+    }
+
     /// Coins that coin selection must leave alone.
     pub(super) fn unspendable(&self) -> Vec<OutPoint> {
-        let incoming = self
-            .bdk
-            .list_unspent()
-            .filter(|coin| self.standing(coin) == Standing::Incoming)
-            .map(|coin| coin.outpoint);
+        let incoming =
+            self.bdk.list_unspent().filter(|coin| self.waits(coin)).map(|coin| coin.outpoint);
         incoming.chain(self.book.promised()).collect()
     }
 
@@ -109,8 +128,11 @@ impl Wallet {
                 let young = self.depth(anchor.block_id.height) < COINBASE_MATURITY;
                 if coinbase && young { Standing::Immature } else { Standing::Confirmed }
             }
-            ChainPosition::Unconfirmed { .. } if self.spends_our_coins(txid) => Standing::OurChange,
-            ChainPosition::Unconfirmed { .. } => Standing::Incoming,
+            ChainPosition::Unconfirmed { .. } if !self.spends_our_coins(txid) => Standing::Incoming,
+            ChainPosition::Unconfirmed { .. } => match self.book.label(txid).text.as_str() {
+                "sweep" => Standing::SweepChange,
+                _ => Standing::OurChange,
+            },
         }
     }
 

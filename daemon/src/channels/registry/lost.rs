@@ -46,8 +46,7 @@ impl Registry {
             let mut meta = Meta::of(&born);
             meta.temporary_id = id;
             meta.capacity = entry.capacity;
-            let swept = Vec::new();
-            let making = Making { index, id, meta, born: Some(born), kept: None, signer, swept };
+            let making = Making { index, id, meta, born: Some(born), kept: None, signer };
             let begin = |env: &Env<'_>| Channel::lost(restored_from, env);
             match self.run(making, begin) {
                 Ok(()) => {

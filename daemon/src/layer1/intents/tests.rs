@@ -35,6 +35,10 @@ fn output(tx: &Transaction) -> OutPoint {
     OutPoint { txid: tx.compute_txid(), vout: 0 }
 }
 
+fn inputs(tx: &Transaction) -> Vec<OutPoint> {
+    tx.input.iter().map(|input| input.previous_output).collect()
+}
+
 fn made(tx: &Transaction, label: &str) -> IntentMade {
     IntentMade { tx: tx.clone(), label: label.into(), channel: Some(1) }
 }
@@ -64,7 +68,7 @@ fn a_sweep_is_mined_or_lost_and_lost_ones_are_not_handed_in_again() {
     assert!(intents.unsettled().is_empty());
     assert_eq!(intents.take_settled(), (vec![], vec![]));
     // The channel makes it again if that block goes.
-    assert!(intents.rivals(&ours).is_empty());
+    assert!(intents.rivals(&inputs(&ours)).is_empty());
 }
 
 #[test]
@@ -88,6 +92,15 @@ fn only_other_sweeps_of_the_same_output_are_rivals() {
     let (old, new) = (tx(&[coin(1), coin(2)], 5), tx(&[coin(1), coin(3)], 4));
     let close = tx(&[coin(3)], 9);
     let intents = Intents::new(vec![made(&old, SWEEP), made(&close, "close")]);
-    assert_eq!(intents.rivals(&new), [old.compute_txid()]);
-    assert!(intents.rivals(&old).is_empty(), "nothing is its own rival");
+    assert_eq!(intents.rivals(&inputs(&new)), [old.compute_txid()]);
+}
+
+#[test]
+fn what_builds_on_a_sweep_goes_with_it() {
+    let old = tx(&[coin(1), coin(2)], 5);
+    let child = tx(&[output(&old), coin(4)], 3);
+    let send = tx(&[output(&child)], 2);
+    let intents = Intents::new(vec![made(&old, SWEEP), made(&child, SWEEP), made(&send, "rent")]);
+    let rivals = intents.rivals(&[coin(2)]);
+    assert_eq!(rivals, [old.compute_txid(), child.compute_txid()]);
 }

@@ -295,9 +295,26 @@ async fn bumped() {
     bob.stop().await;
     let command = Asker::Nobody.command(0);
     tell(&a, vec![Command::ForceClose { command }]);
+    // The blocks that it waits are counted from here.
+    for _ in 0..200 {
+        let channel = a.list_channels(ChannelFilter::default()).await.unwrap().remove(0);
+        if channel.closing.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
     mine(&a, 1).await;
     assert!(world.chain.mempool().await.unwrap().is_empty(), "nobody takes it");
-    mine(&a, 3).await;
+    mine(&a, 1).await;
+    // With its child it is taken, as soon as claims are gathered.
+    for _ in 0..200 {
+        if !world.chain.mempool().await.unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    mine(&a, 2).await;
     let channel = a.list_channels(ChannelFilter::default()).await.unwrap().remove(0);
     let close = channel.closing.unwrap();
     assert!(close.txid.is_some(), "{close:?}");

@@ -4,6 +4,7 @@ use bitcoin::{Address, Amount, OutPoint, Txid};
 use wire::id::ChannelId;
 use wire::units::{BlockHeight, FeeratePerKw};
 
+use super::channel::ChannelRef;
 use super::{OrderKey, UnixMillis};
 
 /// The scripts a wallet can make.
@@ -68,6 +69,83 @@ pub struct SentCoins {
     pub fee: Amount,
     /// The feerate that makes.
     pub feerate: FeeratePerKw,
+}
+
+/// How far a fee is to be raised.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BumpHow {
+    /// By half, or to the estimate for six blocks if that is more.
+    #[default]
+    Auto,
+    /// To this.
+    Feerate(FeeratePerKw),
+    /// So far that it is in a block of this height at the latest.
+    Deadline(BlockHeight),
+}
+
+/// Asks for a higher fee. One of the two is named, or both if the words fit both: then it is the channel,
+/// if there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RaiseFee {
+    /// So that it is raised once.
+    pub key: Option<OrderKey>,
+    /// Whatever this channel waits for.
+    pub channel: Option<ChannelRef>,
+    /// This transaction.
+    pub txid: Option<Txid>,
+    /// How far.
+    pub how: BumpHow,
+}
+
+/// What a fee was raised of, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bumping {
+    /// A sweep: it was replaced.
+    Sweep,
+    /// A commitment: a child of its anchor pays for it.
+    Commitment,
+    /// A transaction of the wallet: it was replaced.
+    Replacement,
+    /// A transaction of the wallet, or one that pays it: a child pays for it.
+    Child,
+}
+
+impl Bumping {
+    /// Its number where it is kept.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Sweep => 1,
+            Self::Commitment => 2,
+            Self::Replacement => 3,
+            Self::Child => 4,
+        }
+    }
+
+    /// From [`Self::number`].
+    #[must_use]
+    pub const fn of_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Sweep),
+            2 => Some(Self::Commitment),
+            3 => Some(Self::Replacement),
+            4 => Some(Self::Child),
+            _ => None,
+        }
+    }
+}
+
+/// A raised fee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bumped {
+    /// The transaction that pays it.
+    pub txid: Txid,
+    /// What that pays.
+    pub fee: Amount,
+    /// The same by weight; of a child together with its parent.
+    pub feerate: FeeratePerKw,
+    /// What it was raised of.
+    pub what: Bumping,
 }
 
 /// A transaction that touches our wallet.

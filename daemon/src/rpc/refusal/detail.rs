@@ -1,6 +1,7 @@
 //! The parts that refusals are made of: which noun, which fault, how much is missing.
 
 use bitcoin::Amount;
+use wire::units::FeeratePerKw;
 
 /// A thing that is looked up by an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,4 +150,57 @@ impl core::fmt::Display for Grouped {
         }
         f.write_str(" sat")
     }
+}
+
+/// Why a fee was not raised, and what to do instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BumpNo {
+    /// No transaction of ours has that name.
+    #[error("it is no transaction of this wallet; name one of `wallet transactions`, or a channel")]
+    Unknown,
+    /// It is done.
+    #[error("it is in a block already; there is nothing to do")]
+    Mined,
+    /// The channel waits for no transaction.
+    #[error("it waits for no transaction; see `channels show`")]
+    NothingWaits,
+    /// What was asked is no more than it pays.
+    #[error("it pays as much already; name a higher feerate with --feerate")]
+    PaysAsMuch,
+    /// What was asked is too little for a replacement.
+    #[error("a replacement must pay {needed} at least; name a higher feerate with --feerate")]
+    PaysTooLittle {
+        /// What would do.
+        needed: Amount,
+    },
+    /// The deadline has passed.
+    #[error("that block is there already; name a later one, or a feerate")]
+    Past,
+    /// More than the settings allow.
+    #[error("settings allow {} sat per 1000 weight at most (chain.feerate_max_sat_per_kw)", .max.0)]
+    AboveMax {
+        /// The most.
+        max: FeeratePerKw,
+    },
+    /// It would cost more than it is about.
+    #[error("it would cost {cost}, which is more than it is about; wait until fees fall")]
+    TooDear {
+        /// What it would cost.
+        cost: Amount,
+    },
+    /// The wallet has too little.
+    #[error("the wallet needs {missing} more in confirmed coins; send it some")]
+    Short {
+        /// How much.
+        missing: Amount,
+    },
+    /// No output of it is ours to spend, and it cannot be replaced.
+    #[error("it has no output of this wallet that a child could spend; wait for a block")]
+    NoOutput,
+    /// The mempool does not take it.
+    #[error("the network does not take it ({why}); what waits stays as it is")]
+    Refused {
+        /// Its words.
+        why: String,
+    },
 }

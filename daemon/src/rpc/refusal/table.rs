@@ -5,7 +5,7 @@ use core::time::Duration;
 use api::reason::{Reason, Refused};
 use tonic::Status;
 
-use super::{Noun, Refusal, Shortage, Unreachable, Unready};
+use super::{BumpNo, Noun, Refusal, Shortage, Unreachable, Unready};
 
 /// When to come back after a queue was full or the node was starting.
 const SOON: Duration = Duration::from_millis(500);
@@ -39,6 +39,9 @@ impl Refusal {
             Self::Busy { .. } => Reason::Overloaded,
             Self::ChainUnavailable { .. } => Reason::ChainUnavailable,
             Self::BroadcastRefused { .. } => Reason::BroadcastRejected,
+            Self::BumpRefused { why: BumpNo::Unknown, .. } => Reason::TransactionUnknown,
+            Self::BumpRefused { why: BumpNo::Short { .. }, .. } => Reason::FundsInsufficient,
+            Self::BumpRefused { .. } => Reason::BumpRefused,
             Self::StoreFailed => Reason::StoreFailed,
             Self::NoAnswer | Self::WalletInconsistent { .. } => Reason::Internal,
             Self::Ourselves { .. } => Reason::PeerIsUs,
@@ -105,6 +108,22 @@ impl Refusal {
             Self::ChainUnavailable { height } => refused.with("height", height.0),
             Self::BroadcastRefused { txid, why } => {
                 refused.with("txid", txid).with("reject_reason", why)
+            }
+            Self::BumpRefused { target, why } => {
+                let refused = refused.with("target", target);
+                match why {
+                    BumpNo::Short { missing } => refused.with("missing_sat", missing.to_sat()),
+                    BumpNo::TooDear { cost } => refused.with("cost_sat", cost.to_sat()),
+                    BumpNo::PaysTooLittle { needed } => refused.with("needed_sat", needed.to_sat()),
+                    BumpNo::AboveMax { max } => refused.with("max_sat_per_kw", max.0),
+                    BumpNo::Unknown
+                    | BumpNo::Mined
+                    | BumpNo::NothingWaits
+                    | BumpNo::PaysAsMuch
+                    | BumpNo::Past
+                    | BumpNo::NoOutput
+                    | BumpNo::Refused { .. } => refused,
+                }
             }
             Self::PeerUnreachable { node, address, .. } => {
                 refused.with("node_id", node).with("address", address)

@@ -310,6 +310,13 @@ impl NodeApi for PaperNode {
         Ok(SentCoins { txid: Some(Txid::all_zeros()), ..plan })
     }
 
+    async fn bump(&self, order: RaiseFee) -> Answer<Bumped> {
+        let txid = order.txid.ok_or(Refusal::NoAnswer)?;
+        let what = Bumping::Replacement;
+        let fee = Amount::from_sat(500);
+        Ok(Bumped { txid, fee, feerate: FeeratePerKw(1_000), what })
+    }
+
     async fn list_transactions(&self, _: Page) -> Answer<Listing<WalletTransaction>> {
         Ok(Listing { entries: Vec::new(), next: None })
     }

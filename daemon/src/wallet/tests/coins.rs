@@ -20,7 +20,7 @@ fn claim(bench: &mut Bench) -> (Claim, Transaction) {
 }
 
 fn hold(bench: &mut Bench, sat: u64) -> Option<Picked> {
-    let (picked, fact) = bench.wallet.hold(NAME, PURPOSE, Amount::from_sat(sat), RATE, NOW);
+    let (picked, fact) = bench.wallet.hold(NAME, PURPOSE, Amount::from_sat(sat), RATE, false, NOW);
     bench.keep(fact);
     picked
 }

@@ -1,0 +1,118 @@
+//! What waits in the mempool and concerns us: spends of watched outputs, and our own transactions.
+//!
+//! A breach is punished, and a preimage is used, before a block has either; but nothing that guards money
+//! depends on it: blocks say all of it again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bitcoin::{Amount, OutPoint, Transaction, Txid};
+use chain_backend::backend::{MempoolDelta, RemovedBecause};
+
+use crate::layer1::Layer1;
+use crate::sweeper::Parent;
+
+/// What is remembered of the mempool. Bounded by the outputs that are watched.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Transactions that spend a watched output and whose own outputs may be claimed.
+    pub(super) parents: BTreeMap<Txid, Parent>,
+    /// Watched outputs that somebody else's transaction spends.
+    pub(super) fought: BTreeSet<OutPoint>,
+    spends: BTreeMap<Txid, Vec<OutPoint>>,
+}
+
+impl Seen {
+    /// A transaction is there no more; answers the watched outputs that somebody spent by it.
+    fn gone(&mut self, txid: Txid) -> Vec<OutPoint> {
+        self.parents.remove(&txid);
+        let spent = self.spends.remove(&txid).unwrap_or_default();
+        for outpoint in &spent {
+            let other = self.spends.values().any(|all| all.contains(outpoint));
+            if !other {
+                self.fought.remove(outpoint);
+            }
+        }
+        spent
+    }
+}
+
+impl Layer1 {
+    /// Takes a change of the mempool in.
+    pub(super) async fn follow_mempool(&mut self, delta: &MempoolDelta) {
+        match delta {
+            MempoolDelta::Snapshot(all) => {
+                let before = std::mem::take(&mut self.mempool);
+                for txid in self.sweeper.on_their_way() {
+                    self.sweeper.seen(txid, false);
+                }
+                for tx in all {
+                    self.see(tx, None).await;
+                }
+                for (txid, spent) in before.spends {
+                    if !self.mempool.spends.contains_key(&txid) {
+                        self.tell_vanished(txid, &spent).await;
+                    }
+                }
+            }
+            MempoolDelta::Added { tx, fee } => self.see(tx, Some(*fee)).await,
+            MempoolDelta::Removed { txid, because } => self.unsee(*txid, *because).await,
+        }
+    }
+
+    async fn see(&mut self, tx: &Transaction, fee: Option<Amount>) {
+        let spent: Vec<OutPoint> = tx
+            .input
+            .iter()
+            .map(|input| input.previous_output)
+            .filter(|outpoint| self.watches.watches(*outpoint))
+            .collect();
+        let txid = tx.compute_txid();
+        if self.sweeper.has(txid) {
+            self.sweeper.seen(txid, true);
+            // Its change may pay for what had no coins.
+            if self.sweeper.wants_coins() {
+                self.sweep_soon();
+            }
+            return self.show_sweeps();
+        }
+        if spent.is_empty() {
+            return;
+        }
+        let weight = tx.weight().to_wu();
+        // Not told for what was there before us: as little as is relayed.
+        let fee = fee.unwrap_or_else(|| self.feerates.borrow().commitment.fee_floor(weight));
+        self.mempool.parents.insert(txid, Parent { txid, weight, fee });
+        if !self.intents.has(txid) {
+            tracing::info!(%txid, outputs = spent.len(), "seen in the mempool: spends what we watch");
+            self.mempool.fought.extend(&spent);
+            self.mempool.spends.insert(txid, spent);
+            for (channel, fact) in self.watches.seen(tx) {
+                self.tell_one(channel, fact).await;
+            }
+        }
+        self.sweep_soon();
+    }
+
+    async fn unsee(&mut self, txid: Txid, because: RemovedBecause) {
+        let spent = self.mempool.gone(txid);
+        let ours = self.intents.has(txid);
+        if self.sweeper.has(txid) {
+            self.sweeper.seen(txid, false);
+        }
+        let mined = matches!(because, RemovedBecause::Confirmed(_));
+        if !mined {
+            self.tell_vanished(txid, &spent).await;
+        }
+        if (ours || !spent.is_empty()) && !mined {
+            tracing::info!(%txid, ?because, "left the mempool");
+            self.hand_in_again = true;
+            self.sweep_soon();
+        }
+    }
+
+    async fn tell_vanished(&self, txid: Txid, spent: &[OutPoint]) {
+        for (channel, fact) in self.watches.vanished(txid, spent) {
+            self.tell_one(channel, fact).await;
+        }
+    }
+}
