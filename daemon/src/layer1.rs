@@ -297,6 +297,7 @@ impl Layer1 {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "chain backend");
+                    self.show_away();
                     tokio::time::sleep(BACKEND_PAUSE).await;
                     continue;
                 }
@@ -315,6 +316,7 @@ impl Layer1 {
                         Some(Ok(event)) => self.follow(event).await?,
                         Some(Err(error)) => {
                             tracing::warn!(%error, "chain stream");
+                            self.show_away();
                             break;
                         }
                         None => break,
@@ -400,6 +402,11 @@ impl Layer1 {
         self.submit_all().await;
         self.raise().await;
         self.sweep_soon();
+    }
+
+    /// Nobody knows how the chain goes on while its backend does not answer.
+    fn show_away(&self) {
+        self.tip.send_if_modified(|tip| std::mem::take(&mut tip.synced));
     }
 
     fn show_tip(&mut self, height: u32, hash: bitcoin::BlockHash, time: u32, synced: bool) {

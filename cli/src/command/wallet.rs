@@ -80,6 +80,7 @@ pub(super) fn in_words(balance: &v1::BalanceResponse) -> String {
         (balance.reserved_sat, "reserved"),
         (balance.unconfirmed_sat, "unconfirmed"),
         (balance.immature_sat, "immature"),
+        (balance.anchor_reserve_missing_sat, "missing for the fees of force closes"),
     ] {
         if amount > 0 {
             parts.push(format!("{} {what}", grouped(amount)));
@@ -97,14 +98,21 @@ async fn balance(cx: &mut Context<'_>) -> Result<(), Failure> {
         &balance,
         |balance| vec![balance.spendable_sat.to_string()],
         |_, balance| {
-            let rows = [
+            let promised = balance.reserved_sat.saturating_sub(balance.anchor_reserve_sat);
+            let mut rows = vec![
                 ("can be spent", balance.spendable_sat),
                 ("confirmed", balance.confirmed_sat),
                 ("unconfirmed", balance.unconfirmed_sat),
-                ("reserved", balance.reserved_sat),
+                ("kept for the fees of force closes", balance.anchor_reserve_sat),
+                ("promised to transactions", promised),
                 ("immature", balance.immature_sat),
             ];
-            let rows = rows.map(|(what, amount)| vec![what.to_owned(), sat(amount)]).to_vec();
+            if balance.anchor_reserve_missing_sat > 0 {
+                let missing = balance.anchor_reserve_missing_sat;
+                rows.insert(4, ("missing for the fees of force closes", missing));
+            }
+            let row = |(what, amount): (&str, u64)| vec![what.to_owned(), sat(amount)];
+            let rows: Vec<_> = rows.into_iter().map(row).collect();
             table(&[Column::Left("COINS"), Column::Right("AMOUNT")], rows, "")
         },
     )

@@ -54,6 +54,10 @@ impl ChannelTask {
                     };
                     let channel = self.index;
                     self.layer1(layer1::FromChannel::Broadcast { channel, tx, label })?;
+                    // The mempool may not take it without its anchor, and no block may come for long.
+                    if why == Why::ForceClose {
+                        self.tell_stuck()?;
+                    }
                 }
                 Effect::FundingWanted { script_pubkey, amount, feerate } => {
                     let fund = layer1::Fund {

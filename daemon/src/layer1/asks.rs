@@ -11,6 +11,7 @@ use crate::channels::task::ChainNews;
 use crate::clock::now_ms;
 use crate::edge::Back;
 use crate::fact::{ChannelIndex, Fact, IntentMade, OrderKept};
+use crate::layer1::fees::per_kw;
 use crate::layer1::{BumpTarget, Layer1, Then, promise_of};
 use crate::payments::Reply;
 use crate::rpc::model::UnixMillis;
@@ -300,11 +301,17 @@ impl Layer1 {
                 self.sweeper.mined(txid, self.intents.settled_at(txid).map(BlockHeight));
             }
             SubmitOutcome::Accepted | SubmitOutcome::InMempool => {}
+            SubmitOutcome::FeeTooLow { min } => {
+                tracing::warn!(%txid, %min, "pays too little now; will be handed in again");
+                // What raises it goes by the minimum.
+                if per_kw(*min) > self.feerates.borrow().commitment {
+                    self.look_up_fees().await;
+                }
+            }
             SubmitOutcome::Premature { .. } | SubmitOutcome::Unavailable => {
                 tracing::debug!(%txid, ?outcome, "will be handed in again");
             }
             SubmitOutcome::Replaceable { .. }
-            | SubmitOutcome::FeeTooLow { .. }
             | SubmitOutcome::FeeTooHigh { .. }
             | SubmitOutcome::Conflict { .. }
             | SubmitOutcome::MissingInputs

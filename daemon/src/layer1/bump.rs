@@ -108,7 +108,7 @@ impl Layer1 {
             None => {
                 self.sweeper.disorder(outpoints);
                 Err(match self.refused.take() {
-                    Some(Standing::NeedsCoins { needed }) => BumpNo::Short { missing: needed },
+                    Some(Standing::NeedsCoins { missing, .. }) => BumpNo::Short { missing },
                     Some(Standing::Uneconomic { cost }) => BumpNo::TooDear { cost },
                     Some(Standing::Refused { why }) => BumpNo::Refused { why },
                     _ => BumpNo::PaysAsMuch,

@@ -11,6 +11,9 @@ use chain_backend::backend::{MempoolDelta, RemovedBecause};
 use crate::layer1::Layer1;
 use crate::sweeper::Parent;
 
+/// Inputs of a transaction whose parents are looked up.
+const LOOKED_UP_MAX: usize = 20;
+
 /// What is remembered of the mempool. Bounded by the outputs that are watched.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -79,8 +82,14 @@ impl Layer1 {
             return;
         }
         let weight = tx.weight().to_wu();
-        // Not told for what was there before us: as little as is relayed.
-        let fee = fee.unwrap_or_else(|| self.feerates.borrow().commitment.fee_floor(weight));
+        let fee = match fee {
+            Some(fee) => fee,
+            // Not told for what was there before us; if it cannot be found out, as little as is relayed.
+            None => match self.fee_of(tx).await {
+                Some(fee) => fee,
+                None => self.feerates.borrow().commitment.fee_floor(weight),
+            },
+        };
         self.mempool.parents.insert(txid, Parent { txid, weight, fee });
         if !self.intents.has(txid) {
             tracing::info!(%txid, outputs = spent.len(), "seen in the mempool: spends what we watch");
@@ -91,6 +100,23 @@ impl Layer1 {
             }
         }
         self.sweep_soon();
+    }
+
+    /// What a transaction pays, from what it spends; `None` if the backend does not have all of that.
+    async fn fee_of(&self, tx: &Transaction) -> Option<Amount> {
+        if tx.input.len() > LOOKED_UP_MAX {
+            return None;
+        }
+        let mut sum = Amount::ZERO;
+        for input in &tx.input {
+            let OutPoint { txid, vout } = input.previous_output;
+            let parent = self.backend.tx(txid).await.ok()??.tx;
+            let output = parent.output.get(usize::try_from(vout).ok()?)?;
+            sum = sum.checked_add(output.value)?;
+        }
+        let out =
+            tx.output.iter().try_fold(Amount::ZERO, |all, txout| all.checked_add(txout.value));
+        sum.checked_sub(out?)
     }
 
     async fn unsee(&mut self, txid: Txid, because: RemovedBecause) {

@@ -132,10 +132,10 @@ impl Layer1 {
                 let old = first.and_then(|first| self.sweeper.said_of(first));
                 let news =
                     old.map(std::mem::discriminant) != Some(std::mem::discriminant(&standing));
-                if news && let Standing::NeedsCoins { needed } = &standing {
-                    tracing::error!(%needed, worth = %job.limit,
+                if news && let Standing::NeedsCoins { needed, missing } = &standing {
+                    tracing::error!(%needed, %missing, worth = %job.limit,
                         "ALARM: the wallet has too few coins to pay for this claim; \
-                         send it some: it is tried again at every block");
+                         send it what is missing: it is tried again at every block");
                 } else if news {
                     tracing::warn!(?standing, worth = %job.limit, "this claim cannot be swept now");
                 }
@@ -229,7 +229,7 @@ impl Layer1 {
                 .build(&[plenty], &to, least, floor)
                 .map_err(|dear| Standing::Uneconomic { cost: dear.cost })?;
             let at_least = built.sweep.fee.checked_add(CHANGE).unwrap_or(built.sweep.fee);
-            needed.get_or_insert(at_least);
+            let (first, first_rate) = *needed.get_or_insert((at_least, built.feerate));
             let purpose = SetAside::Channel(self.first_channel(job));
             let now = UnixMillis(now_ms());
             let (picked, fact) =
@@ -240,7 +240,8 @@ impl Layer1 {
             }
             // With what there is, rather later than never.
             if wish.feerate <= floor {
-                return Err(Standing::NeedsCoins { needed: needed.unwrap_or(at_least) });
+                let missing = self.wallet.lacks(job.name, first, first_rate, !job.replaces);
+                return Err(Standing::NeedsCoins { needed: first, missing });
             }
             wish.feerate = FeeratePerKw(wish.feerate.0.div_euclid(2)).max(floor);
         }

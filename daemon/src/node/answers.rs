@@ -14,7 +14,7 @@ use wire::units::BlockHeight;
 
 use crate::backup::Status;
 use crate::channels::task;
-use crate::clock::now_ms;
+use crate::clock::{UnixTime, now_ms};
 use crate::config;
 use crate::keeper::history;
 use crate::layer1;
@@ -115,12 +115,7 @@ impl NodeApi for Handle {
                 if stopping { "stopping" } else { "running" }.to_owned(),
                 "start it again",
             ),
-            part(
-                "chain",
-                if tip.synced { Health::Ok } else { Health::Degraded },
-                format!("block {}", tip.height.0),
-                "see whether the chain backend is running and reachable",
-            ),
+            health_of_chain(&tip, self.0.config.network),
             part(
                 "peers",
                 if away == 0 { Health::Ok } else { Health::Degraded },
@@ -565,6 +560,29 @@ pub(super) fn parse_address(text: &str) -> Answer<Address> {
 }
 
 /// Whether everything that must be known to get the coins in channels home lies where it should.
+/// The newest block may be this old, in minutes: one in 8 000 takes longer.
+const TIP_AGE_MAX_MIN: u64 = 90;
+
+/// How the chain is. Mined by whoever asks for a block, these two have none for as long as nobody does.
+fn health_of_chain(tip: &layer1::Tip, network: config::Network) -> HealthPart {
+    let age_min = UnixTime::now().0.saturating_sub(u64::from(tip.time)).div_euclid(60);
+    let on_demand = matches!(network, config::Network::Sandbox | config::Network::Regtest);
+    let old = !on_demand && age_min > TIP_AGE_MAX_MIN;
+    let (detail, remedy) = match (tip.synced, old) {
+        (true, true) => (
+            format!("block {} is {age_min} minutes old: no news since", tip.height.0),
+            "compare with another source: the chain backend may be stuck, and deadlines with it",
+        ),
+        (true, false) => (format!("block {}", tip.height.0), ""),
+        (false, _) => (
+            format!("block {}, and behind: the chain backend is away or catching up", tip.height.0),
+            "see whether the chain backend is running and reachable",
+        ),
+    };
+    let state = if tip.synced && !old { Health::Ok } else { Health::Degraded };
+    HealthPart { name: "chain", state, detail, remedy }
+}
+
 fn health_of_backup(status: &Status) -> HealthPart {
     let (state, detail, remedy) = if let Some(ahead) = &status.ahead {
         let detail = format!("backup {} is newer than this node's data", ahead.counter);

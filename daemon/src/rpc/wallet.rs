@@ -49,6 +49,8 @@ impl<N: NodeApi> Wallet for Rpc<N> {
             reserved_sat: set_aside.map_or(u64::MAX, bitcoin::Amount::to_sat),
             immature_sat: balance.immature.to_sat(),
             spendable_sat: balance.spendable.to_sat(),
+            anchor_reserve_sat: balance.reserved_for_anchors.to_sat(),
+            anchor_reserve_missing_sat: balance.missing_for_anchors.to_sat(),
         }))
     }
 

@@ -27,6 +27,8 @@ pub enum Standing {
     NeedsCoins {
         /// What has to be free and confirmed in the wallet.
         needed: Amount,
+        /// What is missing for that.
+        missing: Amount,
     },
     /// The mempool or the backend does not take it now; it is tried again at every block.
     Refused {

@@ -7,6 +7,8 @@
 //!
 //! Not here: transactions that are the wallet's alone (`spend`).
 
+use std::collections::BTreeSet;
+
 use bdk_wallet::miniscript::psbt::PsbtInputExt as _;
 use bitcoin::{Amount, OutPoint, Psbt, ScriptBuf, Transaction, TxOut, Txid, Witness};
 use channel::onchain::sweep::Coin;
@@ -107,6 +109,28 @@ impl Wallet {
         };
         self.book.hold(name, held);
         (Some(Picked { coins, change }), fact)
+    }
+
+    /// How much more the wallet would need for [`Self::hold`] to find coins: as one coin, what it costs to
+    /// spend that included.
+    #[must_use]
+    pub fn lacks(
+        &self,
+        name: PromiseId,
+        at_least: Amount,
+        feerate: FeeratePerKw,
+        fresh: bool,
+    ) -> Amount {
+        let mut all: BTreeSet<OutPoint> = self.named(name).into_iter().collect();
+        all.extend(self.fee_coins(fresh).map(|coin| coin.outpoint));
+        let coins = all.into_iter().filter_map(|outpoint| self.fee_coin(outpoint));
+        let mut left: Vec<u64> =
+            coins.map(|coin| coin.value.to_sat().saturating_sub(cost(&coin, feerate))).collect();
+        left.sort_unstable_by(|one, other| other.cmp(one));
+        let most = left.into_iter().take(COINS_MAX.saturating_sub(1)).fold(0, u64::saturating_add);
+        let missing = at_least.to_sat().saturating_sub(most);
+        let spending = feerate.fee_ceil(WITNESS_KEY_WEIGHT).to_sat();
+        Amount::from_sat(if missing == 0 { 0 } else { missing.saturating_add(spending) })
     }
 
     /// Coins that were only held are free again; those of a promise stay promised.

@@ -431,6 +431,8 @@ fn sending_all_leaves_the_reserve_and_nothing_else() {
     bench.broadcast(1);
     assert_eq!(bench.wallet.balance(2).reserved_for_anchors.to_sat(), 20_000);
     assert_eq!(bench.wallet.balance(2).spendable, Amount::ZERO);
+    assert_eq!(bench.wallet.balance(2).missing_for_anchors, Amount::ZERO);
+    assert_eq!(bench.wallet.balance(5).missing_for_anchors.to_sat(), 30_000);
     bench.check_restart();
 }
 

@@ -63,7 +63,9 @@ impl Wallet {
                 free = free.checked_add(value).unwrap_or(Amount::MAX_MONEY);
             }
         }
-        balance.reserved_for_anchors = anchor_reserve(anchor_channels).min(free);
+        let wanted = anchor_reserve(anchor_channels);
+        balance.reserved_for_anchors = wanted.min(free);
+        balance.missing_for_anchors = wanted.checked_sub(free).unwrap_or(Amount::ZERO);
         balance.spendable = free.checked_sub(balance.reserved_for_anchors).unwrap_or(Amount::ZERO);
         balance
     }

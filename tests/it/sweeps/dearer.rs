@@ -9,6 +9,7 @@ use daemon::rpc::model::channel::ChannelRef;
 use daemon::rpc::model::wallet::{BumpHow, Bumped, Bumping, RaiseFee};
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::rpc::refusal::{BumpNo, Refusal};
+use viaduct_tests::until::until_async;
 use wire::id::ChannelId;
 use wire::units::{BlockHeight, FeeratePerKw};
 
@@ -58,6 +59,10 @@ async fn a_sweep_in_the_mempool_is_replaced_for_all_that_it_paid_and_its_own_rel
             old = new;
             if round == 1 {
                 pair.alice = pair.alice.crash_and_restart().await;
+                until_async("the chain to be caught up with", String::new, || async {
+                    pair.alice.handle().info().await.unwrap().synced.then_some(())
+                })
+                .await;
             }
         }
         let less = raise(&pair, id, None, BumpHow::Feerate(FeeratePerKw(2_000))).await;

@@ -28,6 +28,8 @@ pub struct WalletBalance {
     pub immature: Amount,
     /// The part of the above that is kept back to bump the fees of anchor channels.
     pub reserved_for_anchors: Amount,
+    /// What should be kept back for that and is not there.
+    pub missing_for_anchors: Amount,
     /// The part of the above that is promised to transactions being built.
     pub promised: Amount,
     /// What can be spent now, before the fee of doing so.
