@@ -227,3 +227,36 @@ fn what_keeps_it_from_starting_is_said_clearly() {
     assert!(open.contains("only a loopback address"), "{open}");
     server.kill();
 }
+
+#[tokio::test]
+async fn a_server_that_stands_still_is_unavailable_in_time_and_asked_again_when_it_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "127.0.0.1:0");
+    let patience = std::time::Duration::from_millis(500);
+    let url = format!("http://{}", server.listen);
+    let chain = RemoteChain::patient(&url, Network::Regtest, patience).unwrap();
+    assert_eq!(chain.tip().await.unwrap().height, 0);
+    let signal = |name: &str| {
+        let pid = server.process.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    };
+    signal("-STOP");
+    // Whoever looks after money must not wait for ever for one answer.
+    let limit = std::time::Duration::from_secs(20);
+    let tip = tokio::time::timeout(limit, chain.tip()).await.expect("an answer in time");
+    assert!(matches!(tip, Err(BackendError::Unavailable(_))), "{tip:?}");
+    let from = Locator::genesis(Network::Regtest);
+    let events = chain.events(from, Interest::Everything);
+    let events = tokio::time::timeout(limit, events).await.expect("an answer in time");
+    assert!(matches!(events.map(drop), Err(BackendError::Unavailable(_))));
+    let dir = tempfile::tempdir().unwrap();
+    let other = Server::start(dir.path(), "127.0.0.1:0");
+    let known = other.client().await;
+    known.mine(1, anyone().to_p2wsh()).await.unwrap();
+    let tx = payment(&known).await;
+    let outcome = chain.submit(Package::single(tx), None);
+    let outcome = tokio::time::timeout(limit, outcome).await.expect("an answer in time");
+    assert_eq!(outcome, SubmitOutcome::Unavailable);
+    signal("-CONT");
+    assert_eq!(chain.tip().await.unwrap().height, 0, "it goes on where it stood");
+}
