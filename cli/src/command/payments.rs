@@ -120,7 +120,12 @@ fn details(screen: &Screen, payment: &v1::Payment, now: u64) -> String {
         let ways: Vec<String> = attempt
             .hops
             .iter()
-            .map(|hop| format!("{} by {}", short(&hop.node_id), short(&hop.channel)))
+            .map(|hop| {
+                let held = hop.held_ms.map_or_else(String::new, |ms| {
+                    format!(" (held {}.{} s)", ms / 1_000, ms % 1_000 / 100)
+                });
+                format!("{} by {}{held}", short(&hop.node_id), short(&hop.channel))
+            })
             .collect();
         let mut line = format!(
             "way       {} {} {}",

@@ -34,7 +34,7 @@ pub(super) struct Sorted {
 }
 
 enum One {
-    Part(Part),
+    Part(Box<Part>),
     Forward(Box<Forward>),
     Unreadable(Command),
     Late(Command),
@@ -54,7 +54,7 @@ pub(super) fn sort(us: &Identity, channel: ChannelIndex, incoming: Vec<HtlcIn>) 
     let mut sorted = Sorted::default();
     for one in all {
         match one {
-            One::Part(part) => sorted.parts.push(part),
+            One::Part(part) => sorted.parts.push(*part),
             One::Forward(forward) => sorted.forwards.push(*forward),
             One::Unreadable(command) => sorted.unreadable.push(command),
             One::Late(command) => sorted.late.push(command),
@@ -83,7 +83,7 @@ fn read(us: &Identity, channel: ChannelIndex, htlc: &HtlcIn, peeled: Peeled<Onio
     let inside = Inside::new(&htlc.onion, htlc.path_key.is_some());
     let place = if next.is_some() { Place::Forward } else { Place::Final };
     match (Payload::decode(&payload, place, htlc.path_key.is_some()), next) {
-        (Ok(Payload::Final(payload)), _) => One::Part(Part {
+        (Ok(Payload::Final(payload)), _) => One::Part(Box::new(Part {
             channel,
             htlc: htlc.id,
             amount: htlc.amount_msat,
@@ -94,7 +94,7 @@ fn read(us: &Identity, channel: ChannelIndex, htlc: &HtlcIn, peeled: Peeled<Onio
             since_ms: now_ms(),
             blinded: None,
             payload,
-        }),
+        })),
         (Ok(Payload::Forward(payload)), Some(next)) => One::Forward(Box::new(Forward {
             channel,
             htlc: htlc.id,
@@ -129,7 +129,7 @@ fn read(us: &Identity, channel: ChannelIndex, htlc: &HtlcIn, peeled: Peeled<Onio
                         blinded: Some(Onward { inside, next, path_key }),
                     }))
                 }
-                Some(Told::Here(payload)) => One::Part(Part {
+                Some(Told::Here(payload)) => One::Part(Box::new(Part {
                     channel,
                     htlc: htlc.id,
                     amount: htlc.amount_msat,
@@ -140,7 +140,7 @@ fn read(us: &Identity, channel: ChannelIndex, htlc: &HtlcIn, peeled: Peeled<Onio
                     since_ms: now_ms(),
                     blinded: Some(inside),
                     payload,
-                }),
+                })),
                 None => fail_blinded(htlc, &shared_secret, inside),
             }
         }

@@ -123,7 +123,11 @@ async fn a_channel_that_closes_for_good_is_a_lasting_failure() {
         let line = Line::start().await;
         let via = line.via(fee(MSAT), DELTA).await;
         let (channel, how) = (ChannelRef::Id(line.second), CloseHow::Force);
-        line.bob.handle().close_channel(CloseChannel { key: None, channel, how }).await.expect("closes");
+        line.bob
+            .handle()
+            .close_channel(CloseChannel { key: None, channel, how })
+            .await
+            .expect("closes");
         let (hash, status) = line.pay_by(MSAT, via).await;
         assert_eq!(failure(&status), (code::PERMANENT_CHANNEL_FAILURE, line.bob.id()));
         let refused = ForwardFailure::Refused(code::PERMANENT_CHANNEL_FAILURE);

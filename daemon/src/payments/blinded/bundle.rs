@@ -107,11 +107,12 @@ impl Bundle {
             return Err(bad("it does not begin like a bundle of blinded routes"));
         }
         let bytes: Vec<u8> = parsed.byte_iter().collect();
-        let (bytes, sum) = bytes.split_last_chunk::<CHECKSUM_LEN>().ok_or(bad("it is cut off"))?;
+        let (bytes, sum) =
+            bytes.split_last_chunk::<CHECKSUM_LEN>().ok_or_else(|| bad("it is cut off"))?;
         if checksum(bytes) != *sum {
             return Err(bad("its checksum is wrong: a character was lost or changed"));
         }
-        let bundle = Fields::read(bytes).ok_or(bad("it does not decode"))?;
+        let bundle = Fields::read(bytes).ok_or_else(|| bad("it does not decode"))?;
         if bundle.routes.is_empty() || bundle.routes.len() > ROUTES_MAX {
             return Err(bad("it has no way to the payee, or too many"));
         }

@@ -156,3 +156,45 @@ fn a_set_is_given_back_after_a_minute_or_near_its_expiry() {
     assert!(!set.is_overdue(BlockHeight(121), NOW));
     assert!(set.is_overdue(BlockHeight(122), NOW));
 }
+
+#[test]
+fn a_blinded_route_is_good_for_its_own_invoice_and_an_open_payment_is_not_good_for_that() {
+    let inside = Inside { introduction: false, sha256_of_onion: [4; 32] };
+    let mut bundle = asked();
+    bundle.made.bolt11 = "vbi1qqq".into();
+    let mut blinded = part();
+    blinded.blinded = Some(inside);
+    assert_eq!(judge(&blinded, Some(&bundle), HEIGHT, NOW), Verdict::Count);
+    refused_as_unknown(&blinded, Some(&asked()), NOW);
+    refused_as_unknown(&part(), Some(&bundle), NOW);
+    // By a route that was made for another payment.
+    blinded.payload.payment_data.as_mut().unwrap().payment_secret = PaymentSecret([3; 32]);
+    refused_as_unknown(&blinded, Some(&bundle), NOW);
+}
+
+#[test]
+fn the_payee_says_how_long_it_had_a_part_unless_nobody_may_know_it() {
+    use channel::Command;
+    use wire::onion::attribution::{HoldTime, read_fulfilled};
+    use wire::onion::failure::{code, read};
+
+    let command = crate::channels::task::Asker::Nobody.command(0);
+    let (open, secret) = (part(), SharedSecret::new([9; 32]));
+    let took = open.fulfil(command, Preimage([1; 32]), 1_250);
+    let Command::FulfillHtlc { attribution: Some(data), .. } = took else { panic!("{took:?}") };
+    assert_eq!(read_fulfilled(&data, std::slice::from_ref(&secret)), [HoldTime(12)]);
+    let gave = open.refuse(command, &Failure::MppTimeout, 60_000);
+    let Command::FailHtlc { reason, attribution, .. } = gave else { panic!("{gave:?}") };
+    assert_eq!(read(&[secret], &reason, attribution.as_ref()).hold_times, [HoldTime(600)]);
+
+    let mut blinded = part();
+    blinded.blinded = Some(Inside { introduction: false, sha256_of_onion: [4; 32] });
+    let took = blinded.fulfil(command, Preimage([1; 32]), 1_250);
+    assert!(matches!(took, Command::FulfillHtlc { attribution: None, .. }), "{took:?}");
+    let gave = blinded.refuse(command, &Failure::MppTimeout, 60_000);
+    let blinding = code::INVALID_ONION_BLINDING;
+    assert!(
+        matches!(gave, Command::FailMalformedHtlc { failure_code, .. } if failure_code == blinding),
+        "{gave:?}"
+    );
+}
