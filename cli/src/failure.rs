@@ -96,6 +96,9 @@ pub(crate) enum Failure {
     /// The demo's account does not add up, or payments failed.
     #[error("the demo did not end as it should")]
     DemoUnclean,
+    /// The account of a storm does not add up.
+    #[error("the account of the storm does not add up")]
+    StormUnclean,
     /// The terminal, or whatever reads us, went away.
     #[error("cannot write the answer: {0}")]
     Output(#[from] io::Error),
@@ -157,6 +160,7 @@ impl Failure {
             | Self::Sandbox(_)
             | Self::Demo(_)
             | Self::DemoUnclean
+            | Self::StormUnclean
             | Self::Output(_)
             | Self::File { .. }
             | Self::NoEntropy(_) => 1,
@@ -179,6 +183,7 @@ impl Failure {
             Self::Unresolved(_) => "NOT_RESOLVED",
             Self::Unhealthy => "UNHEALTHY",
             Self::Sandbox(_) => "SANDBOX",
+            Self::StormUnclean => "STORM",
             Self::Demo(_) | Self::DemoUnclean => "DEMO",
             Self::Output(_) => "OUTPUT",
             Self::File { .. } => "FILE",
@@ -218,6 +223,7 @@ impl Failure {
             | Self::Sandbox(_)
             | Self::Demo(_)
             | Self::DemoUnclean
+            | Self::StormUnclean
             | Self::Output(_)
             | Self::File { .. }
             | Self::NoEntropy(_) => None,
@@ -247,6 +253,7 @@ impl Failure {
             | Self::Declined
             | Self::Demo(_)
             | Self::DemoUnclean
+            | Self::StormUnclean
             | Self::Output(_)
             | Self::File { .. }
             | Self::NoEntropy(_) => None,

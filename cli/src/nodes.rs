@@ -1,7 +1,8 @@
 //! A chain and nodes in this process, with the daemon as a library.
 //!
 //! Each node has a runtime of its own. To kill one, its runtime is dropped: every task of it is gone where
-//! it stood, and nothing is written, said or waited for. Not here: what is done with the nodes.
+//! it stood, and nothing is written, said or waited for. Where there are many, all share one runtime, and
+//! none can be killed. Not here: what is done with the nodes.
 
 use std::error::Error;
 use std::io;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use api::auth::{Role, RootKey};
 use chain_backend::{BuiltinChain, Options, Policy};
-use cli::sandbox::network::{Launch, LaunchError, Network, NodePlan, Plan};
+use cli::sandbox::network::{Known, Launch, LaunchError, Network, NodePlan, Plan};
 use cli::sandbox::state::NodeState;
 use daemon::clock::{UnixTime, now_ms};
 use daemon::config::{Config, Sources};
@@ -22,12 +23,15 @@ use daemon::seed::file::{self, Effort};
 use daemon::seed::password::Password;
 use daemon::seed::{Secrets, Seed};
 use daemon::tasks::Fatal;
-use tokio::runtime::{Builder, Runtime};
+use futures_util::stream::{self, StreamExt as _};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// How long a killed node's threads may hold on to its files.
 const LET_GO: Duration = Duration::from_secs(5);
 /// How long to wait between two looks at them.
 const LOOK: Duration = Duration::from_millis(20);
+/// Nodes on one runtime that start at the same time.
+const AT_ONCE: usize = 8;
 
 /// Starts them.
 pub(crate) struct Nodes;
@@ -49,7 +53,8 @@ struct One {
 /// What a living node is made of.
 struct Alive {
     node: Node,
-    runtime: Own,
+    /// Nothing if it shares that of all.
+    runtime: Option<Own>,
 }
 
 /// A runtime that can be dropped anywhere: its tasks then are gone where they stood.
@@ -77,17 +82,31 @@ impl Launch for Nodes {
         };
         let chain = BuiltinChain::open(&options).map_err(|error| failed("chain", error))?;
         let mut running = Running { chain, nodes: Vec::new() };
-        for plan in plan.nodes {
-            match start(&running.chain, &plan).await {
+        let shared = plan.shared;
+        let starts = plan.nodes.into_iter().map(|plan| {
+            let chain = running.chain.clone();
+            async move { (start(&chain, &plan, shared).await, plan) }
+        });
+        let at_once = if shared { AT_ONCE } else { 1 };
+        let mut starts = Box::pin(stream::iter(starts).buffered(at_once));
+        let mut failed = None;
+        while let Some((started, plan)) = starts.next().await {
+            match started {
                 Ok((state, alive)) => {
                     running.nodes.push(One { plan, state, alive: Some(alive) });
                 }
                 Err(cause) => {
-                    let part = plan.name.clone();
-                    running.stop().await?;
-                    return Err(LaunchError { part, cause });
+                    failed.get_or_insert(LaunchError { part: plan.name, cause });
+                    if !shared {
+                        break;
+                    }
                 }
             }
+        }
+        drop(starts);
+        if let Some(error) = failed {
+            running.stop().await?;
+            return Err(error);
         }
         Ok(running)
     }
@@ -98,8 +117,18 @@ impl Network for Running {
         self.nodes.iter().map(|one| one.state.clone()).collect()
     }
 
+    fn known(&self) -> Vec<Known> {
+        let alive = self.nodes.iter().filter_map(|one| one.alive.as_ref());
+        let seen = alive.map(|Alive { node, .. }| node.handle().graph_seen());
+        seen.map(|(channels, nodes)| Known { channels, nodes }).collect()
+    }
+
     async fn kill(&mut self, name: &str) -> Result<(), LaunchError> {
-        if let Some(Alive { node, runtime }) = self.find(name)?.alive.take() {
+        let one = self.find(name)?;
+        if one.alive.as_ref().is_some_and(|alive| alive.runtime.is_none()) {
+            return Err(failed(name, io::Error::from(io::ErrorKind::Unsupported)));
+        }
+        if let Some(Alive { node, runtime }) = one.alive.take() {
             drop(runtime);
             drop(node);
         }
@@ -111,7 +140,7 @@ impl Network for Running {
         let one = self.find(name)?;
         let mut waited = Duration::ZERO;
         loop {
-            match start(&chain, &one.plan).await {
+            match start(&chain, &one.plan, false).await {
                 Ok((state, alive)) => {
                     one.state = state;
                     one.alive = Some(alive);
@@ -151,18 +180,27 @@ fn failed(part: &str, cause: impl Into<Cause>) -> LaunchError {
     LaunchError { part: part.to_owned(), cause: cause.into() }
 }
 
-/// Starts a node on a runtime of its own, and waits until it listens.
-async fn start(chain: &BuiltinChain, plan: &NodePlan) -> Result<(NodeState, Alive), Cause> {
+/// Starts a node, on a runtime of its own unless all share one, and waits until it listens.
+async fn start(
+    chain: &BuiltinChain,
+    plan: &NodePlan,
+    shared: bool,
+) -> Result<(NodeState, Alive), Cause> {
     let config = config(plan)?;
-    let chain = chain.clone();
+    let (chain, entropy) = (chain.clone(), plan.entropy);
     let (sender, started) = tokio::sync::oneshot::channel();
     let work = async move {
         // Whoever asked has gone: then nobody wants the node either.
-        let _ = sender.send(on_runtime(&config, chain).await);
+        let _ = sender.send(on_runtime(&config, chain, entropy).await);
     };
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    drop(runtime.spawn(work));
-    let runtime = Own(Some(runtime));
+    let runtime = if shared {
+        drop(Handle::current().spawn(work));
+        None
+    } else {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        drop(runtime.spawn(work));
+        Some(Own(Some(runtime)))
+    };
     let (node, rpc, node_id, (certificate, macaroon)) = started.await??;
     let (name, p2p) = (plan.name.clone(), plan.p2p.to_string());
     let state = NodeState { name, node_id, rpc, p2p, certificate, macaroon };
@@ -174,10 +212,11 @@ type Files = (std::path::PathBuf, std::path::PathBuf);
 async fn on_runtime(
     config: &Config,
     chain: BuiltinChain,
+    entropy: Option<[u8; 32]>,
 ) -> Result<(Node, String, String, Files), Cause> {
     file::private_directory(config.dir.root())?;
     file::private_directory(&config.dir.network())?;
-    let secrets = secrets(config)?;
+    let secrets = secrets(config, entropy)?;
     let root = RootKey::from_bytes(*secrets.tokens.expose());
     let sandbox = Arc::new(chain);
     let access = ChainAccess { backend: sandbox.clone(), sandbox: Some(sandbox) };
@@ -197,7 +236,7 @@ async fn on_runtime(
 }
 
 fn config(plan: &NodePlan) -> Result<Config, Cause> {
-    let NodePlan { name, dir, rpc, p2p } = plan;
+    let NodePlan { name, dir, rpc, p2p, entropy: _ } = plan;
     let text = format!(
         "network = \"sandbox\"\nalias = \"{name}\"\n\
          [chain]\ncheat = true\n[p2p]\nlisten = [\"{p2p}\"]\naddresses = [\"{p2p}\"]\n[rpc]\nlisten = \"{rpc}\"\n"
@@ -208,12 +247,12 @@ fn config(plan: &NodePlan) -> Result<Config, Cause> {
 
 /// The node's secrets, out of a seed that is made the first time. On the sandbox nothing is worth a
 /// password.
-fn secrets(config: &Config) -> Result<Secrets, Cause> {
+fn secrets(config: &Config, entropy: Option<[u8; 32]>) -> Result<Secrets, Cause> {
     let (path, password) = (config.dir.seed(), Password::none());
     let seed = if path.exists() {
         file::open(&path, &password)?
     } else {
-        let seed = Seed::generate()?;
+        let seed = entropy.map_or_else(Seed::generate, |bytes| Ok(Seed::of_everybody(bytes)))?;
         file::create(&path, &seed, &password, Effort::default())?;
         seed
     };

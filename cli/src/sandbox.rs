@@ -4,10 +4,14 @@
 //! to the nodes through their API, and finds them through one file. Not here: the nodes themselves; they
 //! come in through [`network::Launch`].
 
+pub mod dice;
 pub mod network;
 pub mod ports;
 pub mod run;
 pub mod state;
+pub mod storm;
+pub mod topology;
+pub mod weave;
 
 use std::io;
 use std::path::PathBuf;

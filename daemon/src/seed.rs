@@ -152,6 +152,12 @@ impl Seed {
         Ok(Self { entropy, passphrase: Zeroizing::default() })
     }
 
+    /// One that everybody knows, for a node whose money is worth nothing: of the sandbox, and only there.
+    #[must_use]
+    pub fn of_everybody(entropy: [u8; 32]) -> Self {
+        Self { entropy: Zeroizing::new(entropy), passphrase: Zeroizing::default() }
+    }
+
     /// One that somebody wrote down, with the passphrase that was chosen with it (empty: none).
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 pub mod cost;
 pub mod figure;
 pub mod floor;
+pub mod forwarding;
 pub mod ldk_rig;
 pub mod our_rig;
 pub mod payments;

@@ -53,6 +53,10 @@ pub use store::{StoreCost, StoreKind};
 
 /// The final CLTV delta that payments made by hand carry.
 const FINAL_CLTV: u32 = 42;
+/// What LDK asks for forwarding unless told otherwise, in msat and in blocks.
+const FORWARD_FEE_MSAT: u64 = 1_000;
+/// See above.
+const FORWARD_CLTV: u32 = 72;
 
 /// What a node asks of its channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -415,16 +419,33 @@ impl LdkNode {
         secret: PaymentSecret,
         msat: u64,
     ) {
-        let hop = RouteHop {
+        self.send_along(std::slice::from_ref(channel), hash, secret, msat);
+    }
+
+    /// [`Self::send`] over several channels, each as the node at its beginning sees it; what those on the
+    /// way want is LDK's default.
+    ///
+    /// # Panics
+    /// When LDK does not even begin.
+    pub fn send_along(
+        &self,
+        way: &[ChannelDetails],
+        hash: PaymentHash,
+        secret: PaymentSecret,
+        msat: u64,
+    ) {
+        let last = way.len() - 1;
+        let hop = |(place, channel): (usize, &ChannelDetails)| RouteHop {
             pubkey: channel.counterparty.node_id,
             node_features: NodeFeatures::empty(),
             short_channel_id: channel.get_outbound_payment_scid().expect("a confirmed channel"),
             channel_features: ChannelFeatures::empty(),
-            fee_msat: msat,
-            cltv_expiry_delta: FINAL_CLTV,
+            fee_msat: if place == last { msat } else { FORWARD_FEE_MSAT },
+            cltv_expiry_delta: if place == last { FINAL_CLTV } else { FORWARD_CLTV },
             maybe_announced_channel: false,
         };
-        let path = RoutePath { hops: vec![hop], blinded_tail: None };
+        let hops = way.iter().enumerate().map(hop).collect();
+        let path = RoutePath { hops, blinded_tail: None };
         let route = Route { paths: vec![path], route_params: None };
         let onion = RecipientOnionFields::secret_only(secret);
         let begun =

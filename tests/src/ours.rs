@@ -472,14 +472,7 @@ impl OurNode {
     /// # Errors
     /// What the node refuses.
     pub async fn begin_pay(&self, invoice: &str) -> Result<(), Refusal> {
-        let order = PayOrder {
-            key: None,
-            invoice: invoice.to_owned(),
-            amount: None,
-            max_fee: None,
-            timeout_ms: PAY_TIMEOUT_MS,
-        };
-        self.handle.pay(order).await.map(drop)
+        self.handle.pay(pay_order(invoice)).await.map(drop)
     }
 
     /// Waits for the end of a payment.
@@ -529,6 +522,17 @@ impl Asleep {
     }
 }
 
+/// An order to pay an invoice that names its amount.
+pub fn pay_order(invoice: &str) -> PayOrder {
+    PayOrder {
+        key: None,
+        invoice: invoice.to_owned(),
+        amount: None,
+        max_fee: None,
+        timeout_ms: PAY_TIMEOUT_MS,
+    }
+}
+
 /// Pays an invoice and waits for the end.
 ///
 /// # Errors
@@ -537,14 +541,7 @@ impl Asleep {
 /// # Panics
 /// When the updates end before the payment does.
 pub async fn pay_to_the_end(node: &Handle, invoice: &str) -> Result<PaymentStatus, Refusal> {
-    let order = PayOrder {
-        key: None,
-        invoice: invoice.to_owned(),
-        amount: None,
-        max_fee: None,
-        timeout_ms: PAY_TIMEOUT_MS,
-    };
-    let mut updates = node.pay(order).await?.updates;
+    let mut updates = node.pay(pay_order(invoice)).await?.updates;
     while let Some(payment) = updates.next().await {
         let payment = payment?;
         if payment.is_final() {

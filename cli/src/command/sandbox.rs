@@ -1,6 +1,7 @@
 //! `sandbox`.
 
 mod chaos;
+mod storm;
 
 use std::fs::File;
 use std::process::{Child, Command, Stdio};
@@ -17,16 +18,22 @@ use crate::render::{Column, Screen, Tone, table};
 use crate::resolve::short;
 use crate::sandbox::SandboxError;
 use crate::sandbox::network::Launch;
-use crate::sandbox::run::{FUNDS_SAT, Settings, key, run, seats};
+use crate::sandbox::run::{FUNDS_SAT, Settings, Weave, key, run, seats};
 use crate::sandbox::state::{Layout, State};
+use crate::sandbox::topology::Topology;
 use chaos::Still;
+use storm::Storm;
 
 /// How often it is looked whether the background process has come up or gone.
 const LOOK: Duration = Duration::from_millis(50);
 /// How many looks: 30 seconds.
 const LOOKS: u32 = 600;
-/// The most nodes of a sandbox.
+/// How many more for each node of a network: 3 seconds, as much as a line needs to tell from end to end.
+const LOOKS_A_NODE: u32 = 60;
+/// The most nodes of a sandbox that have names, and know each other all.
 const NODES_MAX: usize = 16;
+/// The most nodes of a network.
+const NETWORK_MAX: usize = 100;
 
 /// A network of your own on this machine: a chain with Bitcoin's rules and some nodes.
 ///
@@ -128,15 +135,24 @@ enum What {
         #[arg(long, value_name = "N")]
         state: u64,
     },
+    /// Payments at random between all nodes, and an account that adds up.
+    Storm(Storm),
     /// Run it in this terminal until Ctrl-C.
     Run(Up),
 }
 
 #[derive(Debug, Clone, clap::Args)]
 struct Up {
-    /// Names of the nodes.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "alice,bob")]
+    /// Names of the nodes, or how many of them make a network.
+    #[arg(long, value_name = "NAMES|COUNT", value_delimiter = ',', default_value = "alice,bob")]
     nodes: Vec<String>,
+    /// Lay channels between them, announced and half filled from each side; a count of nodes without a
+    /// topology is a grown network (ba).
+    #[arg(long, value_enum)]
+    topology: Option<Topology>,
+    /// The same seed, the same network: its shape and all keys follow from it.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
     /// Make blocks only when asked; else transactions are mined by themselves.
     #[arg(long)]
     no_mine: bool,
@@ -144,20 +160,44 @@ struct Up {
 
 impl Up {
     fn settings(&self) -> Result<Settings, Failure> {
+        let (names, topology) = match self.count()? {
+            Some(count) => (numbered(count), Some(self.topology.unwrap_or(Topology::Ba))),
+            None => (self.nodes.clone(), self.topology),
+        };
         let plain = |name: &String| {
             let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             !name.is_empty() && name.len() <= 32 && name.chars().all(fits)
         };
-        if !self.nodes.iter().all(plain) {
+        if !names.iter().all(plain) {
             return Err(Failure::Usage("names of nodes are lower-case letters, digits and dashes"));
         }
-        let unique: std::collections::BTreeSet<&String> = self.nodes.iter().collect();
-        if unique.len() != self.nodes.len() || self.nodes.len() > NODES_MAX || self.nodes.is_empty()
-        {
-            return Err(Failure::Usage("a sandbox has 1 to 16 nodes, each with a name of its own"));
+        let unique: std::collections::BTreeSet<&String> = names.iter().collect();
+        let most = if topology.is_some() { NETWORK_MAX } else { NODES_MAX };
+        if unique.len() != names.len() || names.len() > most || names.is_empty() {
+            return Err(Failure::Usage(
+                "a sandbox has 1 to 16 nodes, each with a name of its own, and a network up to 100",
+            ));
         }
-        Ok(Settings { names: self.nodes.clone(), auto_mine: !self.no_mine })
+        let weave = topology.map(|topology| Weave { topology, seed: self.seed });
+        Ok(Settings { names, auto_mine: !self.no_mine, weave })
     }
+
+    /// How many nodes, if that is what was given.
+    fn count(&self) -> Result<Option<usize>, Failure> {
+        let [only] = self.nodes.as_slice() else { return Ok(None) };
+        if !only.chars().all(|c| c.is_ascii_digit()) || only.is_empty() {
+            return Ok(None);
+        }
+        match only.parse() {
+            Ok(count) if (1..=NETWORK_MAX).contains(&count) => Ok(Some(count)),
+            Ok(_) | Err(_) => Err(Failure::Usage("a network has 1 to 100 nodes")),
+        }
+    }
+}
+
+/// Names that sort as they are counted.
+fn numbered(count: usize) -> Vec<String> {
+    (1..=count).map(|number| format!("n{number:02}")).collect()
 }
 
 impl Sandbox {
@@ -226,6 +266,7 @@ impl Sandbox {
                     },
                 )
             }
+            What::Storm(storm) => storm.run(screen, &layout).await,
             What::Evict { txid } => chaos::evict(screen, &client().await?, txid).await,
             What::Fees { floor } => chaos::fees(screen, &client().await?, floor).await,
             What::Stall { time, silent } => {
@@ -316,7 +357,9 @@ async fn start(
     layout.clear()?;
     let mut child = spawn(layout, places, up)?;
     screen.waiting("starting")?;
-    for _ in 0..LOOKS {
+    let nodes =
+        settings.weave.map_or(0, |_| u32::try_from(settings.names.len()).unwrap_or(u32::MAX));
+    for _ in 0..LOOKS.saturating_add(LOOKS_A_NODE.saturating_mul(nodes)) {
         if State::read(layout).is_ok_and(|state| state.is_some()) {
             return status(screen, layout).await;
         }
@@ -342,6 +385,10 @@ fn spawn(layout: &Layout, places: &Places, up: &Up) -> Result<Child, Failure> {
     if up.no_mine {
         command.arg("--no-mine");
     }
+    if let Some(topology) = up.topology {
+        command.args(["--topology", topology.name()]);
+    }
+    command.args(["--seed", &up.seed.to_string()]);
     // A group of its own: Ctrl-C in this terminal is not meant for it.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -441,4 +488,29 @@ async fn status(screen: &mut Screen, layout: &Layout) -> Result<(), Failure> {
             )
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn up(nodes: &[&str], topology: Option<Topology>) -> Up {
+        let nodes = nodes.iter().map(|name| (*name).to_owned()).collect();
+        Up { nodes, topology, seed: 7, no_mine: false }
+    }
+
+    #[test]
+    fn a_count_is_a_network_and_names_are_none_unless_told() {
+        let settings = up(&["alice", "bob"], None).settings().unwrap();
+        assert_eq!(settings.weave, None);
+        let settings = up(&["50"], None).settings().unwrap();
+        assert_eq!(settings.weave, Some(Weave { topology: Topology::Ba, seed: 7 }));
+        assert_eq!(settings.names.len(), 50);
+        assert_eq!(settings.names.first().map(String::as_str), Some("n01"));
+        let settings = up(&["alice", "bob", "carol"], Some(Topology::Ring)).settings().unwrap();
+        assert_eq!(settings.weave, Some(Weave { topology: Topology::Ring, seed: 7 }));
+        for wrong in [&["0"][..], &["101"], &["99999999999999999999"], &["a", "a"], &["A"], &[""]] {
+            assert!(up(wrong, None).settings().is_err(), "{wrong:?}");
+        }
+    }
 }

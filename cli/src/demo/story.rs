@@ -12,6 +12,7 @@ use super::payments::{Order, Tally, make, patiently};
 use super::{Account, DemoError, During as _, betrayal};
 use crate::amount::{grouped, sat};
 use crate::sandbox::SandboxError;
+use crate::sandbox::dice::Dice;
 use crate::sandbox::network::{Launch, Network};
 use crate::sandbox::run::{MATURE, Seat, befriend, fund, key, mine, plan, seats};
 use crate::sandbox::state::Layout;
@@ -209,15 +210,10 @@ async fn reached_or_run(
 /// Payments both ways in turn, with amounts between 500 and 4595 sat: none so small that it would have no
 /// output of its own in a commitment transaction.
 fn orders(count: u64, seed: u64) -> Vec<Order> {
-    let mut state = seed;
+    let mut dice = Dice::new(seed);
     (0..count)
         .map(|index| {
-            // SplitMix64: plain, and the same everywhere.
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            mixed ^= mixed >> 31;
-            let amount_sat = (mixed % 4_096).saturating_add(500);
+            let amount_sat = dice.below(4_096).saturating_add(500);
             let (from, to) = if index.is_multiple_of(2) { (0, 1) } else { (1, 0) };
             Order { from, to, amount_sat }
         })

@@ -16,6 +16,8 @@ pub struct Plan {
     pub chain_dir: PathBuf,
     /// The nodes, in order.
     pub nodes: Vec<NodePlan>,
+    /// All nodes share the runtime they are started from: less of everything, but none can be killed alone.
+    pub shared: bool,
 }
 
 /// A node that is to be started.
@@ -29,6 +31,17 @@ pub struct NodePlan {
     pub rpc: SocketAddr,
     /// Where it listens for peers.
     pub p2p: SocketAddr,
+    /// What its keys are made of the first time; drawn if nothing is said.
+    pub entropy: Option<[u8; 32]>,
+}
+
+/// What a node knows of the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Channels of which both ends have said what they ask for.
+    pub channels: usize,
+    /// Nodes that have said their name.
+    pub nodes: usize,
 }
 
 /// Why a node or the chain did not start or stop.
@@ -66,6 +79,9 @@ pub trait Launch {
 pub trait Network {
     /// The nodes, in the order of the plan.
     fn nodes(&self) -> Vec<NodeState>;
+
+    /// What each node that runs knows of the network.
+    fn known(&self) -> Vec<Known>;
 
     /// Ends a node as SIGKILL would: nothing is written, said or waited for.
     fn kill(&mut self, name: &str) -> impl Future<Output = Result<(), LaunchError>>;

@@ -8,9 +8,12 @@ use api::v1;
 use tonic::Status;
 
 use super::SandboxError;
+use super::dice::Dice;
 use super::network::{Launch, LaunchError, Network, NodePlan, Plan};
 use super::ports::{P2P, Ports, RPC};
 use super::state::{Layout, NodeState, State};
+use super::topology::Topology;
+use super::weave;
 use crate::connect::{Places, Where, target};
 
 /// How often the process looks whether it is to stop or blocks are to be made.
@@ -29,6 +32,17 @@ pub struct Settings {
     pub names: Vec<String>,
     /// Whether blocks are made by themselves when transactions wait.
     pub auto_mine: bool,
+    /// Who has channels with whom; nobody has any if nothing is said.
+    pub weave: Option<Weave>,
+}
+
+/// A network that is to be laid between the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weave {
+    /// Its shape.
+    pub topology: Topology,
+    /// What the shape and all keys follow from.
+    pub seed: u64,
 }
 
 /// Runs it. Returns when somebody asked for that.
@@ -45,7 +59,13 @@ pub async fn run(
     let _lock = layout.lock()?;
     layout.clear()?;
     layout.make(&settings.names)?;
-    let network = launch.launch(plan(layout, &settings.names)?).await?;
+    let mut plan = plan(layout, &settings.names)?;
+    if let Some(Weave { seed, .. }) = settings.weave {
+        plan.shared = true;
+        let mut dice = Dice::new(seed);
+        plan.nodes.iter_mut().for_each(|node| node.entropy = Some(dice.bytes()));
+    }
+    let network = launch.launch(plan).await?;
     let ran = serve(layout, settings, &network, stop).await;
     let stopped = network.stop().await;
     layout.clear()?;
@@ -60,9 +80,10 @@ pub(crate) fn plan(layout: &Layout, names: &[String]) -> Result<Plan, SandboxErr
     for (index, name) in (0u16..).zip(names) {
         let rpc = ports.choose(RPC.saturating_add(index)).map_err(SandboxError::Ports)?;
         let p2p = ports.choose(P2P.saturating_add(index)).map_err(SandboxError::Ports)?;
-        nodes.push(NodePlan { name: name.clone(), dir: layout.node(name), rpc, p2p });
+        let (name, dir) = (name.clone(), layout.node(name));
+        nodes.push(NodePlan { name, dir, rpc, p2p, entropy: None });
     }
-    Ok(Plan { chain_dir: layout.chain(), nodes })
+    Ok(Plan { chain_dir: layout.chain(), nodes, shared: false })
 }
 
 async fn serve(
@@ -73,7 +94,11 @@ async fn serve(
 ) -> Result<(), SandboxError> {
     let nodes = network.nodes();
     let seats = seats(&nodes).await?;
-    prepare(&seats).await.map_err(|status| setting_up("sandbox", status))?;
+    let prepared = match settings.weave {
+        None => prepare(&seats).await,
+        Some(weave) => lay(weave, &seats, network).await,
+    };
+    prepared.map_err(|status| setting_up("sandbox", status))?;
     State { pid: std::process::id(), nodes }.write(layout)?;
     let mut stop = std::pin::pin!(stop);
     let mut stuck = 0;
@@ -127,6 +152,13 @@ fn reach(node: &NodeState) -> Result<Target, crate::connect::SetupError> {
 
 fn setting_up(part: &str, status: Status) -> SandboxError {
     SandboxError::Launch(LaunchError { part: part.to_owned(), cause: status.into() })
+}
+
+/// Gives each node coins and channels, and waits until each knows of all.
+async fn lay(weave: Weave, seats: &[Seat], network: &impl Network) -> Result<(), Status> {
+    let channels = weave.topology.channels(seats.len(), weave.seed);
+    weave::weave(seats, &channels).await?;
+    weave::known(network, channels.len(), seats.len()).await
 }
 
 /// Gives each node coins the first time, and connects each to each.

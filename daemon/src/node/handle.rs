@@ -9,10 +9,10 @@ use bitcoin::{Amount, Network, ScriptBuf};
 use chain_backend::sandbox::Sandbox;
 use channel::seal::Flushed;
 use futures_util::StreamExt as _;
-use routing::graph::Snapshot;
+use routing::graph::{ChannelView, Snapshot};
 use store::engine::Order as Direction;
 use tokio::sync::{oneshot, watch};
-use wire::id::{NodeId, PaymentHash};
+use wire::id::{NodeId, PaymentHash, ShortChannelId};
 
 use crate::backup;
 use crate::channels::directory::{Directory, Door};
@@ -127,6 +127,16 @@ impl Handle {
     /// The network as gossip shows it, at this moment.
     pub fn graph(&self) -> Snapshot {
         self.0.graph.borrow().clone()
+    }
+
+    /// How many channels there are in it for which both ends said what they ask, and how many nodes that
+    /// said their names.
+    pub fn graph_seen(&self) -> (usize, usize) {
+        let graph = self.graph();
+        let whole = |channel: &ChannelView<'_>| channel.policies.iter().all(Option::is_some);
+        let channels = graph.channels_from(ShortChannelId::from_u64(0)).filter(whole).count();
+        let nodes = graph.nodes_from(NodeId([0; 33])).filter(|node| node.timestamp.is_some());
+        (channels, nodes.count())
     }
 
     /// What is said of our own channels.

@@ -1,4 +1,4 @@
-//! Two LDK nodes over loopback TCP, each with LDK's monitor persister (100 updates beside a whole monitor)
+//! LDK nodes over loopback TCP, two with a channel or three in a line, each with LDK's monitor persister (100 updates beside a whole monitor)
 //! and the manager written once a round of its event loop, as its background processor does; forwards are
 //! processed at once, without that processor's random wait.
 
@@ -7,6 +7,7 @@ use super::rig::{PaymentRig, Sample};
 use crate::layer1::Layer1;
 use crate::ldk::{LdkNode, Limits, Options, Outcome, StoreCost, StoreKind};
 use async_trait::async_trait;
+use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::types::ChannelId;
 use std::path::Path;
 use std::time::Instant;
@@ -20,7 +21,10 @@ const HTLCS_MAX: usize = 483;
 #[derive(Debug)]
 pub struct LdkRig {
     payer: LdkNode,
+    /// Who forwards, and over which channel.
+    middle: Option<(LdkNode, ChannelId)>,
     payee: LdkNode,
+    /// Of the payer.
     channel: ChannelId,
     _layer1: Layer1,
 }
@@ -32,16 +36,7 @@ impl LdkRig {
     /// When anything fails.
     pub async fn start(store: StoreKind, dir: &Path) -> Self {
         let layer1 = Layer1::start();
-        let limits = Limits {
-            htlcs_max: HTLCS_MAX as u16,
-            in_flight_percent: 100,
-            dust_exposure_msat: u64::MAX / 2,
-            minimum_depth: 1,
-        };
-        let options = |name: &str| {
-            let named = Options::named(name, dir);
-            Options { store, limits, quiet: true, ..named }
-        };
+        let options = |name: &str| options(name, store, dir);
         let payer = LdkNode::start(options("payer"), layer1.backend()).await;
         let payee = LdkNode::start(options("payee"), layer1.backend()).await;
         layer1.give(&[payer.wallet_script()]).await;
@@ -52,24 +47,71 @@ impl LdkRig {
         layer1.mine(6).await;
         payer.usable(channel).await;
         payee.usable(channel).await;
-        Self { payer, payee, channel, _layer1: layer1 }
+        Self { payer, middle: None, payee, channel, _layer1: layer1 }
+    }
+
+    /// Starts three nodes in directories below `dir` and opens both channels.
+    ///
+    /// # Panics
+    /// When anything fails.
+    pub async fn start_line(store: StoreKind, dir: &Path) -> Self {
+        let layer1 = Layer1::start();
+        let start = async |name| LdkNode::start(options(name, store, dir), layer1.backend()).await;
+        let (payer, middle, payee) =
+            (start("payer").await, start("middle").await, start("payee").await);
+        layer1.give(&[payer.wallet_script(), middle.wallet_script()]).await;
+        let height = layer1.height().await;
+        payer.at_height(height).await;
+        middle.at_height(height).await;
+        payer.connect(middle.id(), middle.address()).await;
+        middle.connect(payee.id(), payee.address()).await;
+        let channel = payer.open_channel(middle.id(), CAPACITY, 0).await;
+        let next = middle.open_channel(payee.id(), CAPACITY, 0).await;
+        layer1.mempool_of(2).await;
+        layer1.mine(6).await;
+        payer.usable(channel).await;
+        middle.usable(channel).await;
+        middle.usable(next).await;
+        payee.usable(next).await;
+        Self { payer, middle: Some((middle, next)), payee, channel, _layer1: layer1 }
     }
 
     fn store_cost(&self) -> StoreCost {
-        let (payer, payee) = (self.payer.store_cost(), self.payee.store_cost());
-        StoreCost {
-            writes: payer.writes + payee.writes,
-            syncs: payer.syncs + payee.syncs,
-            bytes: payer.bytes + payee.bytes,
-        }
+        let nodes =
+            [Some(&self.payer), self.middle.as_ref().map(|(node, _)| node), Some(&self.payee)];
+        let costs = nodes.into_iter().flatten().map(LdkNode::store_cost);
+        costs.fold(StoreCost::default(), |sum, cost| StoreCost {
+            writes: sum.writes + cost.writes,
+            syncs: sum.syncs + cost.syncs,
+            bytes: sum.bytes + cost.bytes,
+        })
     }
+
+    /// The channels on the way, the payer's first, once nothing is in flight.
+    async fn way(&self) -> Vec<ChannelDetails> {
+        let mut way = vec![self.payer.quiet(self.channel).await];
+        if let Some((middle, next)) = &self.middle {
+            way.push(middle.quiet(*next).await);
+        }
+        way
+    }
+}
+
+fn options(name: &str, store: StoreKind, dir: &Path) -> Options {
+    let limits = Limits {
+        htlcs_max: HTLCS_MAX as u16,
+        in_flight_percent: 100,
+        dust_exposure_msat: u64::MAX / 2,
+        minimum_depth: 1,
+    };
+    Options { store, limits, quiet: true, ..Options::named(name, dir) }
 }
 
 #[async_trait(?Send)]
 impl PaymentRig for LdkRig {
     async fn pay_batch(&mut self, count: usize, window: usize, msat: u64) -> Sample {
         let mut waiting: Vec<_> = (0..count).map(|_| self.payee.expect_payment(msat)).collect();
-        let route = self.payer.quiet(self.channel).await;
+        let way = self.way().await;
         self.payer.take_outcomes();
         self.payee.take_outcomes();
         let mut pulse = self.payer.pulse();
@@ -95,7 +137,7 @@ impl PaymentRig for LdkRig {
             };
             for _ in taken.max(in_flight)..window {
                 let Some((hash, secret)) = waiting.pop() else { break };
-                self.payer.send(&route, hash, secret, msat);
+                self.payer.send_along(&way, hash, secret, msat);
                 in_flight += 1;
             }
             if done < count {
@@ -117,6 +159,9 @@ impl PaymentRig for LdkRig {
 
     async fn stop(self: Box<Self>) {
         self.payer.stop().await;
+        if let Some((middle, _)) = self.middle {
+            middle.stop().await;
+        }
         self.payee.stop().await;
     }
 }

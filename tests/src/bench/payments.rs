@@ -74,6 +74,15 @@ impl Kind {
             Self::LdkLog => Box::new(LdkRig::start(StoreKind::Log, dir).await),
         }
     }
+
+    /// Three nodes in a line.
+    pub(super) async fn start_line(self, dir: &Path) -> Box<dyn PaymentRig> {
+        match self {
+            Self::Viaduct => Box::new(OurRig::start_line(dir).await),
+            Self::LdkFiles => Box::new(LdkRig::start_line(StoreKind::Files, dir).await),
+            Self::LdkLog => Box::new(LdkRig::start_line(StoreKind::Log, dir).await),
+        }
+    }
 }
 
 /// One amount, one window: what each rig reached.

@@ -1,7 +1,7 @@
 //! All benchmarks of the project in one binary: `bench <what> [--json]`.
 
 use clap::{Parser, Subcommand};
-use viaduct_tests::bench::{payments, routing};
+use viaduct_tests::bench::{forwarding, payments, routing};
 
 /// Measures Viaduct, and LDK beside it in the same run.
 #[derive(Parser)]
@@ -15,6 +15,8 @@ struct Arguments {
 enum What {
     /// Payments a second over one channel between two nodes with durable stores.
     Payments(payments::Arguments),
+    /// Payments a second over a node in the middle, all three with durable stores.
+    Forwarding(forwarding::Arguments),
     /// Ways through a graph of mainnet's size.
     Routing(routing::Arguments),
 }
@@ -22,6 +24,7 @@ enum What {
 fn main() {
     match Arguments::parse().what {
         What::Payments(arguments) => payments::run(&arguments),
+        What::Forwarding(arguments) => forwarding::run(&arguments),
         What::Routing(arguments) => routing::run(&arguments),
     }
 }
