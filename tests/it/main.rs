@@ -26,4 +26,5 @@ mod payments_network;
 mod processes;
 mod rubbish;
 mod sweeps;
+mod storm;
 mod tidy;

@@ -322,7 +322,7 @@ impl OurNode {
     /// # Panics
     /// When the channel does not come about.
     pub async fn open_channel(&self, node: NodeId, address: SocketAddr, sat: u64) -> ChannelId {
-        self.open_any_channel(node, address, sat, false).await
+        self.open_any_channel(node, address, sat, Msat::ZERO, false).await
     }
 
     /// The same, announced to the network once it is six blocks deep.
@@ -335,7 +335,21 @@ impl OurNode {
         address: SocketAddr,
         sat: u64,
     ) -> ChannelId {
-        self.open_any_channel(node, address, sat, true).await
+        self.open_any_channel(node, address, sat, Msat::ZERO, true).await
+    }
+
+    /// The same, with half of it on the peer's side.
+    ///
+    /// # Panics
+    /// When the channel does not come about.
+    pub async fn open_shared_channel(
+        &self,
+        node: NodeId,
+        address: SocketAddr,
+        sat: u64,
+    ) -> ChannelId {
+        let half = Msat::new(sat * 500).expect("an amount");
+        self.open_any_channel(node, address, sat, half, true).await
     }
 
     async fn open_any_channel(
@@ -343,6 +357,7 @@ impl OurNode {
         node: NodeId,
         address: SocketAddr,
         sat: u64,
+        push: Msat,
         announce: bool,
     ) -> ChannelId {
         let order = OpenChannel {
@@ -350,7 +365,7 @@ impl OurNode {
             node,
             address: Some(address.to_string()),
             coins: Coins::Exactly(bitcoin::Amount::from_sat(sat)),
-            push: Msat::ZERO,
+            push,
             feerate: None,
             to_self_delay: None,
             announce,
