@@ -1,6 +1,6 @@
-//! The whole story in one process: a chain, two nodes, a channel, payments both ways with a crash in the
-//! middle, a close; then another channel, with which one of them cheats and loses all of it; and an
-//! account that adds up to the satoshi.
+//! The whole story in one process: a chain, three nodes in a line, payments from end to end both ways while
+//! the one in the middle earns a fee and is killed once, closes; then another channel, with which one of
+//! them cheats and loses all of it; and an account that adds up to the satoshi.
 //!
 //! Everything is done as a user would do it, through the nodes' API. Not here: the nodes themselves; they
 //! come in through [`crate::sandbox::network::Launch`].

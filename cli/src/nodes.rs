@@ -236,11 +236,15 @@ async fn on_runtime(
 }
 
 fn config(plan: &NodePlan) -> Result<Config, Cause> {
-    let NodePlan { name, dir, rpc, p2p, entropy: _ } = plan;
-    let text = format!(
+    let NodePlan { name, dir, rpc, p2p, entropy: _, fee_sat } = plan;
+    let mut text = format!(
         "network = \"sandbox\"\nalias = \"{name}\"\n\
          [chain]\ncheat = true\n[p2p]\nlisten = [\"{p2p}\"]\naddresses = [\"{p2p}\"]\n[rpc]\nlisten = \"{rpc}\"\n"
     );
+    if let Some(sat) = fee_sat {
+        let base_msat = u64::from(*sat).saturating_mul(1_000);
+        text.push_str(&format!("[forwarding]\nbase_msat = {base_msat}\nppm = 0\n"));
+    }
     let sources = Sources { file: Some((dir.join("viaduct.toml"), text)), ..Sources::default() };
     Ok(Config::read(dir.clone(), &sources)?)
 }

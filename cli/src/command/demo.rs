@@ -9,9 +9,9 @@ use crate::failure::Failure;
 use crate::render::{Format, Screen};
 use crate::sandbox::network::Launch;
 
-/// The whole story in one process: two nodes open a channel, pay each other 1000 times, one of them is
-/// killed and comes back in the middle, they close; then one of them cheats with an old state of another
-/// channel and loses all of it; and every satoshi is counted.
+/// The whole story in one process: three nodes open channels in a line, those at its ends pay each other 1000
+/// times over the one in the middle, which earns a fee, is killed and comes back; they close; then one of
+/// them cheats with an old state of another channel and loses all of it; and every satoshi is counted.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
     /// How many payments.
@@ -20,7 +20,7 @@ pub(crate) struct Demo {
     /// Draws the amounts: the same seed, the same payments.
     #[arg(long, default_value_t = 7)]
     seed: u64,
-    /// Keep the chain and both nodes' directories, and say where they are.
+    /// Keep the chain and all nodes' directories, and say where they are.
     #[arg(long)]
     keep: bool,
 }

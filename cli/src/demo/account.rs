@@ -14,7 +14,7 @@ pub struct Account {
     pub payments: u64,
     /// Payments that did not.
     pub failed: u64,
-    /// Transactions that the channel put on the chain.
+    /// Transactions that the channels put on the chain.
     pub l1_transactions: u64,
     /// What those paid to miners.
     pub chain_fees_sat: u64,
@@ -24,6 +24,10 @@ pub struct Account {
     pub after_sat: u64,
     /// What moved off the chain, both ways added up.
     pub volume_sat: u64,
+    /// Payments that passed over the node in the middle, as it tells.
+    pub forwarded: u64,
+    /// What it earned by that.
+    pub forward_fees_sat: u64,
     /// Whether each node has what its payments say: neither more nor less.
     pub shares_agree: bool,
     /// Old states that were broadcast and cost the cheater everything, as confirmed on the chain.
@@ -97,9 +101,9 @@ impl Betrayal {
 pub struct Share {
     /// On the chain, before.
     pub before_sat: u64,
-    /// Paid away through the channel.
+    /// Paid away through channels, fees of those on the way included.
     pub sent_sat: u64,
-    /// Got through the channel.
+    /// Got through channels, fees for forwarding included.
     pub received_sat: u64,
     /// Chain fees that were its own to pay.
     pub fees_sat: u64,
@@ -108,6 +112,12 @@ pub struct Share {
 }
 
 impl Share {
+    /// What it should have after, with what it did and paid.
+    pub fn should_sat(&self) -> u64 {
+        let all = self.before_sat.saturating_add(self.received_sat);
+        all.saturating_sub(self.sent_sat).saturating_sub(self.fees_sat)
+    }
+
     /// Whether it has exactly what it should.
     pub fn agrees(&self) -> bool {
         let all = self.before_sat.checked_add(self.received_sat);
@@ -155,11 +165,14 @@ impl Account {
         };
         format!(
             "{} payments{failed}, {} Layer-1 transactions, {} chain fees; {sum}\n\
+             {} passed over a node in the middle, which earned {}\n\
              {} moved off the chain. As Layer-1 transactions the same payments are {} vB: {} at 1 sat/vB.\n\
              {}",
             grouped(self.payments),
             grouped(self.l1_transactions),
             sat(self.chain_fees_sat),
+            grouped(self.forwarded),
+            sat(self.forward_fees_sat),
             sat(self.volume_sat),
             grouped(on_chain_vb),
             sat(on_chain_vb),
@@ -181,6 +194,8 @@ mod tests {
             before_sat: 150_000_000,
             after_sat: 149_999_662,
             volume_sat: 4_321_000,
+            forwarded: 1_000,
+            forward_fees_sat: 1_000,
             shares_agree: true,
             cheats_punished: 1,
             betrayal: Betrayal {
@@ -224,6 +239,7 @@ mod tests {
         assert!(text.starts_with(
             "1 000 payments, 2 Layer-1 transactions, 338 sat chain fees; all 150 000 000 sat accounted for"
         ), "{text}");
+        assert!(text.contains("1 000 passed over a node in the middle, which earned 1 000 sat"));
     }
 
     #[test]
@@ -246,6 +262,7 @@ mod tests {
         assert_eq!(json["conserved"], true);
         assert_eq!(json["cheats_punished"], 1);
         assert_eq!(json["betrayal"]["taken_sat"], 4_999_228);
+        assert_eq!((&json["forwarded"], &json["forward_fees_sat"]), (&1_000.into(), &1_000.into()));
         assert_eq!(json["seconds"], 12.345);
     }
 

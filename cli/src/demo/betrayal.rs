@@ -33,7 +33,8 @@ pub(super) async fn tell(
     let [alice_before, bob_before] = before;
     let chain_before = chain(alice).await?;
 
-    let channel_id = step("opening the second channel", open(alice, bob, CHANNEL_SAT)).await?;
+    let channel_id =
+        step("opening the second channel", open(alice, bob, CHANNEL_SAT, false)).await?;
     let funding_fee = chain(alice).await?.fees_sat.saturating_sub(chain_before.fees_sat);
     let order = Order { from: 0, to: 1, amount_sat: PAID_SAT };
     let seats = [alice.clone(), bob.clone()];
@@ -80,12 +81,7 @@ pub(super) async fn tell(
         },
     ];
     for (share, seat) in shares.iter_mut().zip([alice, bob]) {
-        let should = share
-            .before_sat
-            .saturating_add(share.received_sat)
-            .saturating_sub(share.sent_sat)
-            .saturating_sub(share.fees_sat);
-        share.after_sat = wallet(seat, should).await?;
+        share.after_sat = wallet(seat, share.should_sat()).await?;
     }
     let [alice_share, bob_share] = &shares;
     let taken_sat = bob_share.after_sat.saturating_sub(bob_before);

@@ -37,20 +37,50 @@ pub(super) struct Tally {
     pub(super) paid: u64,
     /// Payments that did not.
     pub(super) failed: u64,
-    /// What each seat paid away.
-    pub(super) sent_sat: [u64; 2],
+    /// What each seat paid to others.
+    pub(super) sent_sat: [u64; SEATS],
+    /// What each seat was paid.
+    pub(super) received_sat: [u64; SEATS],
+    /// What each seat gave to those on the way, in msat.
+    pub(super) fees_msat: [u64; SEATS],
 }
 
+/// Who can pay.
+pub(super) const SEATS: usize = 3;
+
 impl Tally {
-    pub(super) fn add(&mut self, order: Order, arrived: bool) {
-        if !arrived {
+    /// `fee_msat` is what those on the way got, if it arrived.
+    pub(super) fn add(&mut self, order: Order, fee_msat: Option<u64>) {
+        let Some(fee_msat) = fee_msat else {
             self.failed = self.failed.saturating_add(1);
             return;
-        }
+        };
         self.paid = self.paid.saturating_add(1);
-        if let Some(sent) = self.sent_sat.get_mut(order.from) {
-            *sent = sent.saturating_add(order.amount_sat);
+        let note = |sums: &mut [u64; SEATS], seat: usize, more: u64| {
+            if let Some(sum) = sums.get_mut(seat) {
+                *sum = sum.saturating_add(more);
+            }
+        };
+        note(&mut self.sent_sat, order.from, order.amount_sat);
+        note(&mut self.received_sat, order.to, order.amount_sat);
+        note(&mut self.fees_msat, order.from, fee_msat);
+    }
+
+    /// Both together.
+    pub(super) fn and(mut self, other: &Self) -> Self {
+        self.paid = self.paid.saturating_add(other.paid);
+        self.failed = self.failed.saturating_add(other.failed);
+        let sums = [
+            (&mut self.sent_sat, &other.sent_sat),
+            (&mut self.received_sat, &other.received_sat),
+            (&mut self.fees_msat, &other.fees_msat),
+        ];
+        for (sums, more) in sums {
+            for (sum, more) in sums.iter_mut().zip(more) {
+                *sum = sum.saturating_add(*more);
+            }
         }
+        self
     }
 }
 
@@ -71,10 +101,10 @@ pub(super) async fn make(
     Ok(tally)
 }
 
-/// Whether the payment arrived.
-async fn one(seats: &[Seat], order: Order) -> Result<bool, DemoError> {
+/// What those on the way got, if the payment arrived.
+async fn one(seats: &[Seat], order: Order) -> Result<Option<u64>, DemoError> {
     let (Some(payer), Some(payee)) = (seats.get(order.from), seats.get(order.to)) else {
-        return Ok(false);
+        return Ok(None);
     };
     let key = key().during("making an invoice")?;
     let ask = v1::CreateInvoiceRequest {
@@ -106,18 +136,18 @@ const fn passes(reason: Reason) -> bool {
 }
 
 /// Pays once and watches to the end; an error when the outcome is not known yet.
-async fn pay(client: &Client, invoice: &str) -> Result<bool, Status> {
+async fn pay(client: &Client, invoice: &str) -> Result<Option<u64>, Status> {
     let ask = v1::PayRequest { invoice: invoice.to_owned(), ..Default::default() };
     let mut snapshots = client.payments().pay(ask).await?.into_inner();
     while let Some(payment) = snapshots.message().await? {
         match payment.status() {
-            v1::PaymentStatus::Succeeded => return Ok(true),
+            v1::PaymentStatus::Succeeded => return Ok(Some(payment.fee_msat)),
             v1::PaymentStatus::Failed => {
                 let failure = payment.failure.unwrap_or_default();
                 return match failure.reason.parse::<Reason>() {
                     // Final, and nothing is in flight: the same invoice can be tried again.
                     Ok(reason) if passes(reason) => Err(reason.into()),
-                    _ => Ok(false),
+                    _ => Ok(None),
                 };
             }
             v1::PaymentStatus::InFlight | v1::PaymentStatus::Unspecified => {}
@@ -169,9 +199,13 @@ mod tests {
     #[test]
     fn the_tally_counts_what_arrived_and_what_did_not() {
         let mut tally = Tally::default();
-        tally.add(Order { from: 0, to: 1, amount_sat: 500 }, true);
-        tally.add(Order { from: 1, to: 0, amount_sat: 700 }, true);
-        tally.add(Order { from: 1, to: 0, amount_sat: 900 }, false);
-        assert_eq!((tally.paid, tally.failed, tally.sent_sat), (2, 1, [500, 700]));
+        tally.add(Order { from: 0, to: 2, amount_sat: 500 }, Some(1_000));
+        tally.add(Order { from: 2, to: 0, amount_sat: 700 }, Some(2_000));
+        tally.add(Order { from: 2, to: 0, amount_sat: 900 }, None);
+        assert_eq!((tally.paid, tally.failed), (2, 1));
+        assert_eq!((tally.sent_sat, tally.received_sat), ([500, 0, 700], [700, 0, 500]));
+        assert_eq!(tally.fees_msat, [1_000, 0, 2_000]);
+        let both = tally.clone().and(&tally);
+        assert_eq!((both.paid, both.failed, both.sent_sat), (4, 2, [1_000, 0, 1_400]));
     }
 }

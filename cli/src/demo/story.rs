@@ -8,7 +8,7 @@ use api::v1;
 use tokio::time::{Instant, timeout};
 
 use super::account::Share;
-use super::payments::{Order, Tally, make, patiently};
+use super::payments::{Order, SEATS, Tally, make, patiently};
 use super::{Account, DemoError, During as _, betrayal};
 use crate::amount::{grouped, sat};
 use crate::sandbox::SandboxError;
@@ -16,15 +16,20 @@ use crate::sandbox::dice::Dice;
 use crate::sandbox::network::{Launch, Network};
 use crate::sandbox::run::{MATURE, Seat, befriend, fund, key, mine, plan, seats};
 use crate::sandbox::state::Layout;
+use crate::sandbox::weave::known;
 
 /// What the first node starts with.
 const ALICE_SAT: u64 = 100_000_000;
 /// What the second node starts with.
 const BOB_SAT: u64 = 50_000_000;
-/// What the channel holds.
+/// What each channel holds.
 const CHANNEL_SAT: u64 = 10_000_000;
-/// The first payment, so that the second node has something to pay with.
+/// What the node in the middle asks for each payment.
+const FEE_SAT: u32 = 1;
+/// The first payment, so that the last node has something to pay with.
 const FIRST_SAT: u64 = 4_000_000;
+/// Blocks on top of a channel before the network may hear of it. BOLT 7.
+const ANNOUNCE_BLOCKS: u32 = 6;
 /// Payments on their way at the same time.
 const AT_A_TIME: usize = 16;
 /// The longest that any one step may take.
@@ -61,9 +66,11 @@ pub async fn tell(
 ) -> Result<Account, DemoError> {
     let begin = Instant::now();
     let layout = Layout::new(settings.dir.clone());
-    let names = ["alice".to_owned(), "bob".to_owned()];
+    let names = ["alice", "bob", "carol"].map(str::to_owned);
     layout.make(&names)?;
-    let plan = plan(&layout, &names)?;
+    let mut plan = plan(&layout, &names)?;
+    // Whole satoshi, so that the account can be told in them.
+    plan.nodes.iter_mut().for_each(|node| node.fee_sat = Some(FEE_SAT));
     let mut network = launch.launch(plan).await.map_err(SandboxError::from)?;
     let told = chapters(&mut network, settings, teller).await;
     let stopped = network.stop().await.map_err(SandboxError::from);
@@ -80,79 +87,138 @@ async fn chapters(
 ) -> Result<Account, DemoError> {
     let nodes = network.nodes();
     let seats = seats(&nodes).await?;
-    let [alice, bob] = seats.as_slice() else {
-        return Err(DemoError::Cut("starting two nodes"));
+    let [alice, bob, carol] = seats.as_slice() else {
+        return Err(DemoError::Cut("starting three nodes"));
     };
 
     mine(&alice.client, MATURE).await.during("making the first blocks")?;
     fund(alice, ALICE_SAT).await.during("funding alice")?;
     fund(bob, BOB_SAT).await.during("funding bob")?;
-    let before = [wallet(alice, ALICE_SAT).await?, wallet(bob, BOB_SAT).await?];
+    let before = [wallet(alice, ALICE_SAT).await?, wallet(bob, BOB_SAT).await?, 0];
     teller.done(&format!(
-        "chain and two nodes: alice has {}, bob has {}",
+        "chain and three nodes: alice has {}, bob has {}, carol has nothing",
         sat(ALICE_SAT),
         sat(BOB_SAT)
     ));
-    let chain_before = chain(alice).await?;
+    let mut till = Till { seen: chain(alice).await?.fees_sat, paid_sat: [0; SEATS] };
+    let transactions = chain(alice).await?.transactions;
 
     befriend(alice, bob).await.during("connecting")?;
-    let channel_id = step("opening the channel", open(alice, bob, CHANNEL_SAT)).await?;
-    teller.done(&format!("channel open: {} from alice", sat(CHANNEL_SAT)));
+    befriend(bob, carol).await.during("connecting")?;
+    let to_bob = step("opening a channel", open(alice, bob, CHANNEL_SAT, true)).await?;
+    till.charge(alice, ALICE).await?;
+    let to_carol = step("opening a channel", open(bob, carol, CHANNEL_SAT, true)).await?;
+    till.charge(alice, BOB).await?;
+    mine(&alice.client, ANNOUNCE_BLOCKS).await.during("announcing the channels")?;
+    known(network, 2, 3).await.during("waiting for gossip")?;
+    teller.done(&format!(
+        "channels open: {} from alice to bob, {} from bob to carol; everybody has heard of both",
+        sat(CHANNEL_SAT),
+        sat(CHANNEL_SAT)
+    ));
 
     let tally = pay_through_a_crash(network, &seats, settings, teller).await?;
     let ended = tally.paid.saturating_add(tally.failed);
+    let (forwarded, earned_msat) = forwards(bob, tally.paid).await?;
+    let earned_sat = earned_msat / 1_000;
     teller.done(&format!(
-        "{} payments ended, {} failed; bob was killed in the middle",
+        "{} payments between alice and carol ended, {} failed; bob passed them on for {} in fees and was \
+         killed in the middle",
         grouped(ended),
-        tally.failed
+        tally.failed,
+        sat(earned_sat),
     ));
 
-    let close = step("closing the channel", close(alice, &channel_id)).await?;
+    let first = step("closing a channel", close(alice, &to_bob)).await?;
+    till.charge(alice, ALICE).await?;
+    let second = step("closing a channel", close(bob, &to_carol)).await?;
+    till.charge(alice, BOB).await?;
     teller.done(&format!(
-        "channel closed: {} to alice, {} to bob",
-        sat(close.ours_sat),
-        sat(close.theirs_sat)
+        "channels closed: {} to alice, {} and {} to bob, {} to carol",
+        sat(first.ours_sat),
+        sat(first.theirs_sat),
+        sat(second.ours_sat),
+        sat(second.theirs_sat)
     ));
 
     let chain_after = chain(alice).await?;
-    let fees = chain_after.fees_sat.saturating_sub(chain_before.fees_sat);
-    let [sent_by_alice, sent_by_bob] = tally.sent_sat;
-    // Alice opened the channel, so both fees are hers.
-    let share = |before_sat, sent_sat, received_sat, fees_sat| Share {
-        before_sat,
-        sent_sat,
-        received_sat,
-        fees_sat,
-        after_sat: 0,
-    };
-    let [alice_before, bob_before] = before;
-    let mut shares = [
-        share(alice_before, sent_by_alice, sent_by_bob, fees),
-        share(bob_before, sent_by_bob, sent_by_alice, 0),
-    ];
-    for (share, seat) in shares.iter_mut().zip([alice, bob]) {
-        let should = share
-            .before_sat
-            .saturating_add(share.received_sat)
-            .saturating_sub(share.sent_sat)
-            .saturating_sub(share.fees_sat);
-        share.after_sat = wallet(seat, should).await?;
+    let mut shares = [Share::default(); SEATS];
+    let parts = before.iter().zip(tally.sent_sat).zip(tally.fees_msat).zip(tally.received_sat);
+    for ((share, part), fees_sat) in shares.iter_mut().zip(parts).zip(till.paid_sat) {
+        let (((before_sat, sent_sat), given_msat), received_sat) = part;
+        *share = Share {
+            before_sat: *before_sat,
+            sent_sat: sent_sat.saturating_add(given_msat / 1_000),
+            received_sat,
+            fees_sat,
+            after_sat: 0,
+        };
+    }
+    if let Some(share) = shares.get_mut(BOB) {
+        share.received_sat = share.received_sat.saturating_add(earned_sat);
+    }
+    for (share, seat) in shares.iter_mut().zip([alice, bob, carol]) {
+        share.after_sat = wallet(seat, share.should_sat()).await?;
     }
     let sum = |of: fn(&Share) -> u64| shares.iter().map(of).fold(0, u64::saturating_add);
     let betrayal = betrayal::tell(alice, bob, teller).await?;
+    let given_msat = tally.fees_msat.iter().copied().fold(0, u64::saturating_add);
     Ok(Account {
         payments: tally.paid,
         failed: tally.failed,
-        l1_transactions: chain_after.transactions.saturating_sub(chain_before.transactions),
-        chain_fees_sat: fees,
+        l1_transactions: chain_after.transactions.saturating_sub(transactions),
+        chain_fees_sat: till.paid_sat.iter().copied().fold(0, u64::saturating_add),
         before_sat: sum(|share| share.before_sat),
         after_sat: sum(|share| share.after_sat),
-        volume_sat: sent_by_alice.saturating_add(sent_by_bob),
-        shares_agree: shares.iter().all(Share::agrees),
+        volume_sat: tally.sent_sat.iter().copied().fold(0, u64::saturating_add),
+        forwarded,
+        forward_fees_sat: earned_sat,
+        shares_agree: shares.iter().all(Share::agrees)
+            && forwarded == tally.paid
+            && earned_msat == given_msat,
         cheats_punished: betrayal.cheats_punished(),
         betrayal,
         took_ms: 0,
     })
+}
+
+/// Places of those who pay for channels.
+const ALICE: usize = 0;
+/// See above.
+const BOB: usize = 1;
+
+/// Who has paid how much to miners. Who opened a channel pays for it.
+struct Till {
+    seen: u64,
+    paid_sat: [u64; SEATS],
+}
+
+impl Till {
+    /// What the chain has taken since the last time was for this one.
+    async fn charge(&mut self, at: &Seat, who: usize) -> Result<(), DemoError> {
+        let now = chain(at).await?.fees_sat;
+        if let Some(paid) = self.paid_sat.get_mut(who) {
+            *paid = paid.saturating_add(now.saturating_sub(self.seen));
+        }
+        self.seen = now;
+        Ok(())
+    }
+}
+
+/// What a node passed on, and what it got for it in msat, once it tells of so many, or after a while
+/// whatever it tells.
+async fn forwards(seat: &Seat, should: u64) -> Result<(u64, u64), DemoError> {
+    let mut told = (0, 0);
+    for _ in 0..40 {
+        let ask = || async { seat.client.node().info(v1::InfoRequest {}).await };
+        let info = patiently(ask).await.during("asking for forwards")?.into_inner();
+        told = (info.forwarded_count, info.forward_fees_msat);
+        if told.0 == should {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(told)
 }
 
 /// One large payment, then many small ones both ways; in the middle of them bob's node is killed and
@@ -164,8 +230,8 @@ async fn pay_through_a_crash(
     teller: &mut impl Teller,
 ) -> Result<Tally, DemoError> {
     let all = settings.payments.max(2);
-    let first = Order { from: 0, to: 1, amount_sat: FIRST_SAT };
-    let mut tally = make(seats, &[first], 1, |_| {}).await?;
+    let first = Order { from: 0, to: 2, amount_sat: FIRST_SAT };
+    let tally = make(seats, &[first], 1, |_| {}).await?;
 
     let orders = orders(all.saturating_sub(1), settings.seed);
     let middle = u64::try_from(orders.len()).unwrap_or(u64::MAX) / 2;
@@ -186,12 +252,7 @@ async fn pay_through_a_crash(
     // With so few payments that there is no middle, the bell never rings.
     let rest =
         if orders.is_empty() { paying.await? } else { reached_or_run(paying, crashing).await? };
-    tally.paid = tally.paid.saturating_add(rest.paid);
-    tally.failed = tally.failed.saturating_add(rest.failed);
-    for (sum, more) in tally.sent_sat.iter_mut().zip(rest.sent_sat) {
-        *sum = sum.saturating_add(more);
-    }
-    Ok(tally)
+    Ok(tally.and(&rest))
 }
 
 /// Both at once; the second only rings when the first has come to its middle.
@@ -214,7 +275,7 @@ fn orders(count: u64, seed: u64) -> Vec<Order> {
     (0..count)
         .map(|index| {
             let amount_sat = dice.below(4_096).saturating_add(500);
-            let (from, to) = if index.is_multiple_of(2) { (0, 1) } else { (1, 0) };
+            let (from, to) = if index.is_multiple_of(2) { (0, 2) } else { (2, 0) };
             Order { from, to, amount_sat }
         })
         .collect()
@@ -248,12 +309,18 @@ pub(super) async fn wallet(seat: &Seat, should_sat: u64) -> Result<u64, DemoErro
     Ok(holds)
 }
 
-pub(super) async fn open(alice: &Seat, bob: &Seat, amount_sat: u64) -> Result<String, DemoError> {
+pub(super) async fn open(
+    alice: &Seat,
+    bob: &Seat,
+    amount_sat: u64,
+    announce: bool,
+) -> Result<String, DemoError> {
     const OPENING: &str = "opening the channel";
     let ask = v1::OpenChannelRequest {
         idempotency_key: key().during(OPENING)?,
         node_id: bob.node.node_id.clone(),
         amount: Some(v1::open_channel_request::Amount::AmountSat(amount_sat)),
+        announce,
         ..Default::default()
     };
     let mut steps = alice.client.channels().open(ask).await.during(OPENING)?.into_inner();
@@ -323,11 +390,11 @@ mod tests {
         let orders = orders(100_000, 7);
         let from_alice = orders.iter().filter(|order| order.from == 0).count();
         assert_eq!(from_alice, 50_000);
-        let mut bob = i64::try_from(FIRST_SAT).unwrap();
+        let mut carol = i64::try_from(FIRST_SAT).unwrap();
         for order in &orders {
             let amount = i64::try_from(order.amount_sat).unwrap();
-            bob += if order.to == 1 { amount } else { -amount };
-            assert!(bob > 1_000_000 && bob < 9_000_000);
+            carol += if order.to == 2 { amount } else { -amount };
+            assert!(carol > 1_000_000 && carol < 9_000_000);
         }
     }
 }

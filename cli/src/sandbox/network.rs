@@ -33,6 +33,8 @@ pub struct NodePlan {
     pub p2p: SocketAddr,
     /// What its keys are made of the first time; drawn if nothing is said.
     pub entropy: Option<[u8; 32]>,
+    /// What it asks for each payment it forwards, in satoshi; the daemon's own fees if nothing is said.
+    pub fee_sat: Option<u32>,
 }
 
 /// What a node knows of the network.

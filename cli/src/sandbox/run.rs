@@ -81,7 +81,7 @@ pub(crate) fn plan(layout: &Layout, names: &[String]) -> Result<Plan, SandboxErr
         let rpc = ports.choose(RPC.saturating_add(index)).map_err(SandboxError::Ports)?;
         let p2p = ports.choose(P2P.saturating_add(index)).map_err(SandboxError::Ports)?;
         let (name, dir) = (name.clone(), layout.node(name));
-        nodes.push(NodePlan { name, dir, rpc, p2p, entropy: None });
+        nodes.push(NodePlan { name, dir, rpc, p2p, entropy: None, fee_sat: None });
     }
     Ok(Plan { chain_dir: layout.chain(), nodes, shared: false })
 }
