@@ -25,6 +25,6 @@ mod nodes;
 mod payments_network;
 mod processes;
 mod rubbish;
-mod sweeps;
 mod storm;
+mod sweeps;
 mod tidy;

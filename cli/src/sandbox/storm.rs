@@ -129,8 +129,7 @@ async fn one(seats: &[Seat], order: Order) -> Result<Made, Status> {
         idempotency_key: key()?,
         amount_msat: Some(order.amount_msat),
         about: Some(v1::create_invoice_request::About::Description("storm".to_owned())),
-        expiry_s: None,
-        min_final_cltv_expiry_blocks: None,
+        ..Default::default()
     };
     let create = |to: Client, ask| async move { to.invoices().create(ask).await };
     let invoice = payee.client.call(ask, create).await?;
