@@ -75,8 +75,7 @@ impl Latency {
 }
 
 fn milliseconds(took: Duration) -> f64 {
-    let microseconds = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
-    f64::from(microseconds) / 1_000.0
+    took.saturating_mul(1_000).as_secs_f64()
 }
 
 impl Account {
@@ -110,8 +109,8 @@ impl Account {
                     account.fees_paid_msat = account.fees_paid_msat.saturating_add(*fee_msat);
                     latencies.push(one.took);
                     let gave = one.order.amount_msat.saturating_add(*fee_msat);
-                    add(&mut should, one.order.from, -i128::from(gave));
-                    add(&mut should, one.order.to, i128::from(one.order.amount_msat));
+                    take(&mut should, one.order.from, gave);
+                    add(&mut should, one.order.to, one.order.amount_msat);
                     if got != Some(one.order.amount_msat) {
                         account.disagreements = account.disagreements.saturating_add(1);
                     }
@@ -131,7 +130,7 @@ impl Account {
         for (place, (then, now)) in before.nodes.iter().zip(&after.nodes).enumerate() {
             let earned = now.earned_msat.saturating_sub(then.earned_msat);
             account.fees_earned_msat = account.fees_earned_msat.saturating_add(earned);
-            add(&mut should, place, i128::from(earned));
+            add(&mut should, place, earned);
             if should.get(place) != Some(&i128::from(now.ours_msat)) {
                 account.nodes_off = account.nodes_off.saturating_add(1);
             }
@@ -208,15 +207,22 @@ impl Account {
     }
 }
 
-fn add(purses: &mut [i128], place: usize, msat: i128) {
+fn add(purses: &mut [i128], place: usize, msat: u64) {
     if let Some(purse) = purses.get_mut(place) {
-        *purse = purse.saturating_add(msat);
+        *purse = purse.saturating_add(msat.into());
     }
 }
 
+fn take(purses: &mut [i128], place: usize, msat: u64) {
+    if let Some(purse) = purses.get_mut(place) {
+        *purse = purse.saturating_sub(msat.into());
+    }
+}
+
+/// How many in a second.
 fn rate(count: usize, took: Duration) -> f64 {
-    let count = u32::try_from(count).unwrap_or(u32::MAX);
-    f64::from(count) / took.as_secs_f64().max(f64::MIN_POSITIVE)
+    let count = Duration::from_secs(u64::try_from(count).unwrap_or(u64::MAX));
+    count.div_duration_f64(took.max(Duration::from_micros(1)))
 }
 
 #[cfg(test)]
