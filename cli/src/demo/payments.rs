@@ -162,18 +162,23 @@ where
     F: Future<Output = Result<T, Status>>,
 {
     let begin = Instant::now();
+    let mut last = None;
     loop {
         let answer = timeout(PATIENCE.saturating_sub(begin.elapsed()), call()).await;
         let status = match answer {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(status)) => status,
-            Err(_) => return Err(Status::deadline_exceeded("no answer in time")),
+            Err(_) => {
+                let late = || Status::deadline_exceeded("no answer in time");
+                return Err(last.unwrap_or_else(late));
+            }
         };
         let report = Report::read(&status);
         let passes = report.reason.is_none_or(passes) || report.code == tonic::Code::Unavailable;
         if !passes || begin.elapsed() >= PATIENCE {
             return Err(status);
         }
+        last = Some(status);
         sleep(PAUSE).await;
     }
 }

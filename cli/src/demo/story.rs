@@ -234,7 +234,7 @@ async fn pay_through_a_crash(
     let tally = make(seats, &[first], 1, |_| {}).await?;
 
     let orders = orders(all.saturating_sub(1), settings.seed);
-    let middle = u64::try_from(orders.len()).unwrap_or(u64::MAX) / 2;
+    let middle = u64::try_from(orders.len()).unwrap_or(u64::MAX).div_ceil(2);
     let reached = tokio::sync::Notify::new();
     let paying = make(seats, &orders, AT_A_TIME, |so_far| {
         let ended = so_far.paid.saturating_add(so_far.failed);
@@ -249,7 +249,7 @@ async fn pay_through_a_crash(
         network.restart("bob").await.map_err(SandboxError::from)?;
         Ok::<(), DemoError>(())
     };
-    // With so few payments that there is no middle, the bell never rings.
+    // Without payments there is no middle, and the bell never rings.
     let rest =
         if orders.is_empty() { paying.await? } else { reached_or_run(paying, crashing).await? };
     Ok(tally.and(&rest))
