@@ -164,6 +164,18 @@ impl Scorer {
         }
     }
 
+    /// The same without the failures from before a moment; `None` if there are none. BOLT 4 has one failure for a
+    /// channel that lacks liquidity and for one whose peer was away for a second, so where no other way is left an
+    /// old failure is worth a try.
+    pub fn hopeful(&self, since_secs: u64) -> Option<Self> {
+        let mut hopeful = self.clone();
+        let mut hoped = false;
+        for (_, belief) in &mut hopeful.beliefs {
+            hoped |= belief.hope(since_secs);
+        }
+        hoped.then_some(hopeful)
+    }
+
     /// Forgets everything.
     pub fn forget_all(&mut self) {
         *self = Self::new(self.config);

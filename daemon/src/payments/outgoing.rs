@@ -23,6 +23,10 @@ use crate::payments::send::{Attempt, Next};
 use crate::payments::sent::{Sent, failed_by, failure_code, failure_from};
 use crate::rpc::model::payment::PaymentFailure;
 
+/// Where no other way is left, failures that are older than this are forgotten, in seconds: whoever was away for a
+/// moment may be back.
+const STALE_SECS: u64 = 3;
+
 impl Payments {
     /// What there is to do for a payment now, by what is known at this moment.
     pub(super) fn next(&mut self, hash: PaymentHash) -> Next {
@@ -36,7 +40,15 @@ impl Payments {
             height: self.tip.borrow().height,
             now_ms: now_ms(),
         };
-        self.attempts.next(hash, &self.us, &sight)
+        let next = self.attempts.next(hash, &self.us, &sight);
+        let Next::Over(PaymentFailure::NoRoute, Some(_)) = next else { return next };
+        let since_secs = (sight.now_ms / 1_000).saturating_sub(STALE_SECS);
+        let Some(hopeful) = self.scorer.hopeful(since_secs) else { return next };
+        self.attempts.reopen(hash);
+        let sight = Sight { scorer: &hopeful, ..sight };
+        let hoped = self.attempts.next(hash, &self.us, &sight);
+        // What was learnt tells more of why there is no way than what was hoped.
+        if matches!(hoped, Next::Over(..)) { next } else { hoped }
     }
 
     /// Tries what is left; with nothing left and nothing in flight the payment ends with `because`.

@@ -225,6 +225,15 @@ impl Attempts {
         open.flying.insert(part, Flying { delivered, fee, since_ms, hops });
     }
 
+    /// No way was found, and another search is worth it.
+    pub fn reopen(&mut self, hash: PaymentHash) {
+        if let Some(open) = self.open.get_mut(&hash)
+            && open.over == Some(PaymentFailure::NoRoute)
+        {
+            open.over = None;
+        }
+    }
+
     /// What there is to do for a payment: parts are sent for what is neither there nor in flight, so together they
     /// never bring more than the amount.
     pub fn next(&mut self, hash: PaymentHash, us: &Identity, sight: &Sight<'_>) -> Next {

@@ -123,6 +123,18 @@ impl Belief {
         }
     }
 
+    /// Forgets what could not be forwarded before a moment; whether there was any.
+    pub(super) fn hope(&mut self, since_secs: u64) -> bool {
+        let mut hoped = false;
+        for side in &mut self.sides {
+            if side.below.at_secs > 0 && side.below.at_secs < since_secs {
+                side.below = Learnt::default();
+                hoped = true;
+            }
+        }
+        hoped
+    }
+
     /// When anything was learnt last.
     pub(super) fn newest(&self) -> u64 {
         self.sides.iter().map(|side| side.least.at_secs.max(side.below.at_secs)).max().unwrap_or(0)

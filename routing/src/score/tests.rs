@@ -25,6 +25,18 @@ fn an_htlc_that_passed_and_one_that_stuck_enclose_the_balance() {
 }
 
 #[test]
+fn hope_forgets_old_failures_and_nothing_else() {
+    let mut scorer = Scorer::default();
+    scorer.stuck(scid(1), WAY, msat(5_000), 100);
+    scorer.passed(scid(1), WAY, msat(1_000), 105);
+    assert_eq!(scorer.hopeful(100).map(|hopeful| hopeful.len()), None);
+    let hopeful = scorer.hopeful(101).unwrap();
+    assert_eq!(bounds(&hopeful, 105), (1_000, None));
+    assert_eq!(bounds(&scorer, 105).1.map(|below| below >= 5_000), Some(true));
+    assert!(Scorer::default().hopeful(101).is_none());
+}
+
+#[test]
 fn a_settled_payment_moves_the_balance_to_the_other_side() {
     let mut scorer = Scorer::default();
     scorer.stuck(scid(1), WAY, msat(5_000), 100);
