@@ -23,7 +23,7 @@ async fn we_pay(ours: &OurNode, text: &str, hash: PaymentHash, ldk: &LdkNode) ->
     ours.begin_pay(text).await.expect("not refused");
     let status = ours.outcome(our_hash(hash)).await;
     if !matches!(status, PaymentStatus::Succeeded { .. }) {
-        eprintln!("{}", ldk.log_tail());
+        tracing::info!(log = ldk.log_tail(), "not paid");
     }
     status
 }
