@@ -88,6 +88,9 @@ struct Begun {
     feerate: FeeratePerKw,
     /// Whether the transaction it was in could be in no block: it goes alone from now on.
     alone: bool,
+    /// By which block it was promised to be done: the claim's own, or what a human ordered, which a restart
+    /// must not forget.
+    deadline: Option<BlockHeight>,
 }
 
 /// All claims, and how far they are.
@@ -156,7 +159,9 @@ impl Sweeper {
                 since: made.since,
                 feerate: made.feerate,
                 alone: false,
+                deadline: None,
             });
+            begun.deadline = begun.deadline.into_iter().chain(made.deadline).min();
             begun.since = begun.since.min(made.since);
             begun.feerate = begun.feerate.max(made.feerate);
             self.said.remove(outpoint);

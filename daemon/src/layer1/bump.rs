@@ -121,7 +121,8 @@ impl Layer1 {
         let now = self.wallet.feerate_of(txid).unwrap_or(FeeratePerKw(0));
         let feerate = match how {
             BumpHow::Feerate(feerate) => feerate,
-            BumpHow::Deadline(_) | BumpHow::Auto => self.more_than(now),
+            BumpHow::Deadline(height) => self.enough_for(height),
+            BumpHow::Auto => self.more_than(now),
         };
         let feerates = *self.feerates.borrow();
         if feerate > feerates.max {
@@ -155,6 +156,16 @@ impl Layer1 {
         });
         self.keep_then(fact, Vec::new(), vec![then]);
         Ok(Bumped { txid: made, fee: raised.fee, feerate: raised.feerate, what })
+    }
+
+    /// What the estimates say for the blocks that are left; for fewer than six, twice that of six.
+    fn enough_for(&self, deadline: BlockHeight) -> FeeratePerKw {
+        let feerates = self.feerates.borrow();
+        match deadline.0.saturating_sub(self.height.borrow().0) {
+            144.. => feerates.relaxed,
+            6..144 => feerates.normal,
+            _ => FeeratePerKw(feerates.normal.0.saturating_mul(2)).min(feerates.max),
+        }
     }
 
     /// Half as much again, and no less than the estimate for six blocks.

@@ -41,6 +41,7 @@ impl Sweeper {
                 since: look.tip,
                 feerate: FeeratePerKw(0),
                 alone: false,
+                deadline: None,
             });
         }
         let (again, taken) = self.again(&ready, look);
@@ -232,6 +233,8 @@ impl Sweeper {
                 None => {}
             }
         }
+        let promised = outpoints.iter().filter_map(|of| self.begun.get(of)?.deadline).min();
+        hurry.deadline = hurry.deadline.into_iter().chain(promised).min();
         let half = bought(limit.to_sat().div_euclid(2), weight);
         // What was offered once is not taken back, whatever happened to the transaction.
         let before =

@@ -360,6 +360,22 @@ fn what_a_human_orders_is_paid_even_if_it_is_little_more() {
     assert!(field.plan(1_000)[0].feerate > FeeratePerKw(5_000));
 }
 
+#[test]
+fn a_deadline_that_a_human_ordered_outlives_a_restart() {
+    let mut field = Field::new(&[(1, claim(1, 50_000, None))], 1_000);
+    let jobs = field.plan(1_000);
+    field.made(&jobs[0]);
+    field.sweeper.order(&[outpoint(1)], Order::Deadline(BlockHeight(1_030)));
+    let again = field.plan(1_000);
+    assert_eq!(again[0].deadline, Some(BlockHeight(1_030)));
+    let made = field.made(&again[0]);
+    field.sweeper = Sweeper::restore([made]);
+    field.sweeper.claims(ChannelIndex(1), vec![claim(1, 50_000, None)]);
+    let later = field.plan(1_025);
+    assert_eq!(later[0].deadline, Some(BlockHeight(1_030)));
+    assert!(later[0].feerate > again[0].feerate, "it is dearer with every block");
+}
+
 proptest! {
     #[test]
     fn a_feerate_never_falls_while_blocks_come(
