@@ -24,6 +24,7 @@ use crate::v1::backup_client::BackupClient;
 use crate::v1::channels_client::ChannelsClient;
 use crate::v1::events_client::EventsClient;
 use crate::v1::forwards_client::ForwardsClient;
+use crate::v1::graph_client::GraphClient;
 use crate::v1::invoices_client::InvoicesClient;
 use crate::v1::node_client::NodeClient;
 use crate::v1::payments_client::PaymentsClient;
@@ -144,6 +145,8 @@ impl Client {
         invoices -> InvoicesClient
         /// Service Forwards.
         forwards -> ForwardsClient
+        /// Service Graph.
+        graph -> GraphClient
         /// Service Events.
         events -> EventsClient
         /// Service Backup.

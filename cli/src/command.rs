@@ -9,12 +9,14 @@ pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod events;
 pub(crate) mod forwards;
+pub(crate) mod graph;
 pub(crate) mod invoice;
 pub(crate) mod open;
 pub(crate) mod outputs;
 pub(crate) mod pay;
 pub(crate) mod payments;
 pub(crate) mod peers;
+pub(crate) mod route;
 pub(crate) mod sandbox;
 pub(crate) mod status;
 pub(crate) mod wallet;
@@ -54,6 +56,10 @@ pub(crate) enum NodeCommand {
     Payments(payments::Payments),
     #[command(alias = "fwdinghistory")]
     Forwards(forwards::Forwards),
+    #[command(alias = "describegraph")]
+    Graph(graph::Graph),
+    #[command(alias = "queryroutes")]
+    Route(route::Route),
     Events(events::Events),
     Why(why::Why),
     Backup(backup::Backup),
@@ -75,6 +81,8 @@ impl NodeCommand {
             Self::Invoice(command) => command.run(cx).await,
             Self::Payments(command) => command.run(cx).await,
             Self::Forwards(command) => command.run(cx).await,
+            Self::Graph(command) => command.run(cx).await,
+            Self::Route(command) => command.run(cx).await,
             Self::Events(command) => command.run(cx).await,
             Self::Why(command) => command.run(cx).await,
             Self::Backup(command) => command.run(cx).await,

@@ -83,6 +83,12 @@ impl DataDir {
         self.network().join("gossip")
     }
 
+    /// What payments taught of others' channels; it can be learnt again.
+    #[must_use]
+    pub fn scores(&self) -> PathBuf {
+        self.network().join("scores")
+    }
+
     /// Settled HTLCs of every channel.
     #[must_use]
     pub fn archive(&self) -> PathBuf {

@@ -5,7 +5,7 @@
 use bitcoin::hashes::{Hash as _, HashEngine as _, Hmac, HmacEngine, sha256};
 use secp256k1::ecdsa::RecoverableSignature;
 use secp256k1::{Message, PublicKey, SECP256K1, SecretKey};
-use wire::id::{NodeId, PaymentHash, Signature};
+use wire::id::{NodeId, PaymentHash, Preimage, Signature};
 use wire::message::OnionPacket;
 use wire::onion::SharedSecret;
 use wire::onion::blind::PathSecret;
@@ -87,6 +87,15 @@ impl Identity {
             // Chance 1 in 2^127.
             round = round.wrapping_add(1);
         }
+    }
+
+    /// The preimage of a payment without an invoice, from the word that names the request.
+    pub fn keysend_preimage(&self, word: &str) -> Preimage {
+        let mut engine = HmacEngine::<sha256::Hash>::new(&self.onion_seed);
+        // Session keys take 40 bytes, so this can be none of theirs.
+        engine.input(b"the preimage of a payment without an invoice, named by its order: ");
+        engine.input(word.as_bytes());
+        Preimage(Hmac::<sha256::Hash>::from_engine(engine).to_byte_array())
     }
 
     /// The secrets shared with each hop of one attempt.

@@ -9,6 +9,7 @@ mod chaos;
 mod events;
 mod faucet;
 mod forwards;
+mod graph;
 mod handle;
 mod lists;
 mod once;
@@ -485,6 +486,7 @@ fn run(
         reading: reading.clone(),
         graph: graph_seen.clone(),
         chain: registry::chain_hash(network),
+        scores: config.dir.scores(),
     });
     let flushed = journal.flushed.clone();
     tasks.spawn(

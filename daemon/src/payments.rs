@@ -14,6 +14,7 @@ pub mod plan;
 pub mod receive;
 pub mod received;
 pub mod router;
+mod scores;
 pub mod send;
 pub mod sent;
 
@@ -22,13 +23,14 @@ mod incoming;
 mod outgoing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use channel::seal::{Flushed, Lsn, Sealed, Step};
 use channel::{Command, CommandId, Refusal as ChannelRefusal, Resolved};
 use routing::graph::Snapshot;
-use routing::score::{ScoreConfig, Scorer};
+use routing::score::Scorer;
 use tokio::sync::watch;
 use wire::id::PaymentHash;
 use wire::units::BlockHeight;
@@ -45,6 +47,7 @@ use crate::keeper::Reading;
 use crate::layer1::Tip;
 use crate::payments::receive::{HeldSet, Part};
 use crate::payments::received::{AskedBook, AskedEnd};
+use crate::payments::scores::Shelf;
 use crate::payments::send::Attempts;
 use crate::payments::sent::SentBook;
 use crate::rpc::model::invoice::Invoice;
@@ -113,6 +116,7 @@ pub struct Payments {
     graph: watch::Receiver<Snapshot>,
     /// What attempts taught of them.
     scorer: Scorer,
+    shelf: Shelf,
     /// The genesis hash.
     chain: [u8; 32],
     watched_payments: BTreeMap<PaymentHash, watch::Sender<Payment>>,
@@ -156,13 +160,17 @@ pub struct Start {
     pub graph: watch::Receiver<Snapshot>,
     /// The genesis hash.
     pub chain: [u8; 32],
+    /// Where what was learnt is kept.
+    pub scores: PathBuf,
 }
 
 impl Payments {
     /// Takes up where the journal ends. A payment that was started and of which no channel knows an
     /// HTLC was never sent: it ends here.
     pub fn new(start: Start) -> Self {
-        let Start { us, directory, tip, writer, sent, asked, alive, reading, graph, chain } = start;
+        let Start { us, directory, tip, writer, sent, asked, alive, reading, graph, chain, scores } =
+            start;
+        let (shelf, scorer) = Shelf::open(scores);
         let mut payments = Self {
             us,
             directory,
@@ -171,7 +179,8 @@ impl Payments {
             writer,
             attempts: Attempts::default(),
             graph,
-            scorer: Scorer::new(ScoreConfig::default()),
+            scorer,
+            shelf,
             chain,
             sent,
             asked,
@@ -206,7 +215,10 @@ impl Payments {
         loop {
             tokio::select! {
                 biased;
-                () = tasks.stopping() => return Ok(()),
+                () = tasks.stopping() => {
+                    self.shelf.keep(&self.scorer, true);
+                    return Ok(());
+                }
                 Ok(()) = disk.changed(), if !self.waiting.is_empty() => {}
                 Ok(()) = self.tip.changed(), if !self.synced => {}
                 // At a height of before we would show preimages of HTLCs that have expired since.
@@ -225,6 +237,7 @@ impl Payments {
                 _ = tick.tick() => {
                     self.give_back_overdue();
                     self.attempts.shun_slow(now_ms());
+                    self.shelf.keep(&self.scorer, false);
                     self.forget();
                 }
             }

@@ -18,6 +18,7 @@ mod backup;
 mod channels;
 mod events;
 mod forwards;
+mod graph;
 mod invoices;
 mod node;
 mod payments;

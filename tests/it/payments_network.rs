@@ -1,4 +1,5 @@
 //! Payments that find their own way: whole nodes in a line and in a diamond, with announced channels.
 
+mod kinds;
 mod net;
 mod paths;

@@ -276,6 +276,13 @@ impl Payments for Fake {
         self.note(Asked::Pay(request.into_inner()));
         Ok(self.stream(self.script.pay.clone().unwrap_or_else(|| Ok(Vec::new()))?))
     }
+    type KeysendStream = Messages<v1::Payment>;
+    async fn keysend(
+        &self,
+        _: Request<v1::KeysendRequest>,
+    ) -> Result<Response<Self::KeysendStream>, Status> {
+        not_here()
+    }
     type WatchStream = Messages<v1::Payment>;
     async fn watch(
         &self,

@@ -32,6 +32,9 @@ pub(crate) struct Pay {
     /// Stop trying new ways after so many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     timeout: Option<u32>,
+    /// Show the way it would take, and pay nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Pay {
@@ -59,6 +62,15 @@ impl Pay {
             Some(limit) => limit.msat()?,
             None => (amount / FEE_SHARE).max(FEE_FLOOR_MSAT),
         };
+        if self.dry_run {
+            let ask = v1::FindRouteRequest {
+                destination: self.invoice.trim().to_owned(),
+                amount_msat: Some(amount),
+                fee_limit_msat: Some(fee_limit),
+                max_parts: 0,
+            };
+            return super::route::show(cx, ask).await;
+        }
         if before != Some(v1::PaymentStatus::InFlight) {
             cx.screen.confirm(&[], &question(&decoded, amount, fee_limit))?;
         }

@@ -37,10 +37,11 @@ use crate::rpc::model::channel::{
 };
 use crate::rpc::model::event::{Event, Subscribe};
 use crate::rpc::model::forward::{Forward, ForwardFilter, Interception, SetPolicy};
+use crate::rpc::model::graph::{FindRoute, RouteFound};
 use crate::rpc::model::invoice::{CreateInvoice, DecodedInvoice, Invoice, InvoiceFilter};
 use crate::rpc::model::node::{Health, HealthPart, NodeInfo, Tip};
 use crate::rpc::model::page::{Listing, Page};
-use crate::rpc::model::payment::{PayOrder, Payment, PaymentFilter};
+use crate::rpc::model::payment::{PayOrder, Payment, PaymentFilter, Spontaneous};
 use crate::rpc::model::peer::{ConnectPeer, Connected, DisconnectPeer, Peer};
 use crate::rpc::model::sandbox::{
     Cheat, Cheating, Faucet, FeerateVb, Mine, Mined, Pinned, Poured, Reorg, SandboxStatus,
@@ -397,6 +398,29 @@ impl NodeApi for Handle {
             Ok(view) => Ok(follow(view, Payment::is_final)),
             Err(_) => Ok(once(self.find_payment(hash).await?)),
         }
+    }
+
+    fn graph(&self) -> routing::graph::Snapshot {
+        Self::graph(self)
+    }
+
+    async fn find_route(&self, order: FindRoute) -> Answer<RouteFound> {
+        self.route_for(order).await
+    }
+
+    async fn scores(&self) -> Answer<(Vec<u8>, u64)> {
+        self.scores_learnt().await
+    }
+
+    async fn merge_scores(&self, scores: Vec<u8>) -> Answer<u64> {
+        self.learn_scores(scores).await
+    }
+
+    async fn spend_spontaneously(&self, order: Spontaneous) -> Answer<Started<Payment>> {
+        let own = self.clone();
+        let (fresh, view) =
+            self.to_the_end(async move { own.pay_spontaneously(order).await }).await?;
+        Ok(Started { fresh, updates: follow(view, Payment::is_final) })
     }
 
     async fn list_payments(&self, filter: PaymentFilter, page: Page) -> Answer<Listing<Payment>> {

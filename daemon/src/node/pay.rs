@@ -1,9 +1,13 @@
 //! Paying an invoice and making one: what is read and drawn before the payments task is asked.
 
+use routing::request::HintHop;
+use secp256k1::PublicKey;
 use tokio::sync::watch;
 use wire::feature::Features;
 use wire::id::{PaymentSecret, Preimage};
+use wire::units::{CltvDelta, Msat};
 
+use crate::channels::directory::Door;
 use crate::clock::now_ms;
 use crate::fact::{OrderKept, PaymentStarted};
 use crate::node::handle::Handle;
@@ -13,9 +17,12 @@ use crate::payments::invoice::{self, EXPIRY_S, Terms};
 use crate::payments::plan::{self, Manner, usual_fee_limit};
 use crate::payments::send::Via;
 use crate::rpc::model::invoice::{CreateInvoice, Description, Invoice};
-use crate::rpc::model::payment::{PayOrder, Payment, PaymentStatus};
+use crate::rpc::model::payment::{PayOrder, Payment, PaymentStatus, Spontaneous};
 use crate::rpc::node_api::Answer;
 use crate::rpc::refusal::Refusal;
+
+/// Channels that an invoice names at most: each makes it longer.
+const HINTS_MAX: usize = 3;
 
 impl Handle {
     /// Pays an invoice along nodes that are given by hand.
@@ -101,6 +108,72 @@ impl Handle {
         .await?
     }
 
+    /// Pays a node that asked for nothing.
+    pub(super) async fn pay_spontaneously(
+        &self,
+        order: Spontaneous,
+    ) -> Answer<(bool, watch::Receiver<Payment>)> {
+        if order.payee == self.node_id() {
+            return Err(Refusal::Ourselves { what: "the payee" });
+        }
+        let payee = PublicKey::from_slice(&order.payee.0)
+            .map_err(|_| Refusal::Malformed { field: "destination", why: "no public key" })?;
+        // The same word gives the same preimage, and the same hash is paid once.
+        let preimage = match &order.key {
+            Some(key) => self.0.us.keysend_preimage(&key.word),
+            None => {
+                let mut preimage = [0; 32];
+                getrandom::fill(&mut preimage).map_err(|_| Refusal::NoAnswer)?;
+                Preimage(preimage)
+            }
+        };
+        if let Some(key) = order.key
+            && let Ok(paid) = self.find_payment(preimage.hash()).await
+            && (paid.payee, paid.amount) != (order.payee, order.amount)
+        {
+            return Err(Refusal::KeyReused { key: key.word });
+        }
+        let now = now_ms();
+        let started = PaymentStarted {
+            payment_hash: preimage.hash(),
+            payee: order.payee,
+            amount: order.amount,
+            fee_limit: order.max_fee.unwrap_or_else(|| usual_fee_limit(order.amount)),
+            invoice: "".into(),
+            description: None,
+            expires_ms: now.saturating_add(u64::from(order.timeout_ms)),
+            created_ms: now,
+        };
+        let manner = Manner { patience_ms: u64::from(order.timeout_ms), ..Manner::default() };
+        let plan = plan::spontaneous(payee, preimage, &started, manner);
+        let order = Box::new(payments::Order { plan, started });
+        let ask = |reply| payments::Ask::Pay { order, reply };
+        Self::try_ask(&self.0.payments, "payments", payments::ASKS, ask).await?
+    }
+
+    /// How payers reach us over channels that gossip does not know, if it knows none.
+    fn private_ways(&self) -> Vec<HintHop> {
+        let own = self.own_gossip();
+        if !own.announced.is_empty() {
+            return Vec::new();
+        }
+        let doors = self.0.directory.doors();
+        let hint = |door: &Door| {
+            // Ours names the channel as its peer wants it to be called; the peer's says what it asks for.
+            let (ours, theirs) = (own.ours.get(&door.index)?, own.theirs.get(&door.index)?);
+            door.glance.borrow().usable.then_some(HintHop {
+                node: door.node,
+                scid: ours.short_channel_id,
+                fee_base_msat: theirs.fee_base_msat,
+                fee_proportional_millionths: theirs.fee_proportional_millionths,
+                cltv_expiry_delta: CltvDelta(theirs.cltv_expiry_delta),
+                htlc_minimum: Msat::ZERO,
+                htlc_maximum: Msat::MAX,
+            })
+        };
+        doors.iter().filter_map(hint).take(HINTS_MAX).collect()
+    }
+
     pub(super) async fn make_invoice(
         &self,
         order: CreateInvoice,
@@ -122,6 +195,7 @@ impl Handle {
             min_final_cltv_delta: order
                 .min_final_cltv_delta
                 .unwrap_or(self.0.config.channel.min_final_cltv),
+            hints: self.private_ways(),
         };
         let made = Box::new(invoice::make(&terms, self.network(), &self.0.us)?);
         let kept = kept.map(|mut kept| {

@@ -15,6 +15,7 @@ use crate::payments::router::Missed;
 use crate::payments::send::{Direct, Next, Plan};
 use crate::payments::sent::Sent;
 use crate::payments::{Payments, Then};
+use crate::rpc::model::graph::RouteFound;
 use crate::rpc::model::invoice::{Invoice, InvoiceState};
 use crate::rpc::model::payment::{Payment, PaymentFailure, PaymentStatus};
 use crate::rpc::refusal::{Noun, Refusal, Unready};
@@ -41,6 +42,25 @@ pub enum Ask {
         order: Box<Order>,
         /// Answered when the payment is durable.
         reply: Reply<(bool, watch::Receiver<Payment>)>,
+    },
+    /// Look for a way; nothing is sent.
+    Route {
+        /// For what.
+        plan: Box<Plan>,
+        /// Answered at once.
+        reply: Reply<RouteFound>,
+    },
+    /// What attempts taught, as bytes, and of how many channels.
+    Scores {
+        /// Answered at once.
+        reply: oneshot::Sender<(Vec<u8>, u64)>,
+    },
+    /// Take over what another has learnt.
+    LearnScores {
+        /// As bytes.
+        scores: Vec<u8>,
+        /// Of how many channels something is known then.
+        reply: Reply<u64>,
     },
     /// One payment.
     Payment {
@@ -109,6 +129,9 @@ impl Payments {
     pub(super) fn answer(&mut self, ask: Ask) {
         match ask {
             Ask::Pay { order, reply } => self.pay(*order, reply),
+            Ask::Route { plan, reply } => drop(reply.send(self.look(&plan))),
+            Ask::Scores { reply } => drop(reply.send((self.scorer.encode(), self.known()))),
+            Ask::LearnScores { scores, reply } => drop(reply.send(self.take_scores(&scores))),
             Ask::Payment { hash, reply } => {
                 let found = self.show_payment(hash).ok_or_else(|| missing(Noun::Payment, hash));
                 self.after_all(Box::new(move || drop(reply.send(found))));

@@ -1,24 +1,54 @@
 //! What channels say of HTLCs that end with us: count, hold, settle, give back.
 
-use wire::id::PaymentHash;
+use wire::id::{PaymentHash, PaymentSecret, Preimage};
 use wire::onion::failure::Failure;
 
 use crate::channels::task::Asker;
 use crate::clock::now_ms;
-use crate::fact::{Fact, InvoiceSettled};
+use crate::fact::{Fact, InvoiceMade, InvoiceSettled};
 use crate::payments::Payments;
-use crate::payments::receive::{HeldSet, Part, Verdict, judge};
+use crate::payments::receive::{HeldSet, Part, Verdict, gift, judge};
 
 impl Payments {
     /// An HTLC of the peer is irrevocably committed and ends here. Said again after a restart until it
     /// is resolved.
     pub(super) fn take_part(&mut self, part: Part) {
         let hash = part.hash;
+        if self.asked.get(hash).is_none()
+            && let Some(preimage) = gift(&part, self.height())
+        {
+            return self.take_gift(part, preimage);
+        }
         match judge(&part, self.asked.get(hash), self.height(), now_ms()) {
             Verdict::Refuse(failure) => self.refuse(&part, &failure),
             Verdict::Settle => self.fulfill(hash, &[part]),
             Verdict::Count => self.count(part),
         }
+    }
+
+    /// A payment that nobody asked for: it makes its own invoice, which is settled in the same record.
+    fn take_gift(&mut self, part: Part, preimage: Preimage) {
+        let now = now_ms();
+        let made = InvoiceMade {
+            preimage,
+            payment_secret: PaymentSecret([0; 32]),
+            amount: None,
+            bolt11: "".into(),
+            description: "keysend".into(),
+            description_hash: None,
+            created_ms: now,
+            expires_ms: now,
+            min_final_cltv_delta: 0,
+        };
+        let settled = InvoiceSettled {
+            payment_hash: part.hash,
+            received: part.amount,
+            at_ms: now,
+            parts: vec![(part.channel.0, part.htlc)],
+        };
+        tracing::info!(hash = %part.hash, received = %part.amount, "a payment nobody asked for");
+        self.commit(&[Fact::InvoiceMade(made), Fact::InvoiceSettled(settled)], Vec::new());
+        self.fulfill(part.hash, &[part]);
     }
 
     fn count(&mut self, part: Part) {

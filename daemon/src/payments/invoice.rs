@@ -9,8 +9,11 @@ use bitcoin::Network;
 use bitcoin::hashes::{Hash as _, sha256};
 use lightning_invoice::{
     Bolt11Invoice, Bolt11InvoiceDescription, Bolt11InvoiceDescriptionRef, Bolt11ParseError,
-    Bolt11SemanticError, CreationError, Currency, InvoiceBuilder, ParseOrSemanticError,
+    Bolt11SemanticError, CreationError, Currency, InvoiceBuilder, ParseOrSemanticError, RouteHint,
+    RouteHintHop, RoutingFees,
 };
+use routing::request::HintHop;
+use secp256k1::PublicKey;
 use wire::feature::Features;
 use wire::id::{NodeId, PaymentHash, PaymentSecret, Preimage};
 use wire::units::Msat;
@@ -47,6 +50,8 @@ pub struct Terms {
     pub expiry_s: u32,
     /// Blocks the last HTLC must leave us.
     pub min_final_cltv_delta: u16,
+    /// Peers that forward to us over channels that gossip does not know.
+    pub hints: Vec<HintHop>,
 }
 
 /// Makes and signs an invoice.
@@ -72,6 +77,23 @@ pub fn make(terms: &Terms, network: Network, us: &Identity) -> Result<InvoiceMad
         .expiry_time(Duration::from_secs(u64::from(terms.expiry_s)))
         .min_final_cltv_expiry_delta(u64::from(terms.min_final_cltv_delta))
         .basic_mpp();
+    let builder = terms.hints.iter().fold(builder, |builder, hint| {
+        let hop = PublicKey::from_slice(&hint.node.0).map(|src_node_id| RouteHintHop {
+            src_node_id,
+            short_channel_id: hint.scid.to_u64(),
+            fees: RoutingFees {
+                base_msat: hint.fee_base_msat,
+                proportional_millionths: hint.fee_proportional_millionths,
+            },
+            cltv_expiry_delta: hint.cltv_expiry_delta.to_u16(),
+            htlc_minimum_msat: None,
+            htlc_maximum_msat: None,
+        });
+        match hop {
+            Ok(hop) => builder.private_route(RouteHint(vec![hop])),
+            Err(_) => builder,
+        }
+    });
     let builder = match terms.amount {
         Some(amount) => builder.amount_milli_satoshis(amount.to_u64()),
         None => builder,
@@ -258,6 +280,7 @@ mod tests {
             created_ms: 1_700_000_000_123,
             expiry_s: 600,
             min_final_cltv_delta: MIN_FINAL_CLTV_DELTA,
+            hints: Vec::new(),
         }
     }
 

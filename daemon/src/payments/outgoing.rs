@@ -221,6 +221,7 @@ impl Payments {
     /// What all payments learn.
     fn teach(&mut self, lessons: &[Lesson]) {
         let now = now_ms() / 1_000;
+        self.shelf.note();
         for lesson in lessons {
             match *lesson {
                 Lesson::Passed { at, amount } => {
@@ -243,6 +244,7 @@ impl Payments {
         self.attempts.landed(hash, part);
         let trip = Trip { hops, chain: &self.chain };
         let now = now_ms() / 1_000;
+        self.shelf.note();
         for lesson in trip.arrived() {
             if let Lesson::Passed { at, amount } = lesson {
                 self.scorer.settled(at.channel, at.direction, amount, now);

@@ -140,6 +140,16 @@ pub fn judge(part: &Part, asked: Option<&Asked>, height: BlockHeight, now_ms: u6
     Verdict::Count
 }
 
+/// The preimage of a payment that came without an invoice, if it may be taken: whole, in time, and as its sender
+/// meant it.
+pub fn gift(part: &Part, height: BlockHeight) -> Option<Preimage> {
+    let preimage = part.payload.keysend_preimage?;
+    let whole = part.payload.total_msat() == part.payload.amt_to_forward;
+    let in_time = part.cltv_expiry > height.saturating_add(FAIL_BACK_BLOCKS);
+    let fits = whole && in_time && !part.overexposed && part.payload.custom_records.is_empty();
+    (fits && preimage.hash() == part.hash && as_the_onion_says(part).is_ok()).then_some(preimage)
+}
+
 /// What the hop before us did must be what the sender told it to.
 fn as_the_onion_says(part: &Part) -> Result<(), Failure> {
     // BOLT 4: "if the `outgoing_cltv_value` ... is greater than the `cltv_expiry` from the final node's

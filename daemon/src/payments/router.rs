@@ -18,6 +18,7 @@ use wire::units::{BlockHeight, CltvDelta, Msat};
 use crate::channels::directory::{Door, Doors, Glance};
 use crate::fact::{ChannelIndex, HopTaken};
 use crate::payments::send::{CLTV_GRACE, Plan, Shunned};
+use crate::rpc::model::graph::{HopFound, PartFound, RouteFound};
 
 /// What a search sees of the world.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,17 @@ pub struct Part {
     pub hops: Vec<HopTaken>,
     /// Which of the plan's blinded routes it ends in.
     pub tail: Option<usize>,
+}
+
+/// A way that was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its parts, each with how likely it passes.
+    pub parts: Vec<(Part, f64)>,
+    /// What nodes on the way take.
+    pub fee: Msat,
+    /// How likely all parts pass at once.
+    pub probability: f64,
 }
 
 /// Why no way was found.
@@ -119,7 +131,7 @@ pub fn find(
     us: NodeId,
     held: &BTreeMap<(ShortChannelId, Direction), Msat>,
     pending: &BTreeMap<ChannelIndex, Msat>,
-) -> Result<Vec<Part>, Missed> {
+) -> Result<Found, Missed> {
     if wish.max_parts == 0 {
         return Err(Missed::Parts);
     }
@@ -134,7 +146,9 @@ pub fn find(
         straight_blinded(wish, &own, sight)
     };
     if let Some(part) = part {
-        return Ok(vec![part]);
+        let fee = part.hops.first().and_then(|hop| hop.amount.checked_sub(part.delivered));
+        let fee = fee.unwrap_or(Msat::ZERO);
+        return Ok(Found { parts: vec![(part, 1.0)], fee, probability: 1.0 });
     }
     if tails.is_empty() && !wish.plan.tails.is_empty() {
         return Err(Missed::Blinded);
@@ -143,7 +157,8 @@ pub fn find(
     request.tails = tails.iter().map(|(_, tail)| *tail).collect();
     let graph = amended(sight.graph, wish.shunned);
     let found = find::find(&graph, sight.scorer, &request, sight.now_ms / 1_000)?;
-    Ok(parts(&found, &own, &tails, sight.height))
+    let parts = parts(&found, &own, &tails, sight.height);
+    Ok(Found { parts, fee: found.fee, probability: found.probability })
 }
 
 /// Blinded routes that the finders can use, and which of the plan's each is.
@@ -256,7 +271,7 @@ fn parts(
     own: &[(ChannelIndex, OwnChannel)],
     tails: &[(usize, BlindedTail)],
     height: BlockHeight,
-) -> Vec<Part> {
+) -> Vec<(Part, f64)> {
     let part = |route: &routing::route::Route| {
         let Some(Via::Own(place)) = route.hops.first().map(|hop| hop.via) else { return None };
         let (channel, _) = own.get(place)?;
@@ -270,9 +285,37 @@ fn parts(
             None => None,
             Some(tail) => Some(tails.get(tail)?.0),
         };
-        Some(Part { channel: *channel, delivered: route.delivered, hops: hops.collect(), tail })
+        let (delivered, hops) = (route.delivered, hops.collect());
+        let part = Part { channel: *channel, delivered, hops, tail };
+        Some((part, route.probability))
     };
     found.parts.iter().filter_map(part).collect()
+}
+
+/// The same for people.
+pub fn show(found: &Found, height: BlockHeight) -> RouteFound {
+    let part = |(part, probability): &(Part, f64)| {
+        let mut before: Option<&HopTaken> = None;
+        let hop = |hop| {
+            let was = before.replace(hop).unwrap_or(hop);
+            HopFound {
+                node: hop.node,
+                channel: hop.channel,
+                amount: hop.amount,
+                fee: was.amount.checked_sub(hop.amount).unwrap_or(Msat::ZERO),
+                cltv_delta: was.cltv_expiry.0.saturating_sub(hop.cltv_expiry.0),
+            }
+        };
+        let first = part.hops.first().map_or(0, |hop| hop.cltv_expiry.0);
+        PartFound {
+            delivered: part.delivered,
+            probability: *probability,
+            hops: part.hops.iter().map(hop).collect(),
+            cltv_delta: first.saturating_sub(height.0),
+        }
+    };
+    let parts = found.parts.iter().map(part).collect();
+    RouteFound { parts, fee: found.fee, probability: found.probability }
 }
 
 /// Takes a newer policy into a hint; whether it was known already.

@@ -268,7 +268,8 @@ impl Attempts {
                 max_parts: open.plan.max_parts.saturating_sub(in_flight),
             };
             let pending = pending(&self.offers);
-            router::find(&wish, sight, us.node_id(), &self.held, &pending)
+            let found = router::find(&wish, sight, us.node_id(), &self.held, &pending);
+            found.map(|found| found.parts.into_iter().map(|(part, _)| part).collect())
         } else {
             by_hand(open, sight)
         };
@@ -411,6 +412,16 @@ impl Attempts {
                 hold(&mut self.held, &flying.hops, false);
             }
         }
+    }
+
+    /// What all payments hold in others' channels.
+    pub const fn held_by_all(&self) -> &BTreeMap<(ShortChannelId, Direction), Msat> {
+        &self.held
+    }
+
+    /// What our channels were asked to carry and have not answered to.
+    pub fn pending(&self) -> BTreeMap<ChannelIndex, Msat> {
+        pending(&self.offers)
     }
 
     /// What all payments hold in a channel of others.

@@ -108,7 +108,7 @@ fn kinds(asked: &[i32]) -> Result<Vec<EventKind>, Refusal> {
 
 fn show(event: Event) -> v1::Event {
     let body = match event.what {
-        Happened::Peer(of) => Body::Peer(peer(*of)),
+        Happened::Peer(of) => Body::Peer(peer(*of, &routing::graph::Snapshot::default())),
         Happened::Channel(of) => Body::Channel(channel(*of)),
         Happened::Payment(of) => Body::Payment(payment(*of)),
         Happened::Invoice(of) => Body::Invoice(invoice(*of)),

@@ -7,6 +7,7 @@ use bitcoin::Network;
 use bitcoin::hex::DisplayHex as _;
 use tonic::{Request, Response, Status};
 
+use super::graph::alias;
 use super::model::invoice::{
     CreateInvoice, DecodedInvoice, Description, Invoice, InvoiceFilter, InvoiceState,
 };
@@ -89,7 +90,9 @@ impl<N: NodeApi> Invoices for Rpc<N> {
         if text.is_empty() {
             Err(Refusal::Missing { field: "invoice" })?;
         }
-        Ok(Response::new(decoded(self.node.decode_invoice(text).await?)))
+        let invoice = self.node.decode_invoice(text).await?;
+        let known = alias(&self.node.graph(), invoice.payee);
+        Ok(Response::new(decoded(invoice, known)))
     }
 }
 
@@ -172,12 +175,12 @@ pub(super) fn invoice(invoice: Invoice) -> v1::Invoice {
     }
 }
 
-fn decoded(invoice: DecodedInvoice) -> v1::DecodedInvoice {
+fn decoded(invoice: DecodedInvoice, destination_alias: String) -> v1::DecodedInvoice {
     let (description, description_hash) = about(invoice.description);
     v1::DecodedInvoice {
         payment_hash: invoice.hash.to_string(),
         destination: invoice.payee.to_string(),
-        destination_alias: String::new(),
+        destination_alias,
         amount_msat: invoice.amount.map(wire::units::Msat::to_u64),
         description,
         description_hash,

@@ -7,6 +7,7 @@ pub mod backup;
 pub mod channel;
 pub mod event;
 pub mod forward;
+pub mod graph;
 pub mod invoice;
 pub mod node;
 pub mod page;

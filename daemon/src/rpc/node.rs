@@ -2,9 +2,11 @@
 
 use api::v1;
 use api::v1::node_server::Node;
+use routing::graph::Snapshot;
 use tonic::{Request, Response, Status};
 use wire::feature::{Feature, Features};
 
+use super::graph::alias;
 use super::model::node::{Health, HealthPart};
 use super::model::page::Listing;
 use super::model::peer::{ConnectPeer, DisconnectPeer, Peer};
@@ -83,7 +85,7 @@ impl<N: NodeApi> Node for Rpc<N> {
         };
         let connected = self.node.connect_peer(order).await?;
         Ok(Response::new(v1::ConnectPeerResponse {
-            peer: Some(peer(connected.peer)),
+            peer: Some(peer(connected.peer, &self.node.graph())),
             already_connected: connected.before,
         }))
     }
@@ -129,15 +131,19 @@ impl<N: NodeApi> Node for Rpc<N> {
             .map(|peer| (peer.index, peer))
             .collect();
         let listing = Listing::cut(rows.into_iter(), pager.page);
+        let graph = self.node.graph();
         Ok(Response::new(v1::ListPeersResponse {
-            peers: listing.entries.into_iter().map(peer).collect(),
+            peers: listing.entries.into_iter().map(|one| peer(one, &graph)).collect(),
             next_page_token: pager.token(listing.next),
         }))
     }
 }
 
 /// A peer for the client.
-pub(super) fn peer(peer: Peer) -> v1::Peer {
+pub(super) fn peer(mut peer: Peer, graph: &Snapshot) -> v1::Peer {
+    if peer.alias.is_empty() {
+        peer.alias = alias(graph, peer.node);
+    }
     v1::Peer {
         node_id: peer.node.to_string(),
         alias: peer.alias,

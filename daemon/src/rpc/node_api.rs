@@ -20,10 +20,11 @@ use super::model::channel::{
 };
 use super::model::event::{Event, Subscribe};
 use super::model::forward::{Forward, ForwardFilter, Interception, SetPolicy};
+use super::model::graph::{FindRoute, RouteFound};
 use super::model::invoice::{CreateInvoice, DecodedInvoice, Invoice, InvoiceFilter};
 use super::model::node::{HealthPart, NodeInfo};
 use super::model::page::{Listing, Page};
-use super::model::payment::{PayOrder, Payment, PaymentFilter};
+use super::model::payment::{PayOrder, Payment, PaymentFilter, Spontaneous};
 use super::model::peer::{ConnectPeer, Connected, DisconnectPeer, Peer};
 use super::model::sandbox::{
     Cheat, Cheating, Faucet, FeerateVb, Mine, Mined, Pinned, Poured, Reorg, SandboxStatus,
@@ -151,6 +152,9 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
     /// The payments.
     async fn list_payments(&self, filter: PaymentFilter, page: Page) -> Answer<Listing<Payment>>;
 
+    /// Pays a node that asked for nothing: the preimage travels with the payment.
+    async fn spend_spontaneously(&self, order: Spontaneous) -> Answer<Started<Payment>>;
+
     // ---- Invoices
 
     /// Makes an invoice.
@@ -181,6 +185,20 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
 
     /// Holds what comes from now on; whoever did so before is not asked any more.
     async fn intercept(&self) -> Answer<Interception>;
+
+    // ---- The network
+
+    /// The network as gossip shows it, at this moment.
+    fn graph(&self) -> routing::graph::Snapshot;
+
+    /// The way that a payment would take now.
+    async fn find_route(&self, order: FindRoute) -> Answer<RouteFound>;
+
+    /// What attempts taught, as bytes, and of how many channels.
+    async fn scores(&self) -> Answer<(Vec<u8>, u64)>;
+
+    /// Takes over what another node has learnt; of how many channels something is known then.
+    async fn merge_scores(&self, scores: Vec<u8>) -> Answer<u64>;
 
     // ---- Events
 

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::model::payment::{
     Attempt, AttemptState, Hop, PayOrder, Payment, PaymentFailure, PaymentFilter, PaymentStatus,
+    Spontaneous,
 };
 use super::parse::{self, Pager, Paging};
 use super::refusal::{Refusal, Unready};
@@ -26,6 +27,29 @@ impl<N: NodeApi> Payments for Rpc<N> {
     ) -> Result<Response<Self::PayStream>, Status> {
         let order = pay_order(request.into_inner()).map_err(not_paid)?;
         let started = self.node.pay(order).await.map_err(not_paid)?;
+        let updates = until_final(started.updates, Payment::is_final, self.world.stop.clone());
+        Ok(Response::new(reply(updates, payment)))
+    }
+
+    type KeysendStream = Reply<v1::Payment>;
+
+    async fn keysend(
+        &self,
+        request: Request<v1::KeysendRequest>,
+    ) -> Result<Response<Self::KeysendStream>, Status> {
+        let mut ask = request.into_inner();
+        let key = core::mem::take(&mut ask.idempotency_key);
+        let key = parse::order_key("Payments/Keysend", key, &ask)?;
+        let max_fee =
+            ask.fee_limit_msat.map(|raw| parse::msat("fee_limit_msat", raw)).transpose()?;
+        let order = Spontaneous {
+            key,
+            payee: parse::node_id("destination", &ask.destination)?,
+            amount: parse::some_msat("amount_msat", ask.amount_msat)?,
+            max_fee,
+            timeout_ms: ask.timeout_ms.unwrap_or(TIMEOUT_MS),
+        };
+        let started = self.node.spend_spontaneously(order).await.map_err(not_paid)?;
         let updates = until_final(started.updates, Payment::is_final, self.world.stop.clone());
         Ok(Response::new(reply(updates, payment)))
     }

@@ -13,6 +13,7 @@ use api::v1::backup_server::BackupServer;
 use api::v1::channels_server::ChannelsServer;
 use api::v1::events_server::EventsServer;
 use api::v1::forwards_server::ForwardsServer;
+use api::v1::graph_server::GraphServer;
 use api::v1::invoices_server::InvoicesServer;
 use api::v1::node_server::NodeServer;
 use api::v1::payments_server::PaymentsServer;
@@ -225,6 +226,7 @@ async fn routes<N: NodeApi>(rpc: &Rpc<N>, verifier: &Arc<Verifier>) -> Result<Ro
         .add_service(behind_the_door!(EventsServer))
         .add_service(behind_the_door!(WhyServer))
         .add_service(behind_the_door!(ForwardsServer))
+        .add_service(behind_the_door!(GraphServer))
         .add_service(behind_the_door!(SandboxServer))
         .add_service(Admitted::new(
             BackupServer::new(rpc.clone()).max_decoding_message_size(BACKUP_LEN_MAX),

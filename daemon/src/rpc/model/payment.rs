@@ -21,6 +21,21 @@ pub struct PayOrder {
     pub timeout_ms: u32,
 }
 
+/// Asks for a payment without an invoice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spontaneous {
+    /// So that it is sent once; `None`: it is a payment of its own.
+    pub key: Option<OrderKey>,
+    /// To whom.
+    pub payee: NodeId,
+    /// How much.
+    pub amount: Msat,
+    /// The most to spend on fees; `None`: the node's policy.
+    pub max_fee: Option<Msat>,
+    /// Stop trying new ways after so long, in milliseconds.
+    pub timeout_ms: u32,
+}
+
 /// Why a payment that was sent did not arrive. Nothing of it is in flight any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PaymentFailure {

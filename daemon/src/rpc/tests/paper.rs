@@ -431,6 +431,32 @@ impl NodeApi for PaperNode {
         Ok(PaymentWhy { hash, status, summary, steps: vec![a_step()], waiting: Vec::new() })
     }
 
+    fn graph(&self) -> routing::graph::Snapshot {
+        routing::graph::Snapshot::default()
+    }
+
+    async fn find_route(
+        &self,
+        _: crate::rpc::model::graph::FindRoute,
+    ) -> Answer<crate::rpc::model::graph::RouteFound> {
+        Err(Refusal::NoAnswer)
+    }
+
+    async fn scores(&self) -> Answer<(Vec<u8>, u64)> {
+        Ok((Vec::new(), 0))
+    }
+
+    async fn merge_scores(&self, _: Vec<u8>) -> Answer<u64> {
+        Ok(0)
+    }
+
+    async fn spend_spontaneously(
+        &self,
+        _: crate::rpc::model::payment::Spontaneous,
+    ) -> Answer<Started<Payment>> {
+        Err(Refusal::NoAnswer)
+    }
+
     async fn list_payments(&self, filter: PaymentFilter, page: Page) -> Answer<Listing<Payment>> {
         let rows = (0..25).map(a_payment).filter(|payment| filter.passes(&payment.status));
         let rows: Vec<(u64, Payment)> = rows.map(|payment| (payment.index, payment)).collect();
