@@ -103,11 +103,12 @@ impl<N: NodeApi> Graph for Rpc<N> {
         _: Request<v1::GraphSnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
         let graph = self.node.graph();
-        let chunks = stream::unfold((graph, Some(Place::Nodes(NodeId([0; 33])))), |state| async {
-            let (graph, place) = state;
-            let (chunk, next) = chunk(&graph, place?);
-            Some((Ok(chunk), (graph, next)))
-        });
+        let chunks =
+            stream::unfold((graph, Some(Place::Nodes(NodeId([0; 33])))), |state| async move {
+                let (graph, place) = state;
+                let (chunk, next) = chunk(&graph, place?);
+                Some((Ok(chunk), (graph, next)))
+            });
         Ok(Response::new(Box::pin(chunks)))
     }
 

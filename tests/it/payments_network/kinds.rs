@@ -17,6 +17,7 @@ async fn a_node_that_asked_for_nothing_is_paid_and_knows_for_what_it_was() {
     in_time(async {
         let net = Net::start(3, &[(0, 1, 1_000_000), (1, 2, 1_000_000)]).await;
         let gift = Spontaneous {
+            key: None,
             payee: net.nodes[2].id(),
             amount: msat(7_000_000),
             max_fee: None,

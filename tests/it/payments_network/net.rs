@@ -31,7 +31,7 @@ pub(super) struct Net {
     pub(super) layer1: Layer1,
     pub(super) nodes: Vec<OurNode>,
     pub(super) edges: Vec<(usize, usize, ChannelId)>,
-    pub(super) dir: tempfile::TempDir,
+    pub(super) _dir: tempfile::TempDir,
 }
 
 impl Net {
@@ -64,7 +64,7 @@ impl Net {
             nodes.push(node);
         }
         layer1.give(&scripts).await;
-        let net = Self { layer1, nodes, edges: Vec::new(), dir };
+        let net = Self { layer1, nodes, edges: Vec::new(), _dir: dir };
         net.mine(1).await;
         net
     }
@@ -114,11 +114,6 @@ impl Net {
 
     pub(super) fn handle(&self, node: usize) -> &Handle {
         self.nodes[node].handle()
-    }
-
-    pub(super) async fn scid(&self, edge: usize) -> ShortChannelId {
-        let (from, _, id) = self.edges[edge];
-        find(&self.nodes[from], id).await.short_id.expect("in a block")
     }
 
     /// Waits until nothing is in flight anywhere and both ends of each channel agree.

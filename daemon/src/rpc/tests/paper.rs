@@ -452,7 +452,7 @@ impl NodeApi for PaperNode {
 
     async fn spend_spontaneously(
         &self,
-        _: crate::rpc::model::payment::Spontaneous,
+        _: Spontaneous,
     ) -> Answer<Started<Payment>> {
         Err(Refusal::NoAnswer)
     }
