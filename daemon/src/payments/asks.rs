@@ -216,7 +216,11 @@ impl Payments {
         self.attempts.open(plan.clone(), first_part);
         let attempts = match self.next(hash) {
             Next::Send(attempts) => attempts,
-            Next::Wait => Vec::new(),
+            Next::Wait => {
+                self.attempts.close(hash);
+                let _gone = reply.send(Err(Refusal::AmountMissing));
+                return;
+            }
             // Nothing was tried and nothing is owed: it never began.
             Next::Over(failure, missed) => {
                 self.attempts.close(hash);

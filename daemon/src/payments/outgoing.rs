@@ -83,7 +83,9 @@ impl Payments {
             self.commit(&[Fact::NoWayLeft(left)], Vec::new());
         }
         self.attempts.give_up(hash, failure);
-        if !self.attempts.is_flying(hash) {
+        // What the journal says counts: while a part may still arrive, nothing has failed.
+        let flying = self.sent.get(hash).is_some_and(|sent| sent.in_flight().next().is_some());
+        if !flying {
             self.end(hash, Err(failure));
         }
     }

@@ -386,11 +386,6 @@ impl Attempts {
         })
     }
 
-    /// Whether parts of it are in flight.
-    pub fn is_flying(&self, hash: PaymentHash) -> bool {
-        self.open.get(&hash).is_some_and(|open| !open.flying.is_empty())
-    }
-
     /// Keeps payments off the ways of parts that somebody holds. They are not sent a second time.
     pub fn shun_slow(&mut self, now_ms: u64) {
         for open in self.open.values_mut() {

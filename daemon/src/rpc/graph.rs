@@ -236,7 +236,7 @@ fn channel(view: &ChannelView<'_>) -> v1::GraphChannel {
 fn policy(policy: &Policy) -> v1::GraphPolicy {
     v1::GraphPolicy {
         enabled: policy.enabled,
-        fee_base_msat: policy.fee_base_msat,
+        fee_base_msat: policy.fee_base_msat.into(),
         fee_ppm: policy.fee_proportional_millionths,
         cltv_delta: policy.cltv_expiry_delta.to_u16().into(),
         htlc_min_msat: policy.htlc_minimum.to_u64(),

@@ -64,7 +64,11 @@ fn tried(sent: &Sent, part: &PaymentTried, channel: Option<&Channel>) -> Step {
         || format!("channel number {}, which is over", part.channel),
         |channel| channel.short_id.map_or_else(|| channel.id.to_string(), |id| id.to_string()),
     );
-    let text = format!("part {} of {} was offered over {over}", part.part, amount(part.amount));
+    let hops = sent.hops(part.part);
+    let way = hops.iter().skip(1).map(|hop| format!(", then {} to {}", hop.channel, hop.node));
+    let way: String = way.collect();
+    let text =
+        format!("part {} of {} was offered over {over}{way}", part.part, amount(part.amount));
     Step { amount: Some(part.amount.floor_sat()), ..step(sent.index, part.at_ms, "tried", text) }
 }
 
@@ -109,6 +113,10 @@ pub fn account<'a>(sent: &Sent, channel: impl Fn(u64) -> Option<&'a Channel>) ->
             steps.push(step(sent.index, failed.at_ms, "part-failed", text));
         }
     }
+    if let Some(left) = &sent.no_way {
+        let text = format!("no way was left for {}: {}", amount(left.amount), left.words.0);
+        steps.push(step(sent.index, left.at_ms, "no-way", text));
+    }
     let mut waiting = Vec::new();
     let (status, summary) = match &sent.ended {
         None => {
@@ -124,8 +132,7 @@ pub fn account<'a>(sent: &Sent, channel: impl Fn(u64) -> Option<&'a Channel>) ->
         }
         Some(ended) => {
             let why = failure(failure_from(ended.failure, ended.failed_by));
-            let last = sent.failed.last().filter(|failed| !failed.words.0.is_empty());
-            let words = last.map_or_else(String::new, |failed| format!(": {}", failed.words.0));
+            let words = sent.reason().map_or_else(String::new, |words| format!(": {words}"));
             steps.push(step(
                 sent.index,
                 ended.at_ms,

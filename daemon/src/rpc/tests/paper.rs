@@ -450,10 +450,7 @@ impl NodeApi for PaperNode {
         Ok(0)
     }
 
-    async fn spend_spontaneously(
-        &self,
-        _: Spontaneous,
-    ) -> Answer<Started<Payment>> {
+    async fn spend_spontaneously(&self, _: Spontaneous) -> Answer<Started<Payment>> {
         Err(Refusal::NoAnswer)
     }
 
