@@ -67,6 +67,7 @@ impl Handle {
                     max_parts: manner.max_parts,
                     deadline_ms: u64::MAX,
                     hints: Vec::new(),
+                    tails: Vec::new(),
                     via: Vec::new(),
                 })
             }
