@@ -252,7 +252,11 @@ impl Gossip {
                 biased;
                 () = tasks.stopping() => return Ok(()),
                 Some(told) = inboxes.peers.recv() => match told {
-                    FromPeers::Up(link) => self.peers.up(link),
+                    FromPeers::Up(link) => {
+                        self.peers.up(link);
+                        // At once: what a peer says of our common channel it says to those that asked.
+                        self.peers.ask(&self.book, now_secs(), now_ms());
+                    }
                     FromPeers::Down { node, generation } => self.peers.down(node, generation),
                 },
                 Some(told) = inboxes.channels.recv() => {

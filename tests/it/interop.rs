@@ -11,6 +11,7 @@
 
 mod blinded;
 mod closes;
+mod gossip;
 mod keeps;
 mod ldk_alone;
 mod pays;

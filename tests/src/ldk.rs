@@ -13,6 +13,7 @@ mod blinded;
 mod broadcast;
 mod events;
 mod follow;
+mod gossip;
 mod log;
 mod log_store;
 mod parts;
@@ -48,7 +49,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 pub use broadcast::COMMITMENT_FEERATE;
-pub use events::Outcome;
+pub use events::{Forwarded, Outcome, PathFailed};
+pub use gossip::Known;
 pub use store::{StoreCost, StoreKind};
 
 /// The final CLTV delta that payments made by hand carry.
@@ -69,6 +71,10 @@ pub struct Limits {
     pub dust_exposure_msat: u64,
     /// Confirmations before a channel is used.
     pub minimum_depth: u32,
+    /// Whether it takes channels before they confirm, from anybody.
+    pub zero_conf: bool,
+    /// Whether its private channels are to be called by aliases alone.
+    pub scid_privacy: bool,
 }
 
 impl Default for Limits {
@@ -78,6 +84,8 @@ impl Default for Limits {
             in_flight_percent: 100,
             dust_exposure_msat: 50_000_000,
             minimum_depth: 3,
+            zero_conf: false,
+            scid_privacy: false,
         }
     }
 }
@@ -178,7 +186,12 @@ impl LdkNode {
         let tasks = vec![
             tokio::spawn(broadcast::submit_all(sent, backend.clone(), log.clone())),
             tokio::spawn(async move { follow::follow(&mut stream, &*following).await }),
-            tokio::spawn(events::run(parts.clone(), memory.clone(), stop.clone())),
+            tokio::spawn(events::run(
+                parts.clone(),
+                memory.clone(),
+                stop.clone(),
+                options.limits.zero_conf,
+            )),
             tokio::spawn(accept(incoming, parts.clone())),
         ];
         Self { options, backend, listener, memory, log, parts, stop, tasks, next_open }
@@ -279,8 +292,34 @@ impl LdkNode {
     /// # Panics
     /// When the channel does not come about.
     pub async fn open_channel(&self, peer: PublicKey, sat: u64, push_msat: u64) -> ChannelId {
+        self.open_any_channel(peer, sat, push_msat, false).await
+    }
+
+    /// The same, announced to the network once it is six blocks deep.
+    ///
+    /// # Panics
+    /// When the channel does not come about.
+    pub async fn open_public_channel(
+        &self,
+        peer: PublicKey,
+        sat: u64,
+        push_msat: u64,
+    ) -> ChannelId {
+        self.open_any_channel(peer, sat, push_msat, true).await
+    }
+
+    async fn open_any_channel(
+        &self,
+        peer: PublicKey,
+        sat: u64,
+        push_msat: u64,
+        announce: bool,
+    ) -> ChannelId {
+        let mut config = parts::config(self.options.limits);
+        config.channel_handshake_config.announce_for_forwarding = announce;
+        let config = Some(config);
         let number = u128::from(self.next_open.fetch_add(1, Ordering::SeqCst));
-        let begun = self.parts.channels.create_channel(peer, sat, push_msat, number, None, None);
+        let begun = self.parts.channels.create_channel(peer, sat, push_msat, number, None, config);
         let temporary = begun.expect("LDK begins to open");
         self.wait("a funded channel", || {
             let seen = self.memory.seen.lock().unwrap();
@@ -474,6 +513,21 @@ impl LdkNode {
     /// What was received under this hash so far, millisatoshi.
     pub fn received_now(&self, hash: PaymentHash) -> Option<u64> {
         self.seen(|seen| seen.received.get(&hash.0).copied())
+    }
+
+    /// What it forwarded, and what it earned, oldest first.
+    pub fn forwarded(&self) -> Vec<Forwarded> {
+        self.seen(|seen| seen.forwarded.clone())
+    }
+
+    /// Why parts of payments that this node sent did not arrive, oldest first.
+    pub fn failed_paths(&self, hash: PaymentHash) -> Vec<PathFailed> {
+        self.seen(|seen| seen.failed_paths.get(&hash.0).cloned().unwrap_or_default())
+    }
+
+    /// HTLCs of which the received payment was made.
+    pub fn received_parts(&self, hash: PaymentHash) -> usize {
+        self.seen(|seen| seen.parts.get(&hash.0).copied().unwrap_or_default())
     }
 
     /// From now on payments that come in wait (`true`) or are claimed at once (`false`).

@@ -205,7 +205,7 @@ impl Gossip {
     /// What a peer said of a channel before our end of it was ready.
     pub(super) fn hear_early_of_ours(&mut self, names: [Option<ShortChannelId>; 3]) {
         for name in names.into_iter().flatten() {
-            for (link, update) in self.early.take_private(name) {
+            for (link, update) in self.early.take_of_ours(name) {
                 self.hear_of_ours(&link, &update);
             }
         }

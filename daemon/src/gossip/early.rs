@@ -69,13 +69,18 @@ impl Early {
         scids.iter().filter_map(|scid| self.channels.remove(scid)).collect()
     }
 
-    /// What waited for a channel that is not announced.
-    pub(super) fn take_private(&mut self, scid: ShortChannelId) -> Vec<(Link, ChannelUpdate)> {
-        let private = |name: &(ShortChannelId, bool)| {
-            self.updates.get(name).is_some_and(|(_, update)| update.is_private())
-        };
-        let names: Vec<_> = [(scid, false), (scid, true)].into_iter().filter(private).collect();
-        names.iter().filter_map(|name| self.updates.remove(name)).collect()
+    /// What was said of a channel by a peer that has it with us, before our end was ready. Not every peer
+    /// sets `dont_forward` (LDK does not); what is not private may be of an announced channel and stays.
+    pub(super) fn take_of_ours(&mut self, scid: ShortChannelId) -> Vec<(Link, ChannelUpdate)> {
+        let mut all = Vec::new();
+        for name in [(scid, false), (scid, true)] {
+            let Some((link, update)) = self.updates.get(&name) else { continue };
+            all.push((link.clone(), update.clone()));
+            if update.is_private() {
+                self.updates.remove(&name);
+            }
+        }
+        all
     }
 
     /// What waited for this channel and its ends.

@@ -24,6 +24,9 @@ const AGAIN_MS: u64 = 86_400_000;
 /// What one question may bring, in bytes: 1,000 channels with two updates and two nodes each.
 const ANSWER_BYTES: usize = 2 << 20;
 
+/// What the past of a peer that answers no questions may bring, in bytes: the whole network.
+const PAST_BYTES: usize = 64 << 20;
+
 /// What a range question may bring, in bytes.
 const RANGE_BYTES: usize = 16 << 20;
 
@@ -79,6 +82,20 @@ impl Peer {
     /// Whether it understands our questions.
     fn has_queries(&self) -> bool {
         self.link.features.offers(Feature::GossipQueries)
+    }
+
+    /// Whether it answers questions about single channels and dates its word: whoever can say that does.
+    fn has_extended_queries(&self) -> bool {
+        self.link.features.offers(Feature::GossipQueriesEx)
+    }
+
+    /// Has it tell all that it knows and all that comes.
+    fn ask_for_the_past(&mut self, chain: [u8; 32], now: u32, now_ms: u64) {
+        let filter = self.sync.by_filter(chain, now);
+        self.asked_ms = now_ms;
+        self.live = true;
+        self.link.expect(PAST_BYTES);
+        self.link.say(&filter);
     }
 
     /// Puts an answer behind those that wait; `false` when it asks more than anybody needs.
@@ -193,11 +210,11 @@ impl Peers {
     pub(super) fn ask(&mut self, book: &Book, now: u32, now_ms: u64) {
         let mut live = self.all.values().filter(|peer| peer.live).count();
         let asking = self.all.values_mut().any(|peer| {
-            // A peer that keeps us waiting is left in peace for as long as the connection stands.
+            // A peer that keeps us waiting is asked no more questions.
             let slow = peer.sync.is_asking() && now_ms.saturating_sub(peer.asked_ms) > PATIENCE_MS;
             if slow {
                 tracing::debug!(node = %peer.link.node, "does not answer about gossip");
-                peer.sync = Sync::default();
+                peer.ask_for_the_past(*book.chain(), now, now_ms);
             }
             peer.sync.is_asking()
         });
@@ -207,16 +224,17 @@ impl Peers {
                 .all
                 .values_mut()
                 .find(|peer| peer.has_queries() && !peer.sync.is_done() && peer.asked_ms == 0);
-            if let Some(peer) = next
-                && let Some(question) = peer.sync.begin(*book.chain(), BlockHeight(0))
-            {
+            if let Some(peer) = next {
                 self.synced = self.synced.saturating_add(1);
                 self.synced_ms = now_ms;
+                if !peer.has_extended_queries() {
+                    return peer.ask_for_the_past(*book.chain(), now, now_ms);
+                }
+                let Some(question) = peer.sync.begin(*book.chain(), BlockHeight(0)) else { return };
                 peer.asked_ms = now_ms;
                 peer.live = true;
                 peer.link.expect(RANGE_BYTES);
-                peer.link.say(&question);
-                return;
+                return peer.link.say(&question);
             }
         }
         for peer in self.all.values_mut() {

@@ -81,6 +81,15 @@ impl Sync {
         Some(query.into())
     }
 
+    /// Asks for the past without questions, for peers that answer none about single channels (LDK) or do
+    /// not say how new their word is: a filter that begins before all that counts.
+    ///
+    /// It has to be the first filter that the peer hears: LDK looks at no other.
+    pub fn by_filter(&mut self, chain: [u8; 32], now: u32) -> Message {
+        *self = Self { stage: Stage::Live, ..Self::default() };
+        from(chain, now.saturating_sub(super::STALE_SECS))
+    }
+
     /// Whether everything was asked for that this peer has.
     pub fn is_done(&self) -> bool {
         self.stage == Stage::Live
@@ -183,7 +192,10 @@ impl Sync {
 
 /// The wish to hear everything that comes from about now on: clocks differ, and gossip takes its time.
 pub fn live(chain_hash: [u8; 32], now: u32) -> Message {
-    let first_timestamp = now.saturating_sub(3_600);
+    from(chain_hash, now.saturating_sub(3_600))
+}
+
+fn from(chain_hash: [u8; 32], first_timestamp: u32) -> Message {
     let timestamp_range = u32::MAX.saturating_sub(first_timestamp);
     GossipTimestampFilter { chain_hash, first_timestamp, timestamp_range }.into()
 }
@@ -218,6 +230,10 @@ fn flags(
             differs(first, stamps.timestamp_node_id_1, sums.map(|sums| sums.checksum_node_id_1)),
             differs(second, stamps.timestamp_node_id_2, sums.map(|sums| sums.checksum_node_id_2)),
         ),
-        None => 0,
+        // It does not say how new its word is: only what we lack is worth a question.
+        None => {
+            let [first, second] = known.updates.map(|update| update.is_none());
+            updates(first, second)
+        }
     }
 }

@@ -423,6 +423,38 @@ fn only_the_side_that_says_something_else_is_asked_for() {
 }
 
 #[test]
+fn of_a_peer_that_does_not_date_its_word_only_what_we_lack_is_asked_for() {
+    let (mut book, one) = with_one();
+    let reply = range_replies(&book, &range(0, u32::MAX, 0)).remove(0);
+    assert_eq!(reply.timestamps_tlv, None);
+    let asked = |book: &Book| {
+        let mut sync = Sync::default();
+        sync.begin(CHAIN, BlockHeight(0)).unwrap();
+        match sync.on_range(book, &reply, NOW).unwrap().unwrap() {
+            Message::QueryShortChannelIds(query) => {
+                (query.encoded_short_ids.0, query.query_flags.unwrap().0[0].0)
+            }
+            Message::GossipTimestampFilter(_) => (Vec::new(), 0),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(asked(&book), (vec![one], 0b110));
+    book.admit_update(&update(1, 2, one, 0, NOW), place(2));
+    assert_eq!(asked(&book), (vec![one], 0b100));
+    book.admit_update(&update(1, 2, one, 1, NOW), place(3));
+    assert_eq!(asked(&book), (vec![], 0));
+}
+
+#[test]
+fn the_past_is_asked_for_by_a_filter_that_begins_before_all_that_counts() {
+    let mut sync = Sync::default();
+    let Message::GossipTimestampFilter(filter) = sync.by_filter(CHAIN, NOW) else { panic!() };
+    assert_eq!(filter.first_timestamp, NOW - super::STALE_SECS);
+    assert!(Filter::of(&filter).lets(NOW - super::STALE_SECS) && Filter::of(&filter).lets(NOW + 1));
+    assert!(sync.is_done() && !sync.is_asking());
+}
+
+#[test]
 fn answers_to_no_question_and_ids_that_go_back_are_faults() {
     let book = with_many(10, 1);
     let reply = range_replies(&book, &range(0, u32::MAX, 3)).remove(0);

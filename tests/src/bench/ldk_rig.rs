@@ -103,6 +103,7 @@ fn options(name: &str, store: StoreKind, dir: &Path) -> Options {
         in_flight_percent: 100,
         dust_exposure_msat: u64::MAX / 2,
         minimum_depth: 1,
+        ..Limits::default()
     };
     Options { store, limits, quiet: true, ..Options::named(name, dir) }
 }

@@ -28,6 +28,28 @@ pub enum Outcome {
     Failed(String),
 }
 
+/// An HTLC that the node forwarded and that was paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// From this channel.
+    pub from: Option<ChannelId>,
+    /// To this one.
+    pub to: Option<ChannelId>,
+    /// What the node earned, millisatoshi.
+    pub fee_msat: u64,
+}
+
+/// A part of a payment that did not arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathFailed {
+    /// The channels of its way.
+    pub scids: Vec<u64>,
+    /// The channel that is blamed.
+    pub blamed: Option<u64>,
+    /// Whether the recipient refused it.
+    pub by_recipient: bool,
+}
+
 /// What happened to a node since it was made; survives its restarts.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -40,6 +62,12 @@ pub(super) struct Seen {
     pub(super) closed: BTreeMap<[u8; 32], String>,
     /// Opened channels by the number that `open` gave them.
     pub(super) opened: BTreeMap<u128, ChannelId>,
+    /// What was forwarded.
+    pub(super) forwarded: Vec<Forwarded>,
+    /// Parts of sent payments that did not arrive.
+    pub(super) failed_paths: BTreeMap<[u8; 32], Vec<PathFailed>>,
+    /// Of how many HTLCs what came in was made.
+    pub(super) parts: BTreeMap<[u8; 32], usize>,
     /// Transactions that took outputs of closed channels to the wallet.
     pub(super) sweeps: Vec<Transaction>,
     funding: BTreeMap<ChannelId, Transaction>,
@@ -63,8 +91,13 @@ impl Memory {
 }
 
 /// Runs a node until `stop`: events, forwards, messages, and the manager to the store once a round.
-pub(super) async fn run(parts: Arc<Parts>, memory: Arc<Memory>, stop: Arc<Notify>) {
-    let handler = Handler { parts: parts.clone(), memory };
+pub(super) async fn run(
+    parts: Arc<Parts>,
+    memory: Arc<Memory>,
+    stop: Arc<Notify>,
+    zero_conf: bool,
+) {
+    let handler = Handler { parts: parts.clone(), memory, zero_conf };
     let handle = |event: Event| handler.handle(event);
     let mut tick = tokio::time::interval(TICK);
     tick.tick().await;
@@ -96,6 +129,7 @@ pub(super) async fn run(parts: Arc<Parts>, memory: Arc<Memory>, stop: Arc<Notify
 struct Handler {
     parts: Arc<Parts>,
     memory: Arc<Memory>,
+    zero_conf: bool,
 }
 
 impl Handler {
@@ -104,12 +138,12 @@ impl Handler {
         let parts = &self.parts;
         match event {
             Event::OpenChannelRequest { temporary_channel_id, counterparty_node_id, .. } => {
-                let accepted = parts.channels.accept_inbound_channel(
-                    &temporary_channel_id,
-                    &counterparty_node_id,
-                    0,
-                    None,
-                );
+                let (id, peer) = (&temporary_channel_id, &counterparty_node_id);
+                let accepted = if self.zero_conf {
+                    parts.channels.accept_inbound_channel_from_trusted_peer_0conf(id, peer, 0, None)
+                } else {
+                    parts.channels.accept_inbound_channel(id, peer, 0, None)
+                };
                 parts.log.note(format!("accepting a channel: {accepted:?}"));
             }
             Event::FundingGenerationReady {
@@ -146,8 +180,9 @@ impl Handler {
             Event::PaymentClaimable { payment_hash, purpose, .. } => {
                 self.claimable(payment_hash, &purpose);
             }
-            Event::PaymentClaimed { payment_hash, amount_msat, .. } => {
+            Event::PaymentClaimed { payment_hash, amount_msat, htlcs, .. } => {
                 self.note(|seen| {
+                    seen.parts.insert(payment_hash.0, htlcs.len());
                     seen.received.insert(payment_hash.0, amount_msat);
                 });
             }
@@ -160,6 +195,30 @@ impl Handler {
                 let hash = payment_hash.map_or(payment_id.0, |hash| hash.0);
                 self.note(|seen| {
                     seen.outcomes.insert(hash, Outcome::Failed(format!("{reason:?}")));
+                });
+            }
+            Event::PaymentForwarded {
+                prev_channel_id,
+                next_channel_id,
+                total_fee_earned_msat,
+                ..
+            } => {
+                let (from, to) = (prev_channel_id, next_channel_id);
+                let fee_msat = total_fee_earned_msat.unwrap_or_default();
+                self.note(|seen| seen.forwarded.push(Forwarded { from, to, fee_msat }));
+            }
+            Event::PaymentPathFailed {
+                payment_hash,
+                payment_failed_permanently,
+                path,
+                short_channel_id,
+                ..
+            } => {
+                let scids = path.hops.iter().map(|hop| hop.short_channel_id).collect();
+                let by_recipient = payment_failed_permanently;
+                let failed = PathFailed { scids, blamed: short_channel_id, by_recipient };
+                self.note(|seen| {
+                    seen.failed_paths.entry(payment_hash.0).or_default().push(failed);
                 });
             }
             Event::SpendableOutputs { outputs, .. } => self.sweep(&outputs),

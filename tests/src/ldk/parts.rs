@@ -54,8 +54,8 @@ pub(super) type Monitors = ChainMonitor<
     Arc<KeysManager>,
 >;
 pub(super) type Channels = SimpleArcChannelManager<Monitors, Broadcaster, FixedFees, Log>;
-type Gossip =
-    P2PGossipSync<Arc<NetworkGraph<Arc<Log>>>, Arc<dyn UtxoLookup + Send + Sync>, Arc<Log>>;
+pub(super) type Graph = NetworkGraph<Arc<Log>>;
+type Gossip = P2PGossipSync<Arc<Graph>, Arc<dyn UtxoLookup + Send + Sync>, Arc<Log>>;
 pub(super) type Peers = PeerManager<
     SocketDescriptor,
     Arc<Channels>,
@@ -83,6 +83,7 @@ pub(super) struct Parts {
     pub(super) channels: Arc<Channels>,
     pub(super) peers: Arc<Peers>,
     pub(super) bumper: Bumper,
+    pub(super) graph: Arc<Graph>,
     pub(super) log: Arc<Log>,
 }
 
@@ -205,7 +206,7 @@ impl Parts {
         let channels = Arc::new(channels);
         let handlers = MessageHandler {
             chan_handler: channels.clone(),
-            route_handler: Arc::new(P2PGossipSync::new(graph, None, log.clone())),
+            route_handler: Arc::new(P2PGossipSync::new(graph.clone(), None, log.clone())),
             onion_message_handler: IgnoringMessageHandler {},
             custom_message_handler: IgnoringMessageHandler {},
             send_only_message_handler: monitors.clone(),
@@ -219,8 +220,18 @@ impl Parts {
         ));
         let coins = Arc::new(WalletSync::new(wallet.clone(), log.clone()));
         let bumper = Bumper::new(broadcaster.clone(), coins, keys.clone(), log.clone());
-        let parts =
-            Self { keys, wallet, broadcaster, store, monitors, channels, peers, bumper, log };
+        let parts = Self {
+            keys,
+            wallet,
+            broadcaster,
+            store,
+            monitors,
+            channels,
+            peers,
+            bumper,
+            graph,
+            log,
+        };
         (parts, wallet_at)
     }
 
@@ -266,17 +277,19 @@ impl Follower for WalletAlone<'_> {
 }
 
 /// Anchors on; every inbound channel is looked at by us, as anchors demand.
-fn config(limits: Limits) -> UserConfig {
+pub(super) fn config(limits: Limits) -> UserConfig {
     let mut config = UserConfig { manually_accept_inbound_channels: true, ..Default::default() };
     let handshake = &mut config.channel_handshake_config;
     handshake.negotiate_anchors_zero_fee_htlc_tx = true;
     handshake.minimum_depth = limits.minimum_depth;
     handshake.our_htlc_minimum_msat = 1;
+    handshake.negotiate_scid_privacy = limits.scid_privacy;
     handshake.our_max_accepted_htlcs = limits.htlcs_max;
     handshake.max_inbound_htlc_value_in_flight_percent_of_channel = limits.in_flight_percent;
     config.accept_forwards_to_priv_channels = true;
     config.channel_handshake_limits.force_announced_channel_preference = false;
     config.channel_handshake_limits.max_funding_satoshis = u64::MAX;
+    config.accept_forwards_to_priv_channels = true;
     config.channel_config.max_dust_htlc_exposure =
         MaxDustHTLCExposure::FixedLimitMsat(limits.dust_exposure_msat);
     config
