@@ -260,7 +260,7 @@ impl Gossip {
                     FromPeers::Down { node, generation } => self.peers.down(node, generation),
                 },
                 Some(told) = inboxes.channels.recv() => {
-                    self.take(told);
+                    self.take(told).await;
                     self.speak();
                 }
                 Ok(()) = policies.changed() => self.speak(),
@@ -318,7 +318,7 @@ impl Gossip {
     }
 
     /// What a channel of ours tells.
-    fn take(&mut self, told: FromChannel) {
+    async fn take(&mut self, told: FromChannel) {
         match told {
             FromChannel::Stands { standing, link } => {
                 let index = standing.index;
@@ -337,6 +337,8 @@ impl Gossip {
                 let found = Found { funding, capacity };
                 self.admit_channel(&announcement, found, None);
                 self.ours.shown.announced.insert(scid);
+                // The peer completed it first, and its update was here before.
+                self.hear_waiting(&announcement).await;
             }
             FromChannel::Gone(index) => {
                 self.ours.forget(index);

@@ -152,7 +152,7 @@ impl Gossip {
     }
 
     /// What waited for a channel that is believed now.
-    async fn hear_waiting(&mut self, announcement: &ChannelAnnouncement) {
+    pub(super) async fn hear_waiting(&mut self, announcement: &ChannelAnnouncement) {
         let ends = [announcement.node_id_1, announcement.node_id_2];
         let (updates, nodes) = self.early.take_of(announcement.short_channel_id, ends);
         if !updates.is_empty() {

@@ -88,7 +88,7 @@ impl Line {
             "LDK's channels to be announced",
             || line.ldk.log_tail(),
             || async {
-                let announced = line.ldk.known().channels >= 2 && line.far.known().channels >= 1;
+                let announced = line.ldk.known().channels == 3 && line.far.known().channels == 3;
                 announced.then_some(())
             },
         )
