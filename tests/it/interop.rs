@@ -14,6 +14,7 @@ mod closes;
 mod gossip;
 mod keeps;
 mod ldk_alone;
+mod network;
 mod pays;
 mod stops;
 mod table;

@@ -433,6 +433,14 @@ impl LdkNode {
     /// # Panics
     /// When LDK does not even begin.
     pub fn pay(&self, invoice: &Bolt11Invoice) -> PaymentHash {
+        self.pay_trying(invoice, 0)
+    }
+
+    /// Begins to pay an invoice, with so many tries after the first; answers its hash.
+    ///
+    /// # Panics
+    /// When LDK does not even begin.
+    pub fn pay_trying(&self, invoice: &Bolt11Invoice, again: u32) -> PaymentHash {
         let hash = PaymentHash(invoice.payment_hash().to_byte_array());
         self.parts
             .channels
@@ -441,7 +449,7 @@ impl LdkNode {
                 PaymentId(hash.0),
                 None,
                 RouteParametersConfig::default(),
-                Retry::Attempts(0),
+                Retry::Attempts(again),
             )
             .expect("LDK begins to pay");
         hash

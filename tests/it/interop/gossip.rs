@@ -19,7 +19,7 @@ use super::table::{CAPACITY, Table, node_id, public};
 use crate::nodes::pair::in_time;
 
 /// What our node's graph holds.
-fn known(node: &OurNode) -> Known {
+pub(super) fn known(node: &OurNode) -> Known {
     let graph = node.handle().graph();
     let all = || graph.channels_from(ShortChannelId::from_u64(0));
     let whole = all()
