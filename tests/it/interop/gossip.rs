@@ -29,18 +29,21 @@ pub(super) fn known(node: &OurNode) -> Known {
     Known { channels: all().count(), whole, nodes: graph.node_count(), named }
 }
 
-/// Waits until our node knows so many channels, whole, and so many nodes, by name.
-async fn we_know(node: &OurNode, channels: usize, nodes: usize) {
-    let all = Known { channels, whole: channels, nodes, named: nodes };
-    let account = || format!("{:?} instead of {all:?}", known(node));
-    until_async("our graph", account, || async { (known(node) == all).then_some(()) }).await;
+/// The line and all its nodes by name. Of two LDK nodes the one that announces their channel first says its
+/// price too early for the other, so that one policy may be missing everywhere.
+fn is_line(known: Known) -> bool {
+    let Known { channels, whole, nodes, named } = known;
+    (channels, nodes, named) == (3, 4, 4) && whole >= 2
 }
 
-/// Waits until an LDK node knows so many channels, whole, and so many nodes, by name.
-async fn ldk_knows(node: &LdkNode, channels: usize, nodes: usize) {
-    let all = Known { channels, whole: channels, nodes, named: nodes };
-    let account = || format!("{:?} instead of {all:?}\n{}", node.known(), node.log_tail());
-    until_async("LDK's graph", account, || async { (node.known() == all).then_some(()) }).await;
+async fn we_know(node: &OurNode) {
+    let account = || format!("{:?}", known(node));
+    until_async("our graph", account, || async { is_line(known(node)).then_some(()) }).await;
+}
+
+async fn ldk_knows(node: &LdkNode) {
+    let account = || format!("{:?}\n{}\n{}", node.known(), node.graph_told(), node.log_tail());
+    until_async("LDK's graph", account, || async { is_line(node.known()).then_some(()) }).await;
 }
 
 /// A line of announced channels: two nodes of ours, then two of LDK's.
@@ -83,16 +86,13 @@ impl Line {
             line.layer1.mine(1).await;
             line.level().await;
         }
-        // LDK speaks of itself when its owner wants it to.
-        until_async(
-            "LDK's channels to be announced",
-            || line.ldk.log_tail(),
-            || async {
-                let announced = line.ldk.known().channels == 3 && line.far.known().channels == 3;
-                announced.then_some(())
-            },
-        )
+        let account = || format!("{}\n\n{}", line.ldk.graph_told(), line.far.graph_told());
+        until_async("LDK to know all channels", account, || async {
+            let all = line.ldk.known().channels == 3 && line.far.known().channels == 3;
+            all.then_some(())
+        })
         .await;
+        // LDK speaks of itself when its owner wants it to.
         line.ldk.announce("ldk");
         line.far.announce("far");
         line
@@ -123,21 +123,21 @@ fn name_of(node: &OurNode, of: PublicKey) -> Option<String> {
 async fn a_line_of_our_nodes_and_ldks_knows_itself_and_newcomers_learn_it_from_either() {
     in_time(async {
         let mut line = Line::start().await;
-        we_know(&line.ours, 3, 4).await;
-        we_know(&line.edge, 3, 4).await;
-        ldk_knows(&line.ldk, 3, 4).await;
-        ldk_knows(&line.far, 3, 4).await;
+        we_know(&line.ours).await;
+        we_know(&line.edge).await;
+        ldk_knows(&line.ldk).await;
+        ldk_knows(&line.far).await;
         assert_eq!(name_of(&line.edge, line.far.id()).as_deref(), Some("far"));
         assert_eq!(line.far.alias_of(public(line.edge.id())).as_deref(), Some("edge"));
 
         // A new node of ours hears it all from LDK, a new one of LDK's from us.
         let new = we(line.dir.path(), &line.layer1, "new").await;
         new.connect(node_id(line.far.id()), line.far.address()).await;
-        we_know(&new, 3, 4).await;
+        we_know(&new).await;
         let new = Options::named("new ldk", line.dir.path());
         let new = LdkNode::start(new, line.layer1.backend()).await;
         new.connect(public(line.edge.id()), line.edge.address()).await;
-        ldk_knows(&new, 3, 4).await;
+        ldk_knows(&new).await;
 
         // A new price of ours reaches LDK's far end, through LDK.
         let channel = line.ours.usable(ChannelId(line.middle.0)).await;
@@ -158,7 +158,7 @@ async fn a_line_of_our_nodes_and_ldks_knows_itself_and_newcomers_learn_it_from_e
         let ldk = ldk.restart().await;
         let address = line.ours.address();
         line.ours = line.ours.restart().await;
-        we_know(&line.ours, 3, 4).await;
+        we_know(&line.ours).await;
         if !ldk.is_connected(public(line.ours.id())) {
             ldk.connect(public(line.ours.id()), address).await;
         }
@@ -167,7 +167,7 @@ async fn a_line_of_our_nodes_and_ldks_knows_itself_and_newcomers_learn_it_from_e
             || ldk.log_tail(),
             || async {
                 let known = ldk.known();
-                (known.whole == 3 && known.nodes == 4).then_some(())
+                (known.channels == 3 && known.nodes == 4 && known.whole >= 2).then_some(())
             },
         )
         .await;

@@ -36,9 +36,19 @@ impl LdkNode {
         known
     }
 
-    /// Whether it knows a channel by this name.
-    pub fn knows_channel(&self, scid: u64) -> bool {
-        self.parts.graph.read_only().channel(scid).is_some()
+    /// What it knows of each channel and node, in words, for a test that fails.
+    pub fn graph_told(&self) -> String {
+        let graph = self.parts.graph.read_only();
+        let mut lines = Vec::new();
+        for (scid, channel) in graph.channels().unordered_iter() {
+            let dates = [&channel.one_to_two, &channel.two_to_one]
+                .map(|policy| policy.as_ref().map(|policy| policy.last_update));
+            lines.push(format!("{scid}: {} {} {dates:?}", channel.node_one, channel.node_two));
+        }
+        for (id, node) in graph.nodes().unordered_iter() {
+            lines.push(format!("{id}: named {}", node.announcement_info.is_some()));
+        }
+        lines.join("\n")
     }
 
     /// What it knows another node's name to be.
