@@ -32,12 +32,17 @@ impl Gossip {
         }
         self.change(&shown_channel(announcement, found.capacity));
         let us = self.start.us.node_id();
-        if announcement.node_id_1 == us || announcement.node_id_2 == us {
+        let ours = announcement.node_id_1 == us || announcement.node_id_2 == us;
+        if ours {
             self.ours.shown.announced.insert(scid);
         }
         match from {
-            None => self.say_to_all(&message),
-            Some(_) => self.push_fresh(Fresh { place, kind: Kind::Channel(scid), from }),
+            Some(_) if !ours => {
+                self.push_fresh(Fresh { place, kind: Kind::Channel(scid), from });
+            }
+            // Our own goes out at once even if its other end was first to complete it: our update follows
+            // at once, and nobody takes that before the announcement.
+            Some(_) | None => self.say_to_all(&message),
         }
     }
 

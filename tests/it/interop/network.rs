@@ -293,12 +293,12 @@ async fn payments_go_in_parts_to_ldk_and_from_it_over_ldk_and_over_us() {
         let first: std::collections::BTreeSet<_> = settled.map(|part| part.hops[0].node).collect();
         assert_eq!(first, [node_id(net.ldk.id()), net.right.id()].into());
 
-        let (invoice, hash) = net.left.create_invoice(Some(11_000_000_000), 3_600).await;
+        let (invoice, hash) = net.left.create_invoice(Some(10_100_000_000), 3_600).await;
         let invoice = read(&invoice);
         assert_eq!(our_hash(net.far.pay_trying(&invoice, 3)), hash);
         let outcome = net.far.outcome(ldk_hash(hash)).await;
         assert!(matches!(outcome, Outcome::Sent(_)), "{outcome:?}\n{}", net.far.log_tail());
-        assert_eq!(net.left.settled(hash).await, Some(11_000_000_000));
+        assert_eq!(net.left.settled(hash).await, Some(10_100_000_000));
     })
     .await;
 }
