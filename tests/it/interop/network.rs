@@ -161,9 +161,17 @@ async fn we_pay_us(from: &OurNode, to: &OurNode, msat: u64) -> Payment {
     paid
 }
 
+/// Waits until what a node received is its own: LDK cannot spend it before.
+async fn settled_in(node: &LdkNode) {
+    for channel in node.channels() {
+        node.quiet(channel.channel_id).await;
+    }
+}
+
 async fn ldk_pays_us(from: &LdkNode, to: &OurNode, msat: u64) {
     let (invoice, hash) = to.create_invoice(Some(msat), 3_600).await;
     let invoice = read(&invoice);
+    settled_in(from).await;
     from.pay_trying(&invoice, 3);
     let outcome = from.outcome(ldk_hash(hash)).await;
     assert!(matches!(outcome, Outcome::Sent(_)), "{outcome:?}\n{}", from.log_tail());
@@ -295,6 +303,7 @@ async fn payments_go_in_parts_to_ldk_and_from_it_over_ldk_and_over_us() {
 
         let (invoice, hash) = net.left.create_invoice(Some(10_100_000_000), 3_600).await;
         let invoice = read(&invoice);
+        settled_in(&net.far).await;
         assert_eq!(our_hash(net.far.pay_trying(&invoice, 3)), hash);
         let outcome = net.far.outcome(ldk_hash(hash)).await;
         assert!(matches!(outcome, Outcome::Sent(_)), "{outcome:?}\n{}", net.far.log_tail());
