@@ -214,6 +214,9 @@ impl Chainstate {
     pub(crate) fn evict(&mut self, txid: &Txid) -> bool {
         let known = self.mempool.get(txid).is_some();
         self.mempool.remove_with_descendants(txid, crate::RemovedBecause::Evicted);
+        // What a child paid for may be below the floor without it.
+        let now = self.now();
+        self.mempool.limit(now);
         self.tell_mempool();
         known
     }

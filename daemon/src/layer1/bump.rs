@@ -135,11 +135,10 @@ impl Layer1 {
             Package::new(txs).map_err(|error| BumpNo::Refused { why: error.to_string() })?;
         let tested = self.backend.test(&package).await;
         if !tested.is_success() {
-            return Err(match tested {
-                SubmitOutcome::Replaceable { needed } => {
-                    BumpNo::PaysTooLittle { needed: needed.max(raised.fee) }
-                }
-                other => BumpNo::Refused { why: format!("{other:?}") },
+            return Err(if let SubmitOutcome::Replaceable { needed } = tested {
+                BumpNo::PaysTooLittle { needed: needed.max(raised.fee) }
+            } else {
+                BumpNo::Refused { why: format!("{tested:?}") }
             });
         }
         let fact = self.wallet.raise(txid, &raised, UnixMillis(now_ms()));
