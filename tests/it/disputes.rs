@@ -1,6 +1,7 @@
 //! Channels that end in every way there is, with HTLCs in flight, crashes, reorganisations and high fees.
 
 mod breach;
+mod catalogue;
 mod matrix;
 mod scenario;
 

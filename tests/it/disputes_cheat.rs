@@ -109,7 +109,7 @@ async fn the_very_first_state_is_punished_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_victim_that_slept_less_than_the_delay_takes_everything_when_it_wakes() {
+async fn c68_a_victim_that_slept_less_than_the_delay_takes_everything_when_it_wakes() {
     in_time(async {
         let (mut pair, id, old) = scene().await;
         let before = pair.alice.balance().await.confirmed;
@@ -194,7 +194,7 @@ async fn a_reorganisation_that_takes_the_breach_itself_out_changes_nothing_in_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn justice_that_a_fee_spike_throws_out_comes_back_and_pays_what_it_takes() {
+async fn c53_justice_that_a_fee_spike_throws_out_comes_back_and_pays_what_it_takes() {
     in_time(async {
         let (pair, id, old) = scene().await;
         let before = pair.alice.balance().await.confirmed;
@@ -228,7 +228,7 @@ async fn justice_that_a_fee_spike_throws_out_comes_back_and_pays_what_it_takes()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_victim_whose_chain_was_silent_for_hours_of_blocks_is_still_in_time() {
+async fn c65_a_victim_whose_chain_was_silent_for_hours_of_blocks_is_still_in_time() {
     in_time(async {
         let (pair, id, old) = scene().await;
         let before = pair.alice.balance().await.confirmed;
@@ -319,7 +319,7 @@ async fn nobody_cheats_who_was_not_told_to_and_what_is_not_revoked_is_no_cheatin
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pinned_commitment_costs_its_rival_what_the_pin_pays() {
+async fn c55_a_pinned_commitment_costs_its_rival_what_the_pin_pays() {
     in_time(async {
         let (pair, id, _) = scene().await;
         let funding = find(&pair.alice, id).await.funding.expect("funded");

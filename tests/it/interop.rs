@@ -12,6 +12,7 @@
 mod blinded;
 mod closes;
 mod gossip;
+mod disputes;
 mod keeps;
 mod ldk_alone;
 mod network;

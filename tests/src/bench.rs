@@ -1,6 +1,7 @@
 //! Benchmarks: what is measured, how it is told.
 
 pub mod cost;
+pub mod disputes;
 pub mod figure;
 pub mod floor;
 pub mod forwarding;

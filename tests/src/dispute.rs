@@ -9,7 +9,7 @@ mod hang;
 use crate::layer1::{Layer1, nobody};
 use crate::ours::{Asleep, OurNode, Place};
 use crate::until::{PATIENCE, until_async};
-use bitcoin::{OutPoint, Transaction, Txid};
+use bitcoin::{Amount, OutPoint, Transaction, Txid};
 use chain_backend::{ChainBackend as _, Reorg, Sandbox as _};
 use daemon::rpc::model::channel::{
     Channel, ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow,
@@ -401,6 +401,18 @@ impl Scene {
                 self.mine(1).await;
             }
         }
+    }
+
+    /// Waits until an output of a commitment that holds so much is spent, in the mempool at least.
+    ///
+    /// # Panics
+    /// When it is not, or there is none.
+    pub async fn seen_spent(&self, commitment: Txid, value: Amount) {
+        let chain = self.layer1.chain();
+        let tx = chain.tx(commitment).await.expect("it answers").expect("it is there").tx;
+        let vout = tx.output.iter().position(|output| output.value == value).expect("an output");
+        let vout = u32::try_from(vout).expect("a number");
+        self.layer1.spend_seen(OutPoint { txid: commitment, vout }).await;
     }
 
     /// The height at which the last of what hangs expires; 0 when nothing does.

@@ -23,7 +23,7 @@ mod wallet;
 use crate::until::{PATIENCE, until};
 use bitcoin::hashes::{Hash, sha256};
 use bitcoin::secp256k1::rand::{RngCore, thread_rng};
-use bitcoin::secp256k1::{PublicKey, Secp256k1};
+use bitcoin::secp256k1::{PublicKey, Secp256k1, SecretKey};
 use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction};
 use broadcast::Broadcaster;
 use chain_backend::ChainBackend;
@@ -59,6 +59,9 @@ const FINAL_CLTV: u32 = 42;
 const FORWARD_FEE_MSAT: u64 = 1_000;
 /// See above.
 const FORWARD_CLTV: u32 = 72;
+
+/// What a node in the middle gets of it.
+const BEYOND_CLTV: u32 = 80;
 
 /// What a node asks of its channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,12 +204,31 @@ impl LdkNode {
     /// Connections are gone.
     pub async fn restart(mut self) -> Self {
         self.halt().await;
+        self.restart_halted().await
+    }
+
+    async fn restart_halted(self) -> Self {
         let (options, memory, log) = (self.options.clone(), self.memory.clone(), self.log.clone());
         let listener = self.listener.try_clone().expect("a second handle to the port");
         let (backend, next_open) = (self.backend.clone(), self.next_open.load(Ordering::SeqCst));
         drop(self);
         log.note("---- restarted".to_owned());
         Self::run(options, backend, listener, memory, log, AtomicU64::new(next_open)).await
+    }
+
+    /// Copies everything it has written to another directory.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn copy_to(&self, to: &Path) {
+        copy(&self.options.dir, to).expect("a copy");
+    }
+
+    /// Stops the node in order and starts it again from another directory, as [`Self::restart`].
+    pub async fn restart_from(mut self, dir: PathBuf) -> Self {
+        self.halt().await;
+        self.options.dir = dir;
+        self.restart_halted().await
     }
 
     /// Stops the node in order; its directory is free afterwards.
@@ -500,6 +522,34 @@ impl LdkNode {
         begun.expect("LDK begins to send");
     }
 
+    /// Begins to send `msat` over this channel's other node to somebody whom nobody knows.
+    ///
+    /// # Panics
+    /// When LDK does not even begin.
+    pub fn send_beyond(&self, channel: &ChannelDetails, hash: PaymentHash, msat: u64) {
+        let stranger = SecretKey::from_slice(&[0x5a; 32]).expect("a key");
+        let hop = |pubkey, short_channel_id, fee_msat, cltv_expiry_delta| RouteHop {
+            pubkey,
+            node_features: NodeFeatures::empty(),
+            short_channel_id,
+            channel_features: ChannelFeatures::empty(),
+            fee_msat,
+            cltv_expiry_delta,
+            maybe_announced_channel: false,
+        };
+        let scid = channel.get_outbound_payment_scid().expect("a confirmed channel");
+        let hops = vec![
+            hop(channel.counterparty.node_id, scid, 0, BEYOND_CLTV),
+            hop(stranger.public_key(&Secp256k1::new()), 7 << 40, msat, FINAL_CLTV),
+        ];
+        let route =
+            Route { paths: vec![RoutePath { hops, blinded_tail: None }], route_params: None };
+        let onion = RecipientOnionFields::secret_only(PaymentSecret([7; 32]));
+        let begun =
+            self.parts.channels.send_payment_with_route(route, hash, onion, PaymentId(hash.0));
+        begun.expect("LDK begins to send");
+    }
+
     /// Waits for the end of a payment that this node sent.
     ///
     /// # Panics
@@ -550,6 +600,15 @@ impl LdkNode {
     pub async fn holding(&self, count: usize) {
         let what = format!("{count} held payments");
         self.wait(&what, || self.seen(|seen| (seen.held.len() >= count).then_some(()))).await;
+    }
+
+    /// Claims one of the payments that wait.
+    ///
+    /// # Panics
+    /// When it does not wait.
+    pub fn claim_one(&self, hash: PaymentHash) {
+        let held = self.seen(|seen| seen.held.remove(&hash.0));
+        self.parts.channels.claim_funds(held.expect("it waits"));
     }
 
     /// Claims all payments that wait.
@@ -638,6 +697,21 @@ impl Drop for LdkNode {
 /// Before the channel is funded.
 pub fn funding_of(channel: &ChannelDetails) -> OutPoint {
     channel.funding_txo.expect("a funded channel").into_bitcoin_outpoint()
+}
+
+/// A directory and all below it.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (old, new) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy(&old, &new)?;
+        } else {
+            std::fs::copy(&old, &new)?;
+        }
+    }
+    Ok(())
 }
 
 async fn accept(listener: std::net::TcpListener, parts: Arc<Parts>) {

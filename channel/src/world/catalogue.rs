@@ -9,7 +9,7 @@ use crate::effect::Outcome;
 use crate::onchain::Claim;
 
 #[test]
-fn replacement_cycling_shows_the_preimage_and_that_is_enough() {
+fn c54_replacement_cycling_shows_the_preimage_and_that_is_enough() {
     // CVE-2023-40231: the preimage is only ever in the mempool, and our timeout never confirms.
     let mut world = busy();
     let tx = commitment(&mut world.nodes[ALICE]);
@@ -28,7 +28,7 @@ fn replacement_cycling_shows_the_preimage_and_that_is_enough() {
 }
 
 #[test]
-fn dust_closes_no_channel() {
+fn c69_dust_closes_no_channel() {
     // lnd#7180: ten satoshis closed two channels.
     let mut world = World::open(&Setup::default());
     world.nodes[ALICE].offer(10_000, 1);
@@ -63,7 +63,7 @@ fn dust_closes_no_channel() {
 }
 
 #[test]
-fn an_incoming_htlc_is_failed_in_time_although_the_outgoing_one_is_stuck() {
+fn c64_an_incoming_htlc_is_failed_in_time_although_the_outgoing_one_is_stuck() {
     // lnd#7683, LDK 0.1.1: one stuck claim closed the channels upstream, one after the other.
     for confirmed in [true, false] {
         let mut world = busy();
@@ -96,7 +96,7 @@ fn an_incoming_htlc_is_failed_in_time_although_the_outgoing_one_is_stuck() {
 }
 
 #[test]
-fn a_preimage_beats_the_deadline_of_the_incoming_htlc_in_the_same_step() {
+fn c46_a_preimage_beats_the_deadline_of_the_incoming_htlc_in_the_same_step() {
     let mut world = busy();
     let tx = commitment(&mut world.nodes[ALICE]);
     let alice = &mut world.nodes[ALICE];
@@ -114,7 +114,7 @@ fn a_preimage_beats_the_deadline_of_the_incoming_htlc_in_the_same_step() {
 }
 
 #[test]
-fn a_late_preimage_is_claimed_at_once() {
+fn c50_a_late_preimage_is_claimed_at_once() {
     // LDK 0.1.6: a preimage that came after the first claims made invalid ones.
     let mut world = busy();
     let tx = commitment(&mut world.nodes[ALICE]);
@@ -139,7 +139,7 @@ fn a_late_preimage_is_claimed_at_once() {
 }
 
 #[test]
-fn blocks_that_come_in_a_batch_after_downtime_find_the_deadline_first() {
+fn c67_blocks_that_come_in_a_batch_after_downtime_find_the_deadline_first() {
     let mut world = busy();
     let bob = &mut world.nodes[BOB];
     let command = bob.command_id();
@@ -160,7 +160,7 @@ fn blocks_that_come_in_a_batch_after_downtime_find_the_deadline_first() {
 }
 
 #[test]
-fn a_reorganisation_that_swaps_the_close_takes_nothing_back_that_was_told() {
+fn c51_a_reorganisation_that_swaps_the_close_takes_nothing_back_that_was_told() {
     let mut world = busy();
     let theirs = commitment(&mut world.nodes[BOB]);
     let alice = &mut world.nodes[ALICE];
@@ -195,4 +195,30 @@ fn a_reorganisation_that_swaps_the_close_takes_nothing_back_that_was_told() {
     let amount_msat = msat(20_000_000);
     assert_eq!(alarms(alice), [Alarm::TakenAfterAll { htlc: 0, amount_msat }]);
     assert_eq!(outcomes(alice), []);
+}
+
+#[test]
+fn c32_equal_htlcs_on_a_commitment_are_each_claimed_and_each_told() {
+    // LDK 0.1.1, Eclair #3357: HTLCs with one hash and amount were taken for one another.
+    let mut world = World::open(&Setup::default());
+    for _ in 0..3 {
+        world.nodes[ALICE].offer(20_000_000, 1);
+    }
+    world.settle();
+    let tx = commitment(&mut world.nodes[BOB]);
+    let alice = &mut world.nodes[ALICE];
+    alice.height = EXPIRY;
+    let height = BlockHeight(EXPIRY);
+    alice.step(Event::Chain(ChainFact::FundingSpent { tx, height }));
+    tick(alice, EXPIRY + 1);
+    let mine = claims(alice).expect("claims");
+    let named: std::collections::BTreeSet<_> = mine.iter().filter_map(|it| it.htlc).collect();
+    assert_eq!(named, (0..3).map(|id| (Side::Us, id)).collect(), "each by its own id");
+    // One shows the preimage: that one is fulfilled.
+    let spent = mine.iter().find(|claim| claim.htlc == Some((Side::Us, 1))).expect("claimed");
+    let outpoint = spent.spend.outpoint;
+    let tx = showing(outpoint, &[&[1; 72], &preimage(1).0, &[2; 136]]);
+    alice.step(Event::Chain(ChainFact::OutputSpendSeen { outpoint, tx }));
+    let told: Vec<_> = outcomes(alice).into_iter().map(|(htlc, _)| htlc).collect();
+    assert!(told.contains(&1), "{told:?}");
 }

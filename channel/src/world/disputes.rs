@@ -160,7 +160,7 @@ fn the_peers_commitment_in_the_mempool_is_bumped_through_our_anchor_on_it() {
 }
 
 #[test]
-fn a_preimage_in_the_mempool_fulfils_at_once_in_every_form() {
+fn c47_a_preimage_in_the_mempool_fulfils_at_once_in_every_form() {
     let preimage = preimage(1);
     let forms: [&[&[u8]]; 3] = [
         &[&[], &[1; 72], &[1; 72], &preimage.0, &[2; 143]],

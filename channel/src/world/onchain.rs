@@ -224,7 +224,7 @@ fn stale_data_stays_stale_when_the_signer_fails_and_no_deadline_broadcasts_it() 
 }
 
 #[test]
-fn an_htlc_in_no_commitment_on_layer_1_fails_at_depth_and_is_told_once() {
+fn c46_an_htlc_in_no_commitment_on_layer_1_fails_at_depth_and_is_told_once() {
     let mut world = busy();
     // Alice signs one more; Bob never hears of it and closes.
     world.nodes[ALICE].offer(9_000_000, 3);
@@ -260,7 +260,7 @@ fn an_htlc_in_no_commitment_on_layer_1_fails_at_depth_and_is_told_once() {
 }
 
 #[test]
-fn a_close_that_is_reorganised_away_is_broadcast_again() {
+fn c62_a_close_that_is_reorganised_away_is_broadcast_again() {
     let mut world = busy();
     let tx = force_close(&mut world.nodes[ALICE]);
     spend(&mut world, &tx);

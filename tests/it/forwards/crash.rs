@@ -15,7 +15,7 @@ const CRASHES: u64 = 40;
 const QUIET: Duration = Duration::from_millis(400);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn crashes_with_forwards_in_flight_lose_nothing_and_double_nothing() {
+async fn c31_crashes_with_forwards_in_flight_lose_nothing_and_double_nothing() {
     in_time(story()).await;
 }
 

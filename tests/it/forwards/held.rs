@@ -74,7 +74,7 @@ async fn a_held_payment_waits_for_a_word_and_does_what_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_held_is_held_after_a_restart_and_given_back_before_it_expires() {
+async fn c33_what_is_held_is_held_after_a_restart_and_given_back_before_it_expires() {
     in_time(async {
         let mut line = Line::start().await;
         let mut desk = listen(&line).await;

@@ -2,11 +2,15 @@
 
 use bitcoin::{Amount, Transaction};
 use chain_backend::Sandbox;
+use daemon::rpc::model::forward::ForwardFilter;
+use daemon::rpc::model::page::Page;
+use daemon::rpc::node_api::NodeApi as _;
 use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::types::ChannelId as LdkChannelId;
 use lightning::types::payment::PaymentHash as LdkHash;
 use lightning_invoice::Bolt11Invoice;
 use secp256k1::PublicKey;
+use std::path::PathBuf;
 use std::sync::Arc;
 use viaduct_tests::layer1::Layer1;
 use viaduct_tests::ldk::{LdkNode, Options};
@@ -30,13 +34,19 @@ pub(super) struct Table {
 impl Table {
     /// Both nodes with a coin each, not connected yet.
     pub(super) async fn lay() -> Self {
+        Self::lay_with(&[]).await
+    }
+
+    /// With more settings for our node.
+    pub(super) async fn lay_with(settings: &[(&str, &str)]) -> Self {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_test_writer()
             .try_init();
         let dir = tempfile::tempdir().unwrap();
         let layer1 = Layer1::start();
-        let ours = OurNode::start(Place::new("ours", dir.path(), &layer1)).await;
+        let ours =
+            OurNode::start(Place::with_settings("ours", dir.path(), &layer1, settings)).await;
         let ldk = LdkNode::start(Options::named("ldk", dir.path()), layer1.backend()).await;
         layer1.give(&[ours.wallet_script().await, ldk.wallet_script()]).await;
         let table = Self { layer1, ours, ldk, dir };
@@ -89,6 +99,44 @@ impl Table {
     pub(super) async fn we_crash(self) -> Self {
         let ours = self.ours.crash_and_restart().await;
         Self { ours, ..self }
+    }
+
+    /// A copy of all that LDK remembers now.
+    pub(super) fn ldk_remembers(&self) -> PathBuf {
+        let copy = self.dir.path().join("ldk-then");
+        self.ldk.copy_to(&copy);
+        copy
+    }
+
+    /// While we sleep for so many blocks, LDK goes back to what it remembered once, and closes the channel.
+    pub(super) async fn ldk_goes_back_and_closes(
+        self,
+        memory: PathBuf,
+        channel: &ChannelDetails,
+        blocks: u32,
+    ) -> Self {
+        let ours = self.ours.sleep().await;
+        let ldk = self.ldk.restart_from(memory).await;
+        // It may close by itself, when not all it remembers is equally old.
+        if let Some(details) = ldk.channel(channel.channel_id) {
+            ldk.force_close(&details);
+        }
+        self.layer1.spend_seen(viaduct_tests::ldk::funding_of(channel)).await;
+        for _ in 0..blocks {
+            ldk.at_height(self.layer1.mine(1).await).await;
+        }
+        Self { ours: ours.wake().await, ldk, ..self }
+    }
+
+    /// Waits until our node holds so many HTLCs.
+    pub(super) async fn we_hold(&self, count: usize) {
+        until_async("HTLCs to be held", String::new, || async {
+            let held = ForwardFilter { held: true, ..ForwardFilter::default() };
+            let all = Page { size: Page::SIZE_MAX, ..Page::default() };
+            let held = self.ours.handle().list_forwards(held, all).await.expect("a list");
+            (held.entries.len() == count).then_some(())
+        })
+        .await;
     }
 
     /// LDK stops and comes back.

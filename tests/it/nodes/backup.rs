@@ -166,7 +166,7 @@ async fn all_data_and_all_files_are_lost_and_peers_give_back_what_brings_every_b
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_copy_of_the_data_is_told_by_the_newer_backup_and_never_takes_its_place() {
+async fn c40_an_older_copy_of_the_data_is_told_by_the_newer_backup_and_never_takes_its_place() {
     in_time(async {
         let mut pair = Pair::start(&[]).await;
         let aside = pair.path().join("db of before");

@@ -10,7 +10,7 @@ use super::pair::{CAPACITY, COIN, Pair, find, in_time, pay_some};
 const ANCHOR: u64 = 330;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_side_that_has_nothing_gets_no_output_of_a_close_whoever_asks_for_it() {
+async fn c69_a_side_that_has_nothing_gets_no_output_of_a_close_whoever_asks_for_it() {
     in_time(async {
         let pair = Pair::start(&[]).await;
         for bob_asks in [false, true] {

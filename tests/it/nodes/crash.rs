@@ -50,7 +50,7 @@ async fn ended(node: &OurNode, hash: PaymentHash) -> Option<PaymentStatus> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn crashes_with_payments_in_flight_lose_nothing_and_pay_nothing_twice() {
+async fn c33_crashes_with_payments_in_flight_lose_nothing_and_pay_nothing_twice() {
     in_time(story()).await;
 }
 

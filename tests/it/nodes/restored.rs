@@ -55,7 +55,7 @@ async fn force_close(node: &OurNode, id: ChannelId) -> Result<(), Refusal> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_old_copy_broadcasts_nothing_and_is_swept_after_the_honest_peer_has_closed() {
+async fn c34_an_old_copy_broadcasts_nothing_and_is_swept_after_the_honest_peer_has_closed() {
     in_time(async {
         let (mut pair, id) = Pair::with_channel().await;
         pay_some(&pair.alice, &pair.bob, 300_000_000).await;

@@ -154,7 +154,7 @@ async fn a_second_node_on_the_same_directory_is_refused_with_the_process_that_ha
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_had_channels_does_not_start_without_its_journal_or_on_another_seed() {
+async fn c41_a_node_that_had_channels_does_not_start_without_its_journal_or_on_another_seed() {
     in_time(async {
         let place = Place::used().await;
         let another = Seed::generate().unwrap();

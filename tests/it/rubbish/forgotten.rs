@@ -45,7 +45,7 @@ fn commitment(old: Channel, byte: u8, height: u32) -> bitcoin::Transaction {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_state_whose_htlcs_only_the_archive_remembers_is_punished_to_the_last_output() {
+async fn c49_a_state_whose_htlcs_only_the_archive_remembers_is_punished_to_the_last_output() {
     in_time(async {
         let byte = 51;
         let (mut pair, honest) = Pair::with_channel().await;

@@ -1,7 +1,7 @@
 //! All benchmarks of the project in one binary: `bench <what> [--json]`.
 
 use clap::{Parser, Subcommand};
-use viaduct_tests::bench::{forwarding, payments, routing};
+use viaduct_tests::bench::{disputes, forwarding, payments, routing};
 
 /// Measures Viaduct, and LDK beside it in the same run.
 #[derive(Parser)]
@@ -13,6 +13,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
+    /// What each end of a channel brings home.
+    Disputes(disputes::Arguments),
     /// Payments a second over one channel between two nodes with durable stores.
     Payments(payments::Arguments),
     /// Payments a second over a node in the middle, all three with durable stores.
@@ -23,6 +25,7 @@ enum What {
 
 fn main() {
     match Arguments::parse().what {
+        What::Disputes(arguments) => disputes::run(&arguments),
         What::Payments(arguments) => payments::run(&arguments),
         What::Forwarding(arguments) => forwarding::run(&arguments),
         What::Routing(arguments) => routing::run(&arguments),

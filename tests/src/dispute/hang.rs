@@ -63,7 +63,19 @@ impl Scene {
     pub async fn hang(&mut self, from: Who, sat: u64, known: bool) {
         let number = self.hung.len() as u8;
         let preimage = Preimage([number + 1; 32]);
-        let hung = Hung { from, sat, known, hash: preimage.hash(), preimage };
+        self.hang_one(Hung { from, sat, known, hash: preimage.hash(), preimage }).await;
+    }
+
+    /// Hangs an HTLC under a hash whose preimage nobody tells.
+    ///
+    /// # Panics
+    /// When it does not come about.
+    pub async fn hang_hash(&mut self, from: Who, sat: u64, hash: PaymentHash) {
+        self.hang_one(Hung { from, sat, known: false, hash, preimage: Preimage([0; 32]) }).await;
+    }
+
+    async fn hang_one(&mut self, hung: Hung) {
+        let Hung { from, sat, .. } = hung;
         let taker = self.node(hung.to()).id();
         let via = Via {
             node: PublicKey::from_slice(&taker.0).expect("a key"),
