@@ -46,6 +46,9 @@ const BREATH: Duration = Duration::from_millis(12);
 /// How long a close may take to the mempool before a block comes.
 const WAIT: Duration = Duration::from_secs(1);
 
+/// How long a commitment in the mempool may be without an answer.
+const ANSWER: Duration = Duration::from_secs(3);
+
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(3);
 
@@ -403,16 +406,25 @@ impl Scene {
         }
     }
 
-    /// Waits until an output of a commitment that holds so much is spent, in the mempool at least.
+    /// Gives everybody some time to see a commitment in the mempool and to answer; whether what holds so much
+    /// on it is spent then.
     ///
     /// # Panics
-    /// When it is not, or there is none.
-    pub async fn seen_spent(&self, commitment: Txid, value: Amount) {
+    /// When it is not there.
+    pub async fn seen_spent(&self, commitment: Txid, value: Amount) -> bool {
         let chain = self.layer1.chain();
         let tx = chain.tx(commitment).await.expect("it answers").expect("it is there").tx;
         let vout = tx.output.iter().position(|output| output.value == value).expect("an output");
         let vout = u32::try_from(vout).expect("a number");
-        self.layer1.spend_seen(OutPoint { txid: commitment, vout }).await;
+        let start = Instant::now();
+        while start.elapsed() < ANSWER {
+            let outpoint = OutPoint { txid: commitment, vout };
+            if chain.spender(outpoint, 0).await.expect("it answers").is_some() {
+                return true;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        false
     }
 
     /// The height at which the last of what hangs expires; 0 when nothing does.

@@ -14,7 +14,7 @@ fn revoked_by(world: &World, spec: &CommitmentSpec) -> Commitment {
 /// LND, 2025: an HTLC failed upstream although its preimage was known, because the other commitment
 /// confirmed. Whichever commitment confirms, whether it shows the HTLC, however deep: a preimage fulfils.
 #[test]
-fn excessive_failback_a_known_preimage_fulfils_whichever_commitment_confirms() {
+fn c46_excessive_failback_a_known_preimage_fulfils_whichever_commitment_confirms() {
     let base = World::busy();
     let revoked = revoked_by(&base, &spec());
     let future = base.pair.commitment(Side::Us, Side::Them, 11, &mirrored(&spec()));
@@ -40,7 +40,7 @@ fn excessive_failback_a_known_preimage_fulfils_whichever_commitment_confirms() {
 
 /// Eclair, 2025: preimages in witnesses were only looked for among the HTLCs of the newest commitment.
 #[test]
-fn preimage_extraction_works_on_an_older_valid_commitment() {
+fn c47_preimage_extraction_works_on_an_older_valid_commitment() {
     let mut world = World::busy();
     // The newest two of the peer's differ: only the older one, which is not revoked, has HTLC 0.
     let mut without = spec();
@@ -63,7 +63,7 @@ fn preimage_extraction_works_on_an_older_valid_commitment() {
 /// LDK before 0.1: when somebody took inputs of several aggregates at once, only the first of our claims
 /// was repaired.
 #[test]
-fn invalid_claims_one_spend_across_all_groups_leaves_exactly_the_others() {
+fn c48_invalid_claims_one_spend_across_all_groups_leaves_exactly_the_others() {
     let spec = crowd(12, 10_000, Sat::from_sat(10_000_000));
     for taken in 1..12 {
         let mut world = World::cheated(&spec);
@@ -95,7 +95,7 @@ fn invalid_claims_one_spend_across_all_groups_leaves_exactly_the_others() {
 
 /// LDK, 2025: of HTLCs with the same hash on a revoked commitment, sources were forgotten or mixed up.
 #[test]
-fn duplicate_htlcs_on_a_revoked_commitment_are_each_resolved_by_their_own_output() {
+fn c49_duplicate_htlcs_on_a_revoked_commitment_are_each_resolved_by_their_own_output() {
     let amount = Msat::new(10_000_000).unwrap();
     let mut alike = spec();
     let one = alike.htlcs[0];
@@ -124,7 +124,7 @@ fn duplicate_htlcs_on_a_revoked_commitment_are_each_resolved_by_their_own_output
 
 /// LDK 0.1.5, 0.2.5: a reorganisation of a batch left claims that were never made again.
 #[test]
-fn a_reorganised_batch_comes_back_whole_at_every_depth() {
+fn c52_a_reorganised_batch_comes_back_whole_at_every_depth() {
     let mut world = World::busy();
     let tx = world.their_tx(9);
     let fresh = world.resolve(&tx);
@@ -145,7 +145,7 @@ fn a_reorganised_batch_comes_back_whole_at_every_depth() {
 
 /// A cheater that spends several HTLCs at once, with other inputs and outputs between them.
 #[test]
-fn aggregated_second_stages_are_found_by_their_place() {
+fn c59_aggregated_second_stages_are_found_by_their_place() {
     let world = World::cheated(&crowd(6, 50_000, Sat::from_sat(10_000_000)));
     let (revoked, tx) = world.cheat.clone().unwrap();
     let mut world = world;
@@ -200,7 +200,7 @@ fn aggregated_second_stages_are_found_by_their_place() {
 /// LDK 0.1.1, LND #7683: an incoming HTLC was kept while the outgoing one was stuck on Layer 1, so that
 /// the channel it came in by was closed, too.
 #[test]
-fn an_incoming_htlc_is_not_held_for_an_outgoing_one_that_is_stuck() {
+fn c64_an_incoming_htlc_is_not_held_for_an_outgoing_one_that_is_stuck() {
     for close in [World::busy().our_tx, World::busy().their_tx(9)] {
         let mut world = World::busy();
         world.upstream.insert(0, BlockHeight(700_100));
@@ -231,7 +231,7 @@ fn a_preimage_seen_for_an_outgoing_htlc_does_not_claim_an_incoming_one() {
 
 /// Down while the peer cheated: found 100 blocks later, everything is there and ready at once.
 #[test]
-fn a_breach_that_is_found_late_is_punished_before_the_delay_is_over() {
+fn c68_a_breach_that_is_found_late_is_punished_before_the_delay_is_over() {
     let mut world = World::cheated(&crowd(20, 20_000, Sat::from_sat(10_000_000)));
     let (_, tx) = world.cheat.clone().unwrap();
     world.tip = CLOSED.saturating_add(u32::from(Pair::OUR_DELAY) - 2);
