@@ -11,8 +11,8 @@
 
 mod blinded;
 mod closes;
-mod gossip;
 mod disputes;
+mod gossip;
 mod keeps;
 mod ldk_alone;
 mod network;
