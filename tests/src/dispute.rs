@@ -81,7 +81,7 @@ impl Who {
 #[derive(Debug)]
 enum Seat {
     Awake(Box<OurNode>),
-    Asleep(Asleep),
+    Asleep(Box<Asleep>),
     /// On its way from one to the other.
     Empty,
 }
@@ -220,7 +220,7 @@ impl Scene {
     pub async fn sleep(&mut self, who: Who) {
         let seat = &mut self.seats[who as usize];
         if let Seat::Awake(node) = std::mem::replace(seat, Seat::Empty) {
-            *seat = Seat::Asleep(node.sleep().await);
+            *seat = Seat::Asleep(Box::new(node.sleep().await));
         }
     }
 

@@ -18,7 +18,7 @@ impl Live {
     /// Asks for the HTLCs behind outputs that nobody knows, if nobody has looked yet.
     pub(crate) fn search_history(&mut self, resolution: &Resolution, out: &mut Out) {
         let Close::Revoked { number } = resolution.close else { return };
-        let Some((tx, _)) = &self.state.chain.spent else { return };
+        let Some(tx) = self.closing_tx() else { return };
         let txid = tx.compute_txid();
         let unknown = unknown(resolution);
         let asked = self.searching == Some(txid) || self.state.past.found(txid).is_some();
@@ -34,7 +34,7 @@ impl Live {
 
     /// Records what was found, as far as it fits.
     pub(crate) fn on_history_found(&mut self, txid: Txid, found: Vec<PastHtlc>, out: &mut Out) {
-        let Some((tx, _)) = &self.state.chain.spent else { return };
+        let Some(tx) = self.closing_tx() else { return };
         if tx.compute_txid() != txid || self.state.past.found(txid).is_some() {
             return;
         }
@@ -52,13 +52,20 @@ impl Live {
 
     /// Says it if outputs are left that nobody knows although everybody has looked.
     pub(crate) fn count_unknown(&self, resolution: &Resolution, out: &mut Out) {
-        let Some((tx, _)) = &self.state.chain.spent else { return };
+        let Some(tx) = self.closing_tx() else { return };
         let txid = tx.compute_txid();
         let unknown = unknown(resolution);
         if self.state.past.found(txid).is_some() && !unknown.is_empty() {
             let count = u32::try_from(unknown.len()).unwrap_or(u32::MAX);
             out.alarm(Alarm::OutputsUnknown { txid, count });
         }
+    }
+
+    /// What spends the funding output: in a block, or seen on its way to one. Justice that waits for the
+    /// block is a block late.
+    pub(crate) fn closing_tx(&self) -> Option<&Transaction> {
+        let mined = self.state.chain.spent.as_ref().map(|(tx, _)| tx);
+        mined.or(self.sight.close.as_ref())
     }
 
     fn revoked_keys(&self, number: u64) -> Option<CommitmentKeys> {

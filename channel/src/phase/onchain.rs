@@ -209,8 +209,7 @@ impl Live {
                 Side::Them => spec_htlc(htlc, Direction::Offered),
             })
             .collect();
-        let spent = state.chain.spent.as_ref();
-        let found = spent.and_then(|(tx, _)| state.past.found(tx.compute_txid()));
+        let found = self.closing_tx().and_then(|tx| state.past.found(tx.compute_txid()));
         let found = found.unwrap_or_default();
         let preimages: BTreeMap<HtlcName, _> = (state.ledger.htlcs())
             .filter_map(|(by, htlc)| Some(((by, htlc.add.id), showable_preimage(htlc)?)))

@@ -94,6 +94,17 @@ fn punished(node: &Node) -> Sat {
         .sum()
 }
 
+/// What a cheat's commitment has but our own balance and the anchors.
+fn everything(node: &Node, tx: &Transaction) -> Sat {
+    let balance = node.channel().state().unwrap().terms.our_keys.payment;
+    let to_us = tx::script::to_remote(&balance).to_p2wsh();
+    let anchors = Sat::from_sat(660);
+    let ours: Sat =
+        tx.output.iter().filter(|out| out.script_pubkey == to_us).map(|out| out.value).sum();
+    let all: Sat = tx.output.iter().map(|out| out.value).sum();
+    all - ours - anchors
+}
+
 #[test]
 fn a_state_that_only_the_archive_remembers_is_punished_whole() {
     let (mut world, tx, archive) = cheated();
@@ -104,18 +115,26 @@ fn a_state_that_only_the_archive_remembers_is_punished_whole() {
     bob.step(Event::Chain(ChainFact::Tip));
     assert!(self::asked(bob).is_empty());
     answer(bob, *asked, &archive);
-    let balance = bob.channel().state().unwrap().terms.our_keys.payment;
-    let to_us = tx::script::to_remote(&balance).to_p2wsh();
-    let anchors = Sat::from_sat(660);
-    let ours: Sat =
-        tx.output.iter().filter(|out| out.script_pubkey == to_us).map(|out| out.value).sum();
-    let all: Sat = tx.output.iter().map(|out| out.value).sum();
-    assert_eq!(punished(bob), all - ours - anchors);
+    assert_eq!(punished(bob), everything(bob, &tx));
     assert!(
         !bob.seen
             .iter()
             .any(|effect| matches!(effect, Effect::Alarm(Alarm::OutputsUnknown { .. })))
     );
+}
+
+#[test]
+fn what_only_the_archive_remembers_is_punished_before_a_block_has_the_cheat() {
+    let (mut world, tx, archive) = cheated();
+    let bob = &mut world.nodes[BOB];
+    bob.step(Event::Chain(ChainFact::FundingSpendSeen { tx: tx.clone() }));
+    let search = asked(bob).pop().expect("the archive is asked at once");
+    answer(bob, *search, &archive);
+    assert_eq!(punished(bob), everything(bob, &tx));
+    // The block brings nothing new: the same is taken, and nobody is asked again.
+    confirm(bob, &tx);
+    assert_eq!(punished(bob), everything(bob, &tx));
+    assert!(asked(bob).is_empty());
 }
 
 #[test]

@@ -192,7 +192,10 @@ impl Payments {
                     self.part_failed(hash, part, channel, &taught);
                 }
                 // The payee took the payment and let go of a part of it: so much the cheaper.
-                _ => {}
+                Outcome::Failed { .. }
+                | Outcome::Malformed { .. }
+                | Outcome::TimedOut
+                | Outcome::Unsent => {}
             }
         }
         self.command(channel, Command::ForgetResolved { htlc: resolved.htlc });

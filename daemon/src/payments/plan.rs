@@ -86,7 +86,7 @@ pub fn means(plan: &Plan, started: &PaymentStarted) -> Option<PaymentMeans> {
         && (plan.max_parts == PARTS_MAX || plan.max_parts == 1)
         && plan.cltv_limit == routing::request::CLTV_LIMIT
         && plan.keysend.is_none();
-    (!usual).then(|| PaymentMeans {
+    (!usual).then_some(PaymentMeans {
         payment_hash: plan.hash,
         deadline_ms: plan.deadline_ms,
         max_parts: plan.max_parts,

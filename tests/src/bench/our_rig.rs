@@ -192,5 +192,5 @@ async fn along(node: &Handle, invoice: &str, via: Vec<Via>) -> Result<PaymentSta
     let order = crate::ours::pay_order(invoice);
     let (_, mut seen) = node.pay_along(order, via).await?;
     let ended = seen.wait_for(Payment::is_final).await.map_err(|_| Refusal::NoAnswer)?;
-    Ok(ended.status.clone())
+    Ok(ended.status)
 }

@@ -25,7 +25,7 @@ use crate::tx::Commitment;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sight {
     /// The unconfirmed transaction that spends the funding output.
-    pub(super) close: Option<Transaction>,
+    pub(crate) close: Option<Transaction>,
     /// When the incoming HTLCs expire that outgoing ones pay for.
     pub(crate) upstream: BTreeMap<u64, BlockHeight>,
     /// The close that was advised last: why, what stood against it, what it saves and until when.
@@ -69,10 +69,11 @@ impl Live {
     }
 
     /// Justice needs no block: what takes a revoked commitment's outputs can be in the same one.
-    pub(super) fn claim_seen(&self, env: &Env<'_>, out: &mut Out) {
+    pub(super) fn claim_seen(&mut self, env: &Env<'_>, out: &mut Out) {
         if let Some(resolution) = self.seen_resolution(env)
             && matches!(resolution.close, Close::Revoked { .. })
         {
+            self.search_history(&resolution, out);
             out.effect(Effect::Claims(resolution.claims));
         }
     }
