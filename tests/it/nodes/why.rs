@@ -101,11 +101,11 @@ async fn a_payment_tells_why_it_arrived_or_failed_and_an_unknown_one_is_unknown(
         let paid = pair.alice.handle().why_payment(hash).await.expect("known");
         assert_eq!(paid.status, "succeeded");
         let codes: Vec<_> = paid.steps.iter().map(|step| step.code).collect();
-        assert_eq!(codes, ["started", "tried", "succeeded"]);
+        assert_eq!(codes, ["started", "tried", "part-held", "succeeded"]);
         pair.alice = pair.alice.restart().await;
         let again = pair.alice.handle().why_payment(hash).await.expect("known");
         assert_eq!(again.status, "succeeded");
-        assert_eq!(again.steps.len(), 3);
+        assert_eq!(again.steps.len(), 4);
 
         let unknown = pair.alice.handle().why_payment(PaymentHash([9; 32])).await;
         assert!(matches!(unknown, Err(Refusal::NotFound { .. })), "{unknown:?}");
@@ -135,7 +135,8 @@ async fn a_payment_that_is_tried_again_is_listed_once_and_tells_why_it_failed() 
             assert_eq!(why.status, "failed");
             assert!(why.summary.starts_with("the payee does not know this payment"), "{why:?}");
             let codes: Vec<_> = why.steps.iter().map(|step| step.code).collect();
-            assert_eq!(codes[codes.len() - 3..], ["tried", "part-failed", "failed"], "{why:?}");
+            let last = ["tried", "part-held", "part-failed", "failed"];
+            assert_eq!(codes[codes.len() - 4..], last, "{why:?}");
             pair.alice = pair.alice.restart().await;
         }
     })

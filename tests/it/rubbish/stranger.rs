@@ -74,7 +74,7 @@ impl Stranger {
         matches!(written, Ok(Ok(())))
     }
 
-    /// The next message; `None` when the node hung up.
+    /// The next message that is no gossip; `None` when the node hung up.
     pub(crate) async fn hear(&mut self) -> Option<Message> {
         tokio::time::timeout(PATIENCE, self.next()).await.expect("an answer or a hang-up")
     }
@@ -98,8 +98,17 @@ impl Stranger {
             let mut body = vec![0; usize::from(length) + 16];
             self.socket.read_exact(&mut body).await.ok()?;
             let frame = self.keys.decryptor.decrypt_body(&mut body).expect("an honest frame");
-            if let Some(message) = Message::decode_frame(frame).expect("an honest message") {
-                return Some(message);
+            match Message::decode_frame(frame).expect("an honest message") {
+                // A node asks everybody who looks as if it knew the network.
+                None
+                | Some(
+                    Message::QueryChannelRange(_)
+                    | Message::GossipTimestampFilter(_)
+                    | Message::ChannelAnnouncement(_)
+                    | Message::ChannelUpdate(_)
+                    | Message::NodeAnnouncement(_),
+                ) => {}
+                Some(message) => return Some(message),
             }
         }
     }
