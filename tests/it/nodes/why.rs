@@ -4,6 +4,7 @@ use daemon::node::Handle;
 use daemon::rpc::model::channel::ChannelRef;
 use daemon::rpc::model::page::{Order, Page};
 use daemon::rpc::model::payment::{PaymentFilter, PaymentStatus};
+use daemon::rpc::model::peer::DisconnectPeer;
 use daemon::rpc::model::why::ChannelWhy;
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::rpc::refusal::Refusal;
@@ -153,6 +154,11 @@ async fn a_channel_shows_what_its_opening_cost_and_every_output_of_its_end() {
         assert_eq!(paid.to_sat(), pair.layer1.totals().await.fees_sat, "nothing else was paid");
         assert_eq!(find(&pair.bob, id).await.funding_fee, None);
 
+        // Alice does not hear of it, so hers is not the commitment that is mined.
+        let order = DisconnectPeer { node: pair.alice.id(), force: true };
+        pair.bob.handle().disconnect_peer(order.clone()).await.expect("hangs up");
+        let order = DisconnectPeer { node: pair.bob.id(), ..order };
+        pair.alice.handle().disconnect_peer(order).await.expect("does not call again");
         pair.bob.close(id, true).await;
         pair.layer1.spend_seen(open.funding.expect("funded")).await;
         pair.mine(1).await;
