@@ -65,10 +65,10 @@ fn confirm(node: &mut Node, tx: &Transaction) {
     node.step(Event::Chain(ChainFact::FundingSpent { tx: tx.clone(), height }));
 }
 
-fn asked(node: &mut Node) -> Vec<Box<Search>> {
+fn asked(node: &mut Node) -> Vec<Search> {
     (node.look().into_iter())
         .filter_map(|effect| match effect {
-            Effect::SearchHistory(search) => Some(search),
+            Effect::SearchHistory(search) => Some(*search),
             _ => None,
         })
         .collect()
@@ -114,7 +114,7 @@ fn a_state_that_only_the_archive_remembers_is_punished_whole() {
     // A block later it is not asked again.
     bob.step(Event::Chain(ChainFact::Tip));
     assert!(self::asked(bob).is_empty());
-    answer(bob, *asked, &archive);
+    answer(bob, asked, &archive);
     assert_eq!(punished(bob), everything(bob, &tx));
     assert!(
         !bob.seen
@@ -129,7 +129,7 @@ fn what_only_the_archive_remembers_is_punished_before_a_block_has_the_cheat() {
     let bob = &mut world.nodes[BOB];
     bob.step(Event::Chain(ChainFact::FundingSpendSeen { tx: tx.clone() }));
     let search = asked(bob).pop().expect("the archive is asked at once");
-    answer(bob, *search, &archive);
+    answer(bob, search, &archive);
     assert_eq!(punished(bob), everything(bob, &tx));
     // The block brings nothing new: the same is taken, and nobody is asked again.
     confirm(bob, &tx);
@@ -148,7 +148,7 @@ fn what_was_found_survives_a_restart_and_a_search_that_did_not_end_is_asked_agai
     bob.step(Event::Command(Command::PastArchived { upto: 11 }));
     bob.step(Event::Chain(ChainFact::Tip));
     let search = asked(bob).pop().expect("asked again");
-    answer(bob, *search, &archive);
+    answer(bob, search, &archive);
     let before = punished(bob);
     bob.crash();
     bob.step(Event::Command(Command::PastArchived { upto: 11 }));
@@ -167,7 +167,7 @@ fn an_archive_with_holes_is_said_aloud_and_the_rest_is_taken() {
     confirm(bob, &tx);
     let search = asked(bob).pop().unwrap();
     let shown: Vec<_> = archive[1..7].to_vec();
-    answer(bob, *search, &shown[..4]);
+    answer(bob, search, &shown[..4]);
     let alarm = bob.seen.iter().find_map(|effect| match effect {
         Effect::Alarm(Alarm::OutputsUnknown { count, .. }) => Some(*count),
         _ => None,

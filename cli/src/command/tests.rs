@@ -769,5 +769,5 @@ async fn a_fee_is_raised_of_a_transaction_or_of_what_a_channel_waits_for() {
         matches!(&ran.asked[..], [Asked::Bump(asked)] if asked.target == txid && asked.how == how)
     );
     let both = ["viaduct", "bump", &txid, "--feerate", "12", "--deadline", "900"];
-    assert!(<crate::args::Cli as clap::Parser>::try_parse_from(both).is_err(), "one or the other");
+    assert!(<Cli as clap::Parser>::try_parse_from(both).is_err(), "one or the other");
 }

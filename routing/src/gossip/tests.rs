@@ -449,8 +449,8 @@ fn of_a_peer_that_does_not_date_its_word_only_what_we_lack_is_asked_for() {
 fn the_past_is_asked_for_by_a_filter_that_begins_before_all_that_counts() {
     let mut sync = Sync::default();
     let Message::GossipTimestampFilter(filter) = sync.by_filter(CHAIN, NOW) else { panic!() };
-    assert_eq!(filter.first_timestamp, NOW - super::STALE_SECS);
-    assert!(Filter::of(&filter).lets(NOW - super::STALE_SECS) && Filter::of(&filter).lets(NOW + 1));
+    assert_eq!(filter.first_timestamp, NOW - STALE_SECS);
+    assert!(Filter::of(&filter).lets(NOW - STALE_SECS) && Filter::of(&filter).lets(NOW + 1));
     assert!(sync.is_done() && !sync.is_asking());
 }
 

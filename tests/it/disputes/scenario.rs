@@ -109,7 +109,7 @@ impl Scenario {
                     scene.fail_after(who, records);
                 }
             }
-            Trouble::Reorgs { depth } => scene.reorganise(depth, number % 2 == 0).await,
+            Trouble::Reorgs { depth } => scene.reorganise(depth, number.is_multiple_of(2)).await,
         }
     }
 

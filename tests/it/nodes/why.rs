@@ -156,7 +156,7 @@ async fn a_channel_shows_what_its_opening_cost_and_every_output_of_its_end() {
 
         // Alice does not hear of it, so hers is not the commitment that is mined.
         let order = DisconnectPeer { node: pair.alice.id(), force: true };
-        pair.bob.handle().disconnect_peer(order.clone()).await.expect("hangs up");
+        pair.bob.handle().disconnect_peer(order).await.expect("hangs up");
         let order = DisconnectPeer { node: pair.bob.id(), ..order };
         pair.alice.handle().disconnect_peer(order).await.expect("does not call again");
         pair.bob.close(id, true).await;

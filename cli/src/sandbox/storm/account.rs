@@ -279,7 +279,8 @@ mod tests {
 
     #[test]
     fn whatever_is_lost_doubled_or_left_is_seen() {
-        let spoilt = |spoil: fn(&mut (Books, Books, Vec<Made>, BTreeMap<String, u64>))| {
+        type Story = (Books, Books, Vec<Made>, BTreeMap<String, u64>);
+        let spoilt = |spoil: fn(&mut Story)| {
             let mut all = good();
             spoil(&mut all);
             account(&all)
