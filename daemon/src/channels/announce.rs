@@ -57,8 +57,8 @@ impl ChannelTask {
             || self.common.own_gossip.borrow().announced.contains(&scid);
         let said = self.announcing.said == Some(link.generation);
         let heard = self.announcing.theirs.as_ref().is_some_and(|t| t.short_channel_id == scid);
-        // BOLT 7: "upon reconnection ...: if it has NOT received [theirs]: SHOULD send its own", and who
-        // hears it again answers, once a connection, or both would go on for ever.
+        // By BOLT 7 a node that has not received the peer's says its own again on each connection; who hears
+        // it again answers, once a connection, or both would go on for ever.
         let answer = heard && self.announcing.answered != Some(link.generation);
         if (!known || answer)
             && !said
@@ -75,8 +75,7 @@ impl ChannelTask {
 
     /// The peer's half came.
     pub(super) fn hear_announcement(&mut self, theirs: AnnouncementSignatures) {
-        // BOLT 7: "if it has sent AND received a valid `announcement_signatures` ...", "If it has not yet
-        // ... MAY defer handling the announcement_signatures until after it has sent `channel_ready`."
+        // It may come before our end is ready for it, so it is kept until it can be used. BOLT 7.
         self.announcing.theirs = Some(theirs);
     }
 

@@ -228,7 +228,7 @@ impl Ours {
 
     /// Our own announcement, if it is to go out now.
     pub(super) fn node_due(&mut self, now: u32) -> Option<NodeAnnouncement> {
-        // BOLT 7: "MUST NOT ... forwarded ... unless it's known from a `channel_announcement`".
+        // A node without an announced channel is ignored by everybody. BOLT 7.
         if self.shown.announced.is_empty() {
             return None;
         }

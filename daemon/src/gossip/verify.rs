@@ -54,7 +54,7 @@ impl Fundings {
     ) -> Result<Result<Found, Reject>, BackendError> {
         let scid = announcement.short_channel_id;
         let height = scid.block().0;
-        // BOLT 7: "MUST NOT ... until the funding transaction has at least six confirmations."
+        // No channel is announced before its funding has six confirmations. BOLT 7.
         if height.saturating_add(ANNOUNCE_DEPTH) > tip.saturating_add(1) {
             return Ok(Err(Reject::NoFunding));
         }

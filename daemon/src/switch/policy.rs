@@ -19,8 +19,8 @@ pub const EXPIRY_TOO_SOON: u32 = 12;
 /// How far ahead an HTLC may expire, in blocks. BOLT 4 § `max_htlc_cltv` Selection.
 pub const CLTV_AHEAD_MAX: u32 = 2_016;
 
-/// How long those who did not hear of a change may go by what was before, in milliseconds. BOLT 7: "SHOULD
-/// accept HTLCs with the old parameters for 10 minutes".
+/// How long those who did not hear of a change may go by what was before, in milliseconds: BOLT 7 asks
+/// for at least ten minutes.
 pub const GRACE_MS: u64 = 600_000;
 
 /// What forwarding over a channel costs, and whether it is done at all; the fields of a `channel_update`.

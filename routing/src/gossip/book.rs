@@ -278,14 +278,14 @@ impl Book {
         if update.chain_hash != self.chain {
             return Weighed::Rejected(Reject::WrongChain);
         }
-        // BOLT 7: "if the `dont_forward` bit ... is set: MUST NOT forward the message to other peers".
+        // With the bit `dont_forward` it is for the peer alone, and never passed on. BOLT 7.
         if update.is_private() {
             return Weighed::Rejected(Reject::Private);
         }
         let Some(channel) = self.channels.get(&update.short_channel_id) else {
             return Weighed::Unknown;
         };
-        // BOLT 7: an update of a channel that is spent is of no use, "unless the `disable` bit is set".
+        // Nothing more is said of a channel whose funding output is spent.
         if channel.spent.is_some() {
             return Weighed::Unknown;
         }

@@ -65,7 +65,7 @@ pub fn range_replies(book: &Book, query: &QueryChannelRange) -> Vec<ReplyChannel
         let mut reply = empty(from, ends);
         fill(&mut reply, chunk, flags);
         replies.push(reply);
-        // BOLT 7: "MAY contain multiple replies with the same block", when one is split.
+        // A block may be split between replies. BOLT 7.
         from = if next == Some(last) { last } else { last.saturating_add(1) };
     }
     if replies.is_empty() {
