@@ -1,0 +1,1 @@
+//! What all records of a session have in common, said once.

@@ -1,0 +1,1 @@
+//! What a tower keeps, and in which order it becomes durable.
