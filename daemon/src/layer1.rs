@@ -12,6 +12,7 @@ mod bump;
 mod fees;
 mod intents;
 mod mempool;
+mod orphans;
 mod sweeps;
 mod watches;
 
@@ -359,6 +360,7 @@ impl Layer1 {
             return Ok(());
         }
         let news = self.watches.news(&event);
+        let closes = news.closes();
         self.intents.follow(&event);
         self.cursor.follow(&event);
         match &event {
@@ -381,6 +383,7 @@ impl Layer1 {
         self.tell_channels(news).await;
         let wallet = self.apply_to_wallet(&event)?;
         let mut facts = vec![Fact::ChainAt(self.cursor.encode())];
+        self.drop_orphans(&closes).await;
         facts.extend(self.settle_sweeps());
         facts.extend(self.intents.take_done().into_iter().map(Fact::IntentDone));
         self.keep(wallet, facts);

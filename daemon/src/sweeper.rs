@@ -242,6 +242,16 @@ impl Sweeper {
         waiting.map(|(txid, _)| *txid).collect()
     }
 
+    /// The outputs of a channel that transactions take which are in no block, and those transactions.
+    pub fn waits_on(&self, channel: ChannelIndex) -> Vec<(Txid, OutPoint)> {
+        let waiting = self.attempts.iter().filter(|(_, attempt)| attempt.mined.is_none());
+        waiting
+            .flat_map(|(txid, attempt)| attempt.members.iter().map(move |member| (*txid, member)))
+            .filter(|(_, (_, whose))| **whose == channel)
+            .map(|(txid, (outpoint, _))| (txid, *outpoint))
+            .collect()
+    }
+
     /// Whether a claim waits for coins of the wallet.
     pub fn wants_coins(&self) -> bool {
         self.said.values().any(|said| matches!(said, Standing::NeedsCoins { .. }))

@@ -28,6 +28,7 @@ pub(super) struct Intents {
     done: Vec<Txid>,
     mined: Vec<Txid>,
     lost: Vec<Txid>,
+    conflicted: Vec<Txid>,
 }
 
 /// The label of transactions that their channel makes again when they are lost.
@@ -42,6 +43,7 @@ impl Intents {
             done: Vec::new(),
             mined: Vec::new(),
             lost: Vec::new(),
+            conflicted: Vec::new(),
         };
         for made in intents {
             this.add(made);
@@ -108,17 +110,33 @@ impl Intents {
             self.settle(txid, height);
             if txid == mined {
                 self.mined.push(txid);
-                continue;
+            } else {
+                self.void(txid);
             }
-            let of = |(name, intent): (&Txid, &Intent)| {
-                let child = intent.made.inputs().any(|input| input.txid == txid);
-                (child || *name == txid).then_some((*name, intent.made.label.0 == SWEEP))
-            };
-            let void: Vec<_> = self.open.iter().filter_map(of).collect();
-            for (lost, _) in void.into_iter().filter(|(_, sweep)| *sweep) {
-                self.remove(lost);
-                self.lost.push(lost);
+        }
+    }
+
+    /// No block can have this transaction any more, as the chain is: it is lost if it is a sweep, and so is
+    /// every sweep that builds on it, however many there are in between.
+    pub(super) fn void(&mut self, txid: Txid) {
+        let mut next = BTreeSet::from([txid]);
+        while let Some(txid) = next.pop_first() {
+            let children = self.open.iter().filter(|(_, intent)| {
+                intent.made.label.0 == SWEEP && intent.made.inputs().any(|input| input.txid == txid)
+            });
+            next.extend(children.map(|(name, _)| *name));
+            if self.open.get(&txid).is_none_or(|intent| intent.made.label.0 == SWEEP) {
+                self.lose(txid);
+            } else {
+                self.conflicted.push(txid);
             }
+        }
+    }
+
+    fn lose(&mut self, txid: Txid) {
+        if self.has(txid) {
+            self.remove(txid);
+            self.lost.push(txid);
         }
     }
 
@@ -186,6 +204,11 @@ impl Intents {
     /// more.
     pub(super) fn take_settled(&mut self) -> (Vec<Txid>, Vec<Txid>) {
         (std::mem::take(&mut self.mined), std::mem::take(&mut self.lost))
+    }
+
+    /// Those of a channel that another transaction in a block has taken the place of since it was asked last.
+    pub(super) fn take_conflicted(&mut self) -> Vec<Txid> {
+        std::mem::take(&mut self.conflicted)
     }
 
     fn finish(&mut self, tip: u32) {

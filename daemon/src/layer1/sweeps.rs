@@ -349,7 +349,8 @@ impl Layer1 {
     /// Coins of sweeps that are in a block, or never will be, are promised to them no more.
     pub(super) fn settle_sweeps(&mut self) -> Vec<Fact> {
         let (mined, lost) = self.intents.take_settled();
-        if mined.is_empty() && lost.is_empty() {
+        let void = self.wallet.builds_on(&self.intents.take_conflicted());
+        if mined.is_empty() && lost.is_empty() && void.is_empty() {
             return Vec::new();
         }
         for txid in &mined {
@@ -359,7 +360,8 @@ impl Layer1 {
             self.sweeper.over(*txid);
         }
         let over: Vec<Txid> = mined.iter().chain(&lost).copied().collect();
-        let fact = self.wallet.settle(&over, &lost, UnixMillis(now_ms()));
+        let gone: Vec<Txid> = lost.iter().chain(&void).copied().collect();
+        let fact = self.wallet.settle(&over, &gone, UnixMillis(now_ms()));
         let wallet = Fact::Wallet(fact.into_bytes());
         std::iter::once(wallet).chain(lost.into_iter().map(Fact::IntentDone)).collect()
     }

@@ -40,6 +40,17 @@ impl News {
         self.0.entry(channel).or_default().push(fact);
     }
 
+    /// The channels whose funding output a block spends, and by which transaction.
+    pub(super) fn closes(&self) -> Vec<(ChannelIndex, Txid)> {
+        let of = |fact: &ChainFact| {
+            let ChainFact::FundingSpent { tx, .. } = fact else { return None };
+            Some(tx.compute_txid())
+        };
+        let all = self.0.iter();
+        all.flat_map(|(channel, facts)| facts.iter().filter_map(of).map(|txid| (*channel, txid)))
+            .collect()
+    }
+
     /// What concerns one channel. The tip always does.
     pub(super) fn take(&mut self, channel: ChannelIndex) -> Vec<ChainFact> {
         let mut facts = self.0.remove(&channel).unwrap_or_default();

@@ -212,8 +212,40 @@ impl Wallet {
             .map(|promise| promise.id)
             .collect();
         over.iter().for_each(|name| self.book.unhold(*name));
-        self.bdk.apply_evicted_txs(lost.iter().map(|txid| (*txid, now.0)));
+        // A clock that was set back must not leave them seen later than lost.
+        let seen = |txid: Txid| self.bdk.tx_graph().get_tx_node(txid)?.last_seen;
+        let at: Vec<(Txid, u64)> = lost
+            .iter()
+            .map(|txid| (*txid, seen(*txid).map_or(now.0, |seen| seen.max(now.0))))
+            .collect();
+        self.bdk.apply_evicted_txs(at);
         self.fact(now, over.into_iter().map(BookChange::Released).collect())
+    }
+
+    /// Those of these transactions that the wallet counts and no block has, and all of its own that build on
+    /// them.
+    #[must_use]
+    pub fn builds_on(&self, txids: &[Txid]) -> Vec<Txid> {
+        if txids.is_empty() {
+            return Vec::new();
+        }
+        let waiting: Vec<_> =
+            self.bdk.transactions().filter(|tx| tx.chain_position.is_unconfirmed()).collect();
+        let mut all: BTreeSet<Txid> = txids.iter().copied().collect();
+        loop {
+            let before = all.len();
+            for tx in &waiting {
+                let mut inputs = tx.tx_node.tx.input.iter();
+                if inputs.any(|input| all.contains(&input.previous_output.txid)) {
+                    all.insert(tx.tx_node.txid);
+                }
+            }
+            if all.len() == before {
+                break;
+            }
+        }
+        let counted = waiting.iter().map(|tx| tx.tx_node.txid);
+        counted.filter(|txid| all.contains(txid)).collect()
     }
 
     /// Whether a script is the wallet's.

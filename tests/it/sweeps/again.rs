@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bitcoin::Txid;
+use bitcoin::{Amount, Txid};
 use chain_backend::{ChainBackend as _, Reorg, Sandbox as _};
 use viaduct_tests::layer1::{Layer1, nobody};
 use viaduct_tests::until::until_async;
@@ -88,6 +88,43 @@ async fn a_reorganisation_below_the_commitment_begins_everything_anew() {
         pair.layer1.mine(1).await;
         pair.bob = bob.wake().await;
         assert_eq!(all_is_home(&pair, id, &commitment).await, 0);
+    })
+    .await;
+}
+
+/// The peer's commitment is no transaction of ours, so that nothing says that it can be in no block any more
+/// but the one that has taken its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_took_from_the_peers_close_is_given_up_when_a_reorganisation_brings_ours_instead() {
+    in_time(async {
+        let (mut pair, id) = scene().await;
+        let funding = find(&pair.alice, id).await.funding.expect("funded");
+        let alice = pair.alice.sleep().await;
+        pair.bob.close(id, true).await;
+        let theirs = pair.layer1.spend_seen(funding).await;
+        pair.layer1.mine(1).await;
+        let bob = pair.bob.sleep().await;
+        pair.alice = alice.wake().await;
+        let sweep = pair.layer1.spend_seen(largest(&theirs)).await;
+        assert_eq!(sweep.input.len(), 1);
+        let left_out = BTreeSet::from([theirs.compute_txid()]);
+        let reorg = Reorg { depth: 1, left_out, forget: true, script: nobody() };
+        pair.layer1.chain().reorganise(reorg).await.unwrap();
+        pair.alice.at_height(pair.layer1.height().await).await;
+        pair.alice.close(id, true).await;
+        let ours = pair.layer1.spend_seen(funding).await;
+        assert_ne!(ours, theirs);
+        pair.alice.at_height(pair.layer1.mine(1).await).await;
+        until_async("nothing to wait for any more", String::new, || async {
+            (pair.alice.balance().await.unconfirmed == Amount::ZERO).then_some(())
+        })
+        .await;
+        // A restart does not believe in it again, either.
+        pair.alice = pair.alice.crash_and_restart().await;
+        pair.alice.at_height(pair.layer1.mine(1).await).await;
+        assert_eq!(pair.alice.balance().await.unconfirmed, Amount::ZERO);
+        pair.bob = bob.wake().await;
+        all_is_home(&pair, id, &ours).await;
     })
     .await;
 }

@@ -104,3 +104,35 @@ fn what_builds_on_a_sweep_goes_with_it() {
     let rivals = intents.rivals(&[coin(2)]);
     assert_eq!(rivals, [old.compute_txid(), child.compute_txid()]);
 }
+
+#[test]
+fn what_builds_on_a_sweep_that_is_lost_is_lost_as_well() {
+    let close = tx(&[coin(1)], 10);
+    let child = tx(&[output(&close), coin(2)], 8);
+    let second = tx(&[coin(3), output(&child)], 6);
+    let third = tx(&[coin(4), output(&second)], 4);
+    let all = || {
+        let sweeps = [&child, &second, &third].map(|sweep| made(sweep, SWEEP));
+        [made(&close, "close")].into_iter().chain(sweeps).collect()
+    };
+    let lost = || {
+        let mut lost = [&child, &second, &third].map(Transaction::compute_txid);
+        lost.sort_unstable();
+        lost
+    };
+    let mut intents = Intents::new(all());
+    intents.follow(&block(1, &[&tx(&[coin(1)], 9)]));
+    let (_, mut told) = intents.take_settled();
+    told.sort_unstable();
+    assert_eq!(told, lost());
+    assert_eq!(intents.take_conflicted(), [close.compute_txid()]);
+    assert!(intents.unsettled().is_empty());
+
+    // The same when the first of them is known to be void for another reason.
+    let mut intents = Intents::new(all());
+    intents.void(child.compute_txid());
+    let (_, mut told) = intents.take_settled();
+    told.sort_unstable();
+    assert_eq!(told, lost());
+    assert_eq!(intents.unsettled(), [close]);
+}
