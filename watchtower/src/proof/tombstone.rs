@@ -1,0 +1,142 @@
+//! A client's word that records may be deleted, signed by the session's key: with it, a tower is not to
+//! blame for not having them.
+//!
+//! Not here: deleting ([`crate::store`]), how it travels ([`crate::message`]).
+
+use secp256k1::{Keypair, Message, PublicKey, SECP256K1};
+use wire::codec::{Decode, DecodeError, Encode, Reader};
+
+use super::receipt::is_signed;
+use super::tagged::tagged;
+
+/// Which records are meant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Scope {
+    /// All of the session, and the session itself.
+    Session,
+    /// Those with numbers from `first` up to and without `end`.
+    Range {
+        /// The first.
+        first: u32,
+        /// The first that stays.
+        end: u32,
+    },
+}
+
+impl Scope {
+    /// Whether the record with this number is meant.
+    pub const fn covers(self, seq: u32) -> bool {
+        match self {
+            Self::Session => true,
+            Self::Range { first, end } => first <= seq && seq < end,
+        }
+    }
+}
+
+impl Encode for Scope {
+    /// 0; or 1 and two `u32`.
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Session => 0_u8.encode(out),
+            Self::Range { first, end } => {
+                1_u8.encode(out);
+                first.encode(out);
+                end.encode(out);
+            }
+        }
+    }
+}
+
+impl Decode for Scope {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match u8::decode(r)? {
+            0 => Ok(Self::Session),
+            1 => Ok(Self::Range { first: u32::decode(r)?, end: u32::decode(r)? }),
+            _ => Err(DecodeError::Range),
+        }
+    }
+}
+
+/// The signed word.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Tombstone {
+    /// The key that the client opened the session with.
+    pub session: PublicKey,
+    /// What may be deleted.
+    pub scope: Scope,
+    /// BIP 340, by the session's key.
+    pub signature: [u8; 64],
+}
+
+impl Tombstone {
+    /// What a deletion's signature is over.
+    pub fn digest(session: &PublicKey, scope: Scope) -> [u8; 32] {
+        tagged("wt2/delete", &[&session.serialize(), &scope.encoded()])
+    }
+
+    /// Signed with the session's own key.
+    pub fn sign(session: &Keypair, scope: Scope) -> Self {
+        let key = session.public_key();
+        let digest = Message::from_digest(Self::digest(&key, scope));
+        let signature = SECP256K1.sign_schnorr_no_aux_rand(&digest, session);
+        Self { session: key, scope, signature: signature.serialize() }
+    }
+
+    /// Whether the session's key signed it.
+    pub fn is_signed(&self) -> bool {
+        is_signed(&Self::digest(&self.session, self.scope), &self.signature, &self.session)
+    }
+
+    /// Whether it lets the tower forget record `seq` of `session`.
+    pub fn excuses(&self, session: &PublicKey, seq: u32) -> bool {
+        self.session == *session && self.scope.covers(seq) && self.is_signed()
+    }
+}
+
+impl Encode for Tombstone {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.session.encode(out);
+        self.scope.encode(out);
+        out.extend_from_slice(&self.signature);
+    }
+}
+
+impl Decode for Tombstone {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (session, scope) = (PublicKey::decode(r)?, Scope::decode(r)?);
+        Ok(Self { session, scope, signature: r.array()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secp256k1::SecretKey;
+
+    use super::*;
+
+    fn keypair(byte: u8) -> Keypair {
+        Keypair::from_secret_key(SECP256K1, &SecretKey::from_slice(&[byte; 32]).unwrap())
+    }
+
+    #[test]
+    fn a_tombstone_excuses_only_the_records_it_names_of_its_own_session() {
+        let (session, other) = (keypair(1), keypair(2).public_key());
+        let stone = Tombstone::sign(&session, Scope::Range { first: 5, end: 7 });
+        let excused: Vec<u32> =
+            (0..10).filter(|seq| stone.excuses(&session.public_key(), *seq)).collect();
+        assert_eq!(excused, [5, 6]);
+        assert!(!stone.excuses(&other, 5));
+        assert!(Tombstone::sign(&session, Scope::Session).excuses(&session.public_key(), 99));
+    }
+
+    #[test]
+    fn a_tombstone_that_somebody_else_signed_or_widened_excuses_nothing() {
+        let session = keypair(1).public_key();
+        let forged = Tombstone { session, ..Tombstone::sign(&keypair(2), Scope::Session) };
+        assert!(!forged.excuses(&session, 0));
+        let narrow = Tombstone::sign(&keypair(1), Scope::Range { first: 5, end: 7 });
+        let widened = Tombstone { scope: Scope::Range { first: 0, end: 7 }, ..narrow };
+        assert!(!widened.excuses(&session, 0));
+        assert_eq!(Tombstone::decode_exact(&narrow.encoded()).unwrap(), narrow);
+    }
+}
