@@ -143,7 +143,11 @@ impl Answer {
         if !is_signed(&signed, &self.signature, tower) {
             return Err(AuditFault::WrongSignature);
         }
-        if digest(&challenge.nonce, records) == self.digest { Ok(()) } else { Err(AuditFault::Lost) }
+        if digest(&challenge.nonce, records) == self.digest {
+            Ok(())
+        } else {
+            Err(AuditFault::Lost)
+        }
     }
 }
 

@@ -193,8 +193,7 @@ pub struct Checker {
 impl Checker {
     /// A session that has no records yet.
     pub const fn new(tower: PublicKey, session: PublicKey) -> Self {
-        let (acked, pending, last) = (Mmr::new(), VecDeque::new(), None);
-        Self { tower, session, acked, pending, last }
+        Self::resume(tower, session, Mmr::new(), None)
     }
 
     /// A session as it was left: the range of what is acknowledged, and the receipt for it.
@@ -245,11 +244,7 @@ impl Checker {
     ///
     /// # Errors
     /// [`Evidence`], which is to be kept. `our_height` is of our own last block.
-    pub fn check(
-        &mut self,
-        receipt: &Receipt,
-        our_height: u32,
-    ) -> Result<Progress, Box<Evidence>> {
+    pub fn check(&mut self, receipt: &Receipt, our_height: u32) -> Result<Progress, Box<Evidence>> {
         let (fault, expected_root) = match self.judge(receipt, our_height) {
             Ok(acked) => return Ok(self.advance(acked, receipt)),
             Err(no) => no,

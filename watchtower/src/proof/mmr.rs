@@ -78,9 +78,9 @@ impl Mmr {
         &self.peaks
     }
 
-    /// All there is, in one hash.
+    /// All there is, in one hash; zeros if there is nothing.
     pub fn root(&self) -> Node {
-        bag(self.count, &self.peaks)
+        if self.count == 0 { [0; 32] } else { bag(self.count, &self.peaks) }
     }
 
     /// Adds a leaf; at most 31 hashes, two on average.

@@ -14,12 +14,12 @@ use super::tagged::tagged;
 pub enum Scope {
     /// All of the session, and the session itself.
     Session,
-    /// Those with numbers from `first` up to and without `end`.
+    /// Those with numbers from `first` to `last`, both included.
     Range {
-        /// The first.
+        /// The first number.
         first: u32,
-        /// The first that stays.
-        end: u32,
+        /// The last number.
+        last: u32,
     },
 }
 
@@ -28,7 +28,7 @@ impl Scope {
     pub const fn covers(self, seq: u32) -> bool {
         match self {
             Self::Session => true,
-            Self::Range { first, end } => first <= seq && seq < end,
+            Self::Range { first, last } => first <= seq && seq <= last,
         }
     }
 }
@@ -38,10 +38,10 @@ impl Encode for Scope {
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Session => 0_u8.encode(out),
-            Self::Range { first, end } => {
+            Self::Range { first, last } => {
                 1_u8.encode(out);
                 first.encode(out);
-                end.encode(out);
+                last.encode(out);
             }
         }
     }
@@ -51,7 +51,7 @@ impl Decode for Scope {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match u8::decode(r)? {
             0 => Ok(Self::Session),
-            1 => Ok(Self::Range { first: u32::decode(r)?, end: u32::decode(r)? }),
+            1 => Ok(Self::Range { first: u32::decode(r)?, last: u32::decode(r)? }),
             _ => Err(DecodeError::Range),
         }
     }
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_tombstone_excuses_only_the_records_it_names_of_its_own_session() {
         let (session, other) = (keypair(1), keypair(2).public_key());
-        let stone = Tombstone::sign(&session, Scope::Range { first: 5, end: 7 });
+        let stone = Tombstone::sign(&session, Scope::Range { first: 5, last: 6 });
         let excused: Vec<u32> =
             (0..10).filter(|seq| stone.excuses(&session.public_key(), *seq)).collect();
         assert_eq!(excused, [5, 6]);
@@ -134,8 +134,8 @@ mod tests {
         let session = keypair(1).public_key();
         let forged = Tombstone { session, ..Tombstone::sign(&keypair(2), Scope::Session) };
         assert!(!forged.excuses(&session, 0));
-        let narrow = Tombstone::sign(&keypair(1), Scope::Range { first: 5, end: 7 });
-        let widened = Tombstone { scope: Scope::Range { first: 0, end: 7 }, ..narrow };
+        let narrow = Tombstone::sign(&keypair(1), Scope::Range { first: 5, last: 6 });
+        let widened = Tombstone { scope: Scope::Range { first: 0, last: 6 }, ..narrow };
         assert!(!widened.excuses(&session, 0));
         assert_eq!(Tombstone::decode_exact(&narrow.encoded()).unwrap(), narrow);
     }
