@@ -125,6 +125,29 @@ pub struct Account {
     pub blocks: u32,
 }
 
+/// For each spent output of a commitment but its anchors whether it was its victim's own balance (its
+/// spender shows a signature and a script, no more), and the block; and how many are not spent.
+async fn taken_from(layer1: &Layer1, commitment: Txid) -> (Vec<(bool, Option<u32>)>, usize) {
+    let chain = layer1.chain();
+    let tx = chain.tx(commitment).await.expect("it answers").expect("it is there").tx;
+    let (mut spends, mut open) = (Vec::new(), 0);
+    for (vout, output) in (0_u32..).zip(&tx.output) {
+        if output.value.to_sat() * 2 == ANCHORS {
+            continue;
+        }
+        let outpoint = OutPoint { txid: commitment, vout };
+        match chain.spender(outpoint, 0).await.expect("it answers") {
+            Some(spend) => {
+                let input = &spend.tx.input[spend.input_index as usize];
+                let block = spend.block.map(|block| block.height);
+                spends.push((input.witness.len() == 2, block));
+            }
+            None => open += 1,
+        }
+    }
+    (spends, open)
+}
+
 impl Scene {
     /// Two nodes with a coin each and a usable channel, in which both have something.
     ///
@@ -425,6 +448,39 @@ impl Scene {
             tokio::time::sleep(PAUSE).await;
         }
         false
+    }
+
+    /// Gives everybody some time to answer a revoked commitment in the mempool: whether all of it is spent
+    /// there then but for its anchors and the victim's own balance, which is locked for a block.
+    ///
+    /// # Panics
+    /// When the commitment is not there.
+    pub async fn all_taken(&self, breach: Txid) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < ANSWER {
+            let (_, open) = taken_from(&self.layer1, breach).await;
+            if open <= 1 {
+                return true;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        false
+    }
+
+    /// Blocks from a breach to the last transaction that punishes it, 0 if all were in its block; `None` if
+    /// an output is left to the thief. The victim's own balance does not count.
+    ///
+    /// # Panics
+    /// When the breach is in no block.
+    pub async fn justice(&self, breach: Txid) -> Option<u32> {
+        let at = self.height_of(breach).await.flatten().expect("the breach is in a block");
+        let (spends, open) = taken_from(&self.layer1, breach).await;
+        let punish = spends.iter().filter(|(own, _)| !own);
+        let own = spends.iter().any(|(own, _)| *own);
+        let last = punish
+            .map(|(_, block)| *block)
+            .try_fold(at, |last, block| block.map(|block| block.max(last)));
+        last.filter(|_| open <= usize::from(!own)).map(|last| last - at)
     }
 
     /// The height at which the last of what hangs expires; 0 when nothing does.

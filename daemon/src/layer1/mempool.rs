@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{Amount, OutPoint, Transaction, Txid};
 use chain_backend::backend::{MempoolDelta, RemovedBecause};
+use wire::units::BlockHeight;
 
 use crate::layer1::Layer1;
 use crate::sweeper::Parent;
@@ -22,12 +23,15 @@ pub(super) struct Seen {
     /// Watched outputs that somebody else's transaction spends.
     pub(super) fought: BTreeSet<OutPoint>,
     spends: BTreeMap<Txid, Vec<OutPoint>>,
+    /// At which tip each of them was first seen.
+    since: BTreeMap<Txid, BlockHeight>,
 }
 
 impl Seen {
     /// A transaction is there no more; answers the watched outputs that somebody spent by it.
     fn gone(&mut self, txid: Txid) -> Vec<OutPoint> {
         self.parents.remove(&txid);
+        self.since.remove(&txid);
         let spent = self.spends.remove(&txid).unwrap_or_default();
         for outpoint in &spent {
             let other = self.spends.values().any(|all| all.contains(outpoint));
@@ -95,6 +99,7 @@ impl Layer1 {
             tracing::info!(%txid, outputs = spent.len(), "seen in the mempool: spends what we watch");
             self.mempool.fought.extend(&spent);
             self.mempool.spends.insert(txid, spent);
+            self.mempool.since.insert(txid, *self.height.borrow());
             for (channel, fact) in self.watches.seen(tx) {
                 self.tell_one(channel, fact).await;
             }
@@ -103,7 +108,7 @@ impl Layer1 {
     }
 
     /// What a transaction pays, from what it spends; `None` if the backend does not have all of that.
-    async fn fee_of(&self, tx: &Transaction) -> Option<Amount> {
+    pub(super) async fn fee_of(&self, tx: &Transaction) -> Option<Amount> {
         if tx.input.len() > LOOKED_UP_MAX {
             return None;
         }
@@ -134,6 +139,19 @@ impl Layer1 {
             self.hand_in_again = true;
             self.sweep_soon();
         }
+    }
+
+    /// Somebody else's transaction that ends the channel in the place of this commitment of ours, while its
+    /// channel cannot know yet what to make of it: the mempool has it for less than a block. Replacing it would
+    /// cost both sides what the miners get for nothing, since either commitment gives everybody the same.
+    pub(super) async fn is_ended_by_another(&self, commitment: Txid) -> Option<Txid> {
+        let coin = self.intents.get(commitment)?.input.first()?.previous_output;
+        let tip = *self.height.borrow();
+        let spend = self.backend.spender(coin, tip.0).await.ok()??;
+        let other = spend.tx.compute_txid();
+        let is_new = self.mempool.since.get(&other).is_none_or(|since| *since >= tip);
+        let waits = spend.block.is_none() && !self.intents.has(other);
+        (waits && is_new).then_some(other)
     }
 
     async fn tell_vanished(&self, txid: Txid, spent: &[OutPoint]) {

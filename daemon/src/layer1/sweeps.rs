@@ -17,7 +17,7 @@ use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, TxOut, Txid};
 use chain_backend::backend::{Package, SubmitOutcome};
 use channel::onchain::sweep::Coin;
 use channel::signer::{InMemorySigner, Memory, Signer as _};
-use channel::tx::Spend;
+use channel::tx::{Recipe, Spend};
 use wire::id::ChannelId;
 use wire::units::{BlockHeight, FeeratePerKw};
 
@@ -149,6 +149,9 @@ impl Layer1 {
 
     /// Finds coins, builds, signs and tests, until the mempool would take it.
     async fn prepare(&mut self, job: &Job) -> Result<Ready, Standing> {
+        if let Some(other) = self.ends_already(job).await {
+            return Err(Standing::Refused { why: format!("{other} waits instead") });
+        }
         let mut job = job.clone();
         let mut floor = self.feerates.borrow().commitment;
         let spent: Vec<OutPoint> = job.spends().iter().map(|spend| spend.outpoint).collect();
@@ -203,6 +206,14 @@ impl Layer1 {
             }
         }
         Err(last)
+    }
+
+    /// What ends the channel whose waiting commitment a job pays for, if another commitment does.
+    async fn ends_already(&self, job: &Job) -> Option<Txid> {
+        let anchor = job.members.first().filter(|wanted| {
+            matches!(wanted.claim.spend.recipe, Recipe::Anchor) && job.members.len() == 1
+        })?;
+        self.is_ended_by_another(anchor.claim.spend.outpoint.txid).await
     }
 
     /// Coins for what cannot pay for itself, and where everything goes.

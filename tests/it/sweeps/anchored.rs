@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bitcoin::{FeeRate, OutPoint, Transaction};
 use chain_backend::{ChainBackend as _, Sandbox as _};
+use daemon::rpc::model::channel::ChannelPhase;
 use daemon::rpc::model::wallet::{BumpHow, Bumping, RaiseFee};
 use daemon::rpc::node_api::NodeApi as _;
 use viaduct_tests::layer1::Layer1;
@@ -139,6 +140,35 @@ async fn the_peers_commitment_that_waits_is_paid_for_by_our_anchor_on_it() {
         assert!(fee >= least.unwrap(), "{fee}");
         pair.mine(1).await;
         assert_eq!(all_is_home(&pair, id, &commitment).await, 1, "one anchor was spent");
+    })
+    .await;
+}
+
+/// Whoever hears that the peer closes does so as well; but which of the two commitments is mined is all the
+/// same, so nobody pays for the other one to be replaced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commitment_that_waits_is_not_replaced_by_the_other_sides_for_more() {
+    in_time(async {
+        let (pair, id) = scene().await;
+        let funding = find(&pair.alice, id).await.funding.expect("funded");
+        pair.layer1.chain().set_floor(Some(FLOOR)).await.unwrap();
+        pair.bob.close(id, true).await;
+        let [theirs, child] = package(&pair.layer1, funding).await;
+        until_async("alice closes as well", String::new, || async {
+            (find(&pair.alice, id).await.phase == ChannelPhase::Closing).then_some(())
+        })
+        .await;
+        for _ in 0..4 {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            let all = pair.layer1.chain().mempool().await.unwrap();
+            assert!(all.contains(&theirs) && all.contains(&child), "replaced: {all:?}");
+        }
+        pair.mine(1).await;
+        let found = pair.layer1.chain().tx(child.compute_txid()).await.unwrap();
+        assert!(found.expect("it is there").confirmed.is_some());
+        pair.layer1.chain().set_floor(None).await.unwrap();
+        let fetched = all_is_home(&pair, id, &theirs).await;
+        assert_eq!(fetched, 1, "bob's anchor, and nobody needed the other");
     })
     .await;
 }

@@ -5,8 +5,6 @@
 
 use super::figure::Figure;
 use crate::dispute::{CAPACITY, Scene, Who};
-use bitcoin::{OutPoint, Txid};
-use chain_backend::ChainBackend as _;
 use daemon::rpc::model::channel::ChannelRef;
 use daemon::rpc::model::sandbox::Cheat;
 use daemon::rpc::node_api::NodeApi as _;
@@ -67,7 +65,7 @@ struct Outcome {
     missing: i64,
     /// Blocks from the order to our last satoshi.
     blocks: u32,
-    /// Blocks from the breach to the last transaction that punishes it.
+    /// Blocks from the breach to the last transaction that punishes it; 0 is the same block.
     justice: Option<u32>,
 }
 
@@ -122,7 +120,7 @@ async fn play(end: End, htlcs: u64) -> Outcome {
             let order = Cheat { channel: ChannelRef::Id(scene.id), state };
             let cheating = scene.node(thief).handle().cheat(order).await.expect("it cheats");
             // If nothing comes before the block, justice tells so.
-            let _seen = scene.seen_spent(cheating.txid, cheating.ours).await;
+            let _seen = scene.all_taken(cheating.txid).await;
             breach = Some(cheating.txid);
         }
     }
@@ -134,7 +132,7 @@ async fn play(end: End, htlcs: u64) -> Outcome {
     let home = account.home[0] + account.home[1];
     let missing = CAPACITY as i64 - home - account.fees as i64 - account.left as i64;
     let justice = match breach {
-        Some(txid) => Some(justice(&scene, txid).await),
+        Some(txid) => Some(scene.justice(txid).await.expect("everything is taken")),
         None => None,
     };
     let (fees, left) = (account.fees, account.left);
@@ -152,21 +150,6 @@ async fn until_home(scene: &mut Scene, who: Who, since: u32) -> u32 {
         }
     }
     last.1 - since
-}
-
-/// Blocks from the breach to the last spend of one of its outputs.
-async fn justice(scene: &Scene, breach: Txid) -> u32 {
-    let chain = scene.layer1.chain();
-    let found = chain.tx(breach).await.expect("it answers").expect("mined");
-    let at = found.confirmed.expect("mined").0.height;
-    let mut last = at;
-    for vout in 0..found.tx.output.len() as u32 {
-        let spend = chain.spender(OutPoint { txid: breach, vout }, 0).await.expect("it answers");
-        if let Some(block) = spend.and_then(|spend| spend.block) {
-            last = last.max(block.height);
-        }
-    }
-    last - at
 }
 
 fn figures(rows: &[(End, Vec<Outcome>)]) -> Vec<Figure> {
@@ -203,7 +186,7 @@ fn table(rows: &[(End, Vec<Outcome>)], htlcs: u64) {
     for (end, outcomes) in rows {
         for it in outcomes {
             let justice = it.justice.map_or(String::new(), |blocks| {
-                format!("   justice {blocks} blocks after the breach")
+                format!("   punished {blocks} blocks after the breach's own")
             });
             println!(
                 "  {:<12} {:>9} {:>9} {:>7.2} {:>7} {:>5} {:>7} {:>7}{justice}",
