@@ -10,6 +10,9 @@
 mod derive;
 #[cfg(test)]
 mod tests;
+mod tower;
+
+pub use tower::RevocationSigner;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -120,6 +123,16 @@ pub trait Signer: Send + Sync {
     fn sign_announcement(
         &self,
         announcement: &ChannelAnnouncement,
+    ) -> Result<Signature, SignRefusal>;
+
+    /// A signature for input `input` of `tx`, which takes `spend` from a cheater, over as much of the
+    /// transaction as `sighash` says: for a tower that signs nothing itself. Only penalties are signed so.
+    fn sign_penalty(
+        &self,
+        tx: &Transaction,
+        input: usize,
+        spend: &Spend,
+        sighash: EcdsaSighashType,
     ) -> Result<Signature, SignRefusal>;
 
     /// Puts our witness on every input of `tx` that spends one of `spends`; other inputs stay as they
@@ -329,6 +342,20 @@ impl Signer for InMemorySigner {
         Ok(sign(&self.secrets.funding(), &announcement.digest()))
     }
 
+    fn sign_penalty(
+        &self,
+        tx: &Transaction,
+        input: usize,
+        spend: &Spend,
+        sighash: EcdsaSighashType,
+    ) -> Result<Signature, SignRefusal> {
+        if !matches!(spend.recipe, Recipe::PenaltyDelayed { .. } | Recipe::PenaltyHtlc { .. }) {
+            return Err(SignRefusal::Foreign);
+        }
+        let key = self.spend_key(spend)?;
+        sign_input(&key, tx, input, spend, sighash)
+    }
+
     fn sign_spends(&self, tx: &mut Transaction, spends: &[&Spend]) -> Result<(), SignRefusal> {
         let places: Vec<_> = (spends.iter())
             .map(|spend| {
@@ -349,6 +376,24 @@ impl Signer for InMemorySigner {
 /// `None` if it is no secret at all.
 pub fn revealed_point(secret: &[u8; 32]) -> Option<PublicKey> {
     derive::Key::new(secret).map(|key| key.public())
+}
+
+/// A signature of `key` for one input that spends `spend`.
+fn sign_input(
+    key: &derive::Key,
+    tx: &Transaction,
+    input: usize,
+    spend: &Spend,
+    sighash: EcdsaSighashType,
+) -> Result<Signature, SignRefusal> {
+    let spends = tx.input.get(input).is_some_and(|it| it.previous_output == spend.outpoint);
+    if !spends {
+        return Err(SignRefusal::NotSpent);
+    }
+    let digest = SighashCache::new(tx)
+        .p2wsh_signature_hash(input, &spend.witness_script, spend.value, sighash)
+        .map_err(|_| SignRefusal::NotSpent)?;
+    Ok(sign(key, &digest.to_byte_array()))
 }
 
 /// Signs with RFC 6979 nonces. Not again and again until R is low: nobody asks for that, and it costs as

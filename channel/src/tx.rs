@@ -23,7 +23,7 @@ pub use commitment::{
     Party, SideTerms, SpecHtlc,
 };
 pub use fee::trimmed;
-pub use spend::{HtlcKey, Recipe, RevokedSecret, Spend};
+pub use spend::{HtlcKey, Recipe, RevokedSecret, Show, Spend};
 pub use verify::{Inline, SignatureFault, Workers};
 
 use bitcoin::{OutPoint, ScriptBuf, TxOut};

@@ -30,9 +30,19 @@ pub struct Revoked {
 impl Revoked {
     /// The commitment with these keys, whose secret the peer has given up.
     pub fn new(terms: &CommitmentTerms, keys: &CommitmentKeys, secret: RevokedSecret) -> Self {
-        let delayed = script::delayed(&keys.revocation, terms.to_self_delay, &keys.owner_delayed);
+        Self::with_delay(terms.to_self_delay, keys, secret)
+    }
+
+    /// The same, from the only term that it needs: the owner's delay.
+    pub fn with_delay(to_self_delay: u16, keys: &CommitmentKeys, secret: RevokedSecret) -> Self {
+        let delayed = script::delayed(&keys.revocation, to_self_delay, &keys.owner_delayed);
         let delayed_pubkey = delayed.to_p2wsh();
         Self { keys: keys.clone(), secret, delayed, delayed_pubkey }
+    }
+
+    /// The script behind `to_local` and every second-level output.
+    pub const fn delayed_script(&self) -> &ScriptBuf {
+        &self.delayed
     }
 
     /// The penalties on the commitment's own outputs, with the HTLC each one is about, if it is

@@ -47,6 +47,56 @@ impl std::fmt::Debug for RevokedSecret {
     }
 }
 
+/// What a penalty shows beside its signature and the script. Whoever was given signatures and no key can
+/// make witnesses with it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Show {
+    /// `<sig> 1`: for `to_local` and second-level outputs.
+    Delayed,
+    /// `<sig> <revocationpubkey>`: for HTLC outputs.
+    Htlc(PublicKey),
+}
+
+impl Show {
+    /// Weight of the signed input at most, with this witness script.
+    pub fn input_weight(&self, witness_script: &ScriptBuf) -> u64 {
+        let elements = match self {
+            Self::Delayed => SIGNATURE_WEIGHT.saturating_add(2),
+            Self::Htlc(_) => SIGNATURE_WEIGHT.saturating_add(34),
+        };
+        weigh(elements, witness_script)
+    }
+
+    /// The whole witness; `sighash` is the type of hash that was signed.
+    ///
+    /// Errors if the signature is none.
+    pub fn witness(
+        &self,
+        signature: &Signature,
+        sighash: u8,
+        witness_script: &ScriptBuf,
+    ) -> Result<Witness, SignatureFault> {
+        let mut witness = Witness::new();
+        witness.push(der(signature, sighash)?);
+        match self {
+            // MINIMALIF: the branch is chosen by exactly nothing or exactly 01.
+            Self::Delayed => witness.push([1]),
+            Self::Htlc(revocation) => witness.push(revocation.serialize()),
+        }
+        witness.push(witness_script.as_bytes());
+        Ok(witness)
+    }
+}
+
+/// Weight of an input at most: `elements` are those of the witness before the script.
+fn weigh(elements: u64, witness_script: &ScriptBuf) -> u64 {
+    // The number of elements and the length of the script take a byte each.
+    INPUT_WEIGHT
+        .saturating_add(elements)
+        .saturating_add(length(witness_script.as_bytes()))
+        .saturating_add(2)
+}
+
 /// What a witness is made of. `point` is the `per_commitment_point` of the commitment.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Recipe {
@@ -176,8 +226,12 @@ impl Spend {
         let elements = match &self.recipe {
             Recipe::ToRemote | Recipe::Anchor => SIGNATURE_WEIGHT,
             Recipe::Delayed { .. } => SIGNATURE_WEIGHT.saturating_add(1),
-            Recipe::PenaltyDelayed { .. } => SIGNATURE_WEIGHT.saturating_add(2),
-            Recipe::PenaltyHtlc { .. } => SIGNATURE_WEIGHT.saturating_add(34),
+            Recipe::PenaltyDelayed { .. } => {
+                return Show::Delayed.input_weight(&self.witness_script);
+            }
+            Recipe::PenaltyHtlc { revocation, .. } => {
+                return Show::Htlc(*revocation).input_weight(&self.witness_script);
+            }
             Recipe::HtlcDirect { key, .. } => {
                 SIGNATURE_WEIGHT.saturating_add(1).saturating_add(length(key.element()))
             }
@@ -186,11 +240,7 @@ impl Spend {
                 FIXED.saturating_add(length(key.element()))
             }
         };
-        // The number of elements and the length of the script take a byte each.
-        INPUT_WEIGHT
-            .saturating_add(elements)
-            .saturating_add(length(self.witness_script.as_bytes()))
-            .saturating_add(2)
+        weigh(elements, &self.witness_script)
     }
 
     /// The whole witness, given our signature over the whole transaction.
@@ -207,12 +257,14 @@ impl Spend {
                 witness.push([]);
             }
             Recipe::PenaltyDelayed { .. } => {
-                witness.push(ours);
-                witness.push([1]);
+                return Show::Delayed.witness(signature, SIGHASH_ALL, &self.witness_script);
             }
             Recipe::PenaltyHtlc { revocation, .. } => {
-                witness.push(ours);
-                witness.push(revocation.serialize());
+                return Show::Htlc(*revocation).witness(
+                    signature,
+                    SIGHASH_ALL,
+                    &self.witness_script,
+                );
             }
             Recipe::HtlcDirect { key, .. } => {
                 witness.push(ours);
