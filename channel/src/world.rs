@@ -73,6 +73,8 @@ pub(crate) struct Node {
     pub(crate) up: bool,
     pub(crate) height: u32,
     pub(crate) policy: Policy,
+    /// What its clock says, seconds since 1970.
+    pub(crate) now: u64,
     seed: [u8; 32],
     next_command: u64,
 }
@@ -92,6 +94,7 @@ impl Node {
             up: false,
             height: HEIGHT,
             policy: Policy::default(),
+            now: 1_700_000_000,
             seed,
             next_command: 0,
         }
@@ -100,7 +103,7 @@ impl Node {
     pub(crate) fn env(&self) -> Env<'_> {
         Env {
             height: BlockHeight(self.height),
-            now: 1_700_000_000,
+            now: self.now,
             feerate: FEERATE,
             policy: &self.policy,
             signer: &self.signer,

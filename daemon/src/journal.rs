@@ -62,6 +62,8 @@ impl Records for Writer {
 }
 
 /// Lets the disk fail after a number of records, for tests of what a crash leaves; never, unless lit.
+///
+/// It counts moments, two a record: before it is written, and when it is durable but nobody has heard of it.
 #[derive(Clone, Debug)]
 pub struct Fuse(Arc<AtomicU64>);
 
@@ -74,10 +76,21 @@ impl Default for Fuse {
 impl Fuse {
     /// So many records more, and no other. The last of them are durable, and nobody hears of it.
     pub fn light(&self, records: u64) {
-        self.0.store(records, Ordering::SeqCst);
+        self.light_moments(records.saturating_mul(2));
     }
 
-    /// Whether one more record may be written.
+    /// So many moments more: with an odd number the last record is durable and nobody hears of it, with an even one
+    /// its effects are out and the record behind it is lost. [`u64::MAX`]: for ever.
+    pub fn light_moments(&self, moments: u64) {
+        self.0.store(moments, Ordering::SeqCst);
+    }
+
+    /// Puts it out; how many moments were left, [`u64::MAX`] when it was not lit.
+    pub fn put_out(&self) -> u64 {
+        self.0.swap(u64::MAX, Ordering::SeqCst)
+    }
+
+    /// Whether the next moment comes.
     fn burns(&self) -> bool {
         let burn = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(1) };
         self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, burn).is_ok()
@@ -199,6 +212,10 @@ impl Thread {
                 return Err(store::journal::JournalError::Poisoned);
             }
             self.written = self.journal.append(&record)?;
+            if !self.fuse.burns() {
+                self.journal.sync()?;
+                return Err(store::journal::JournalError::Poisoned);
+            }
             *bytes = bytes.saturating_add(record.len());
             group.push((Lsn(self.written), record));
         }

@@ -227,6 +227,16 @@ impl Node {
         self.journal.fuse.light(records);
     }
 
+    /// The same, by moments: before each record and behind it ([`crate::journal::Fuse::light_moments`]).
+    pub fn fail_at_moment(&self, moments: u64) {
+        self.journal.fuse.light_moments(moments);
+    }
+
+    /// The disk fails no more, unless it has; how many moments were left, [`u64::MAX`] when it was not to fail.
+    pub fn fail_no_more(&self) -> u64 {
+        self.journal.fuse.put_out()
+    }
+
     /// Waits until it stops, of itself or because it was asked to, and says why if it was not.
     pub async fn wait(self) -> Option<Fatal> {
         self.tasks.stopping().await;

@@ -2,6 +2,7 @@
 
 mod breach;
 mod catalogue;
+mod kills;
 mod matrix;
 mod scenario;
 

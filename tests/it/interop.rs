@@ -12,6 +12,7 @@
 mod blinded;
 mod closes;
 mod disputes;
+mod expires;
 mod gossip;
 mod keeps;
 mod ldk_alone;

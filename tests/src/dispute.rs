@@ -15,6 +15,7 @@ use daemon::rpc::model::channel::{
     Channel, ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow,
 };
 use daemon::rpc::model::payment::PaymentStatus;
+use daemon::rpc::model::sandbox::Cheat;
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::rpc::refusal::Refusal;
 use std::collections::BTreeSet;
@@ -78,6 +79,16 @@ impl Who {
     }
 }
 
+/// When a node is to die, by moments of its journal: before each record, and behind it.
+#[derive(Clone, Copy, Debug)]
+struct Deadly {
+    who: Who,
+    /// That come before it, while it sleeps.
+    left: u64,
+    /// Between a start and its next death.
+    again: Option<u64>,
+}
+
 #[derive(Debug)]
 enum Seat {
     Awake(Box<OurNode>),
@@ -106,6 +117,9 @@ pub struct Scene {
     paid: [u64; 2],
     /// How often each node died.
     pub deaths: [u32; 2],
+    deadly: Option<Deadly>,
+    /// Whether the takers said what becomes of what hangs: whoever dies later may not have heard it.
+    told: bool,
     /// What every wallet ever got, and what the miners had got before the dispute began, satoshi.
     given: u64,
     fees_before: u64,
@@ -188,6 +202,8 @@ impl Scene {
             before: before.map(|balance| balance.confirmed.to_sat()),
             paid: [CAPACITY - GIVEN, GIVEN],
             deaths: [0; 2],
+            deadly: None,
+            told: false,
             given: 2 * COIN,
             fees_before,
             _dir: dir,
@@ -233,6 +249,35 @@ impl Scene {
         if let Seat::Awake(node) = std::mem::replace(seat, Seat::Empty) {
             *seat = Seat::Awake(Box::new(node.crash_and_restart().await));
             self.deaths[who as usize] += 1;
+            if let Some(Deadly { who: mortal, again: Some(moments), .. }) = self.deadly
+                && mortal == who
+            {
+                self.node(who).fail_at_moment(moments);
+            }
+        }
+    }
+
+    /// A node dies at the `moment`th moment of its journal from now on, two a record: the first is before the first
+    /// record is written, the second when it is durable and nobody has heard of it. And so many moments after each
+    /// start as `again` says, if it says so.
+    pub fn kill_at(&mut self, who: Who, moment: u64, again: Option<u64>) {
+        let left = moment.saturating_sub(1);
+        self.deadly = Some(Deadly { who, left, again });
+        if self.is_awake(who) {
+            self.node(who).fail_at_moment(left);
+        }
+    }
+
+    /// Nobody is to die any more. Whoever was about to, dies of it.
+    ///
+    /// # Panics
+    /// When it does not start again.
+    pub async fn kill_no_more(&mut self) {
+        if let Some(Deadly { who, .. }) = self.deadly.take() {
+            if self.is_awake(who) && self.node(who).fail_no_more() == 0 {
+                self.crash(who).await;
+            }
+            self.tend().await;
         }
     }
 
@@ -241,6 +286,15 @@ impl Scene {
     /// # Panics
     /// When it does not.
     pub async fn sleep(&mut self, who: Who) {
+        // Nobody dies while it stops in order: it goes on dying when it wakes up.
+        if let Some(mut deadly) = self.deadly.filter(|deadly| deadly.who == who) {
+            deadly.left = self.node(who).fail_no_more();
+            if deadly.left == 0 {
+                self.crash(who).await;
+                deadly.left = self.node(who).fail_no_more();
+            }
+            self.deadly = Some(deadly);
+        }
         let seat = &mut self.seats[who as usize];
         if let Seat::Awake(node) = std::mem::replace(seat, Seat::Empty) {
             *seat = Seat::Asleep(Box::new(node.sleep().await));
@@ -256,6 +310,9 @@ impl Scene {
         match std::mem::replace(seat, Seat::Empty) {
             Seat::Asleep(asleep) => *seat = Seat::Awake(Box::new(asleep.wake().await)),
             other @ (Seat::Awake(_) | Seat::Empty) => *seat = other,
+        }
+        if let Some(deadly) = self.deadly.filter(|deadly| deadly.who == who) {
+            self.node(who).fail_at_moment(deadly.left);
         }
         self.level().await;
     }
@@ -335,6 +392,7 @@ impl Scene {
             assert!(start.elapsed() < PATIENCE, "somebody does not see block {height}");
             tokio::time::sleep(PAUSE).await;
         }
+        self.say_again().await;
         tokio::time::sleep(BREATH).await;
     }
 
@@ -407,6 +465,7 @@ impl Scene {
         let mut blocks = 1;
         loop {
             self.tend().await;
+            self.say_again().await;
             let deaths = self.deaths;
             if asked != Some(deaths) && self.close(who, force).await.is_ok() {
                 asked = Some(deaths);
@@ -426,6 +485,26 @@ impl Scene {
                 blocks += 1;
                 self.mine(1).await;
             }
+        }
+    }
+
+    /// A node cheats with an old state, and is told so again each time it died before it knew.
+    ///
+    /// # Panics
+    /// When nothing comes of it.
+    pub async fn cheat(&mut self, thief: Who, state: u64) {
+        let start = Instant::now();
+        loop {
+            self.tend().await;
+            let order = Cheat { channel: ChannelRef::Id(self.id), state };
+            let Err(refused) = self.node(thief).handle().cheat(order).await else { return };
+            // It may have begun before it died: then it goes on by itself.
+            let spend = self.layer1.chain().spender(self.funding, 0).await.expect("it answers");
+            if spend.is_some() {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "it does not cheat: {refused:?}");
+            tokio::time::sleep(PAUSE).await;
         }
     }
 

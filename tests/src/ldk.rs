@@ -375,6 +375,21 @@ impl LdkNode {
         .await;
     }
 
+    /// Waits until it has done all that the blocks it has seen make it do, and has handed in what that made it send.
+    ///
+    /// # Panics
+    /// When it does not come to rest.
+    pub async fn at_rest(&self) {
+        // The round that runs now may have begun before the last block, and the next one may make work for another.
+        for _ in 0..2 {
+            let seen = self.memory.rounds.load(Ordering::SeqCst);
+            self.memory.again.notify_one();
+            let rounds = || self.memory.rounds.load(Ordering::SeqCst);
+            self.wait("another round", || (rounds() > seen).then_some(())).await;
+        }
+        self.wait("its transactions", || self.parts.broadcaster.is_idle().then_some(())).await;
+    }
+
     /// Waits until a channel can carry payments.
     ///
     /// # Panics

@@ -165,6 +165,23 @@ impl OurNode {
         self.node.as_ref().expect("running").fail_after(records);
     }
 
+    /// The same by moments of its journal, two a record: before it is written, and behind it, when it is durable and
+    /// nobody has heard of it.
+    ///
+    /// # Panics
+    /// Never while it runs.
+    pub fn fail_at_moment(&self, moments: u64) {
+        self.node.as_ref().expect("running").fail_at_moment(moments);
+    }
+
+    /// Its disk fails no more, unless it has; how many moments were left, [`u64::MAX`] when it was not to fail.
+    ///
+    /// # Panics
+    /// Never while it runs.
+    pub fn fail_no_more(&self) -> u64 {
+        self.node.as_ref().expect("running").fail_no_more()
+    }
+
     /// Whether it has stopped, or is about to.
     ///
     /// # Panics

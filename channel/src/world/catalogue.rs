@@ -1,5 +1,8 @@
 //! Losses that other implementations had around Layer 1, as stories of two whole channels.
 
+mod fees;
+mod own_state;
+
 use wire::units::BlockHeight;
 
 use super::disputes::{EXPIRY, alarms, busy, claims, commitment, outcomes, showing, tick};

@@ -162,8 +162,12 @@ impl State {
                 Fact::ForceCloseSet(ForceCloseSet { node, policy: Some(policy) }) => {
                     self.force_close.insert(node, policy);
                 }
-                Fact::ForwardsBefore(_) | Fact::PolicySet(_) | Fact::ForwardTaken(_) => {
+                Fact::ForwardsBefore(_) | Fact::PolicySet(_) => {
                     self.forwards.apply(place, &fact);
+                }
+                Fact::ForwardTaken(taken) => {
+                    self.forwards.onions.apply(&Fact::ForwardTaken(taken.clone()));
+                    self.forwards.book.put_back(place.0, taken);
                 }
                 Fact::SweepMade(made) => {
                     self.sweeps.insert(made.txid, made);

@@ -17,10 +17,13 @@ use crate::switch::policy::ForwardPolicies;
 /// Names a forward: the index of the channel it came in by, and the peer's id of it there.
 pub type Key = (u64, u64);
 
+/// HTLCs that one peer commits to at once are taken in one record, at most 483 a channel.
+pub const IN_A_RECORD: u64 = 1 << 16;
+
 /// One forward and its whole story.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Forwarded {
-    /// Its place in the list: the journal position it was taken at.
+    /// Its place in the list: the journal position it was taken at, times [`IN_A_RECORD`], and which of that record.
     pub index: u64,
     /// What it is, and where it went last.
     pub taken: ForwardTaken,
@@ -49,21 +52,42 @@ pub struct Sums {
 }
 
 /// Forwards under way, and the sums of those that ended.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct ForwardBook {
     open: BTreeMap<Key, Forwarded>,
     sums: Sums,
+    /// The first place in the list that is free, for as long as the same record is taken in.
+    free: u64,
 }
 
+impl PartialEq for ForwardBook {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.open, self.sums) == (&other.open, other.sums)
+    }
+}
+
+impl Eq for ForwardBook {}
+
 impl ForwardBook {
+    /// Puts one back that is under way, at its place in the list.
+    pub fn put_back(&mut self, index: u64, taken: ForwardTaken) {
+        let key = (taken.channel, taken.htlc);
+        self.free = self.free.max(index.saturating_add(1));
+        self.open.insert(key, Forwarded { index, taken, ended: None });
+    }
+
     /// Takes a fact in; others than forwards' change nothing. Answers a forward that it changed.
     pub fn apply(&mut self, at: Lsn, fact: &Fact) -> Option<Forwarded> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "a fold over its own facts alone")]
         match fact {
             Fact::ForwardTaken(taken) => {
                 let key = (taken.channel, taken.htlc);
-                let fresh = || Forwarded { index: at.0, taken: taken.clone(), ended: None };
+                let index = self.free.max(at.0.saturating_mul(IN_A_RECORD));
+                let fresh = || Forwarded { index, taken: taken.clone(), ended: None };
                 let entry = self.open.entry(key).or_insert_with(fresh);
+                if entry.index == index {
+                    self.free = index.saturating_add(1);
+                }
                 // It is in the list since it came, wherever it goes.
                 let (height, at_ms) = (entry.taken.height, entry.taken.at_ms);
                 entry.taken = ForwardTaken { height, at_ms, ..taken.clone() };

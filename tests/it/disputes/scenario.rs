@@ -2,9 +2,7 @@
 
 use bitcoin::FeeRate;
 use chain_backend::Sandbox as _;
-use daemon::rpc::model::channel::{ChannelRef, CloseKind};
-use daemon::rpc::model::sandbox::Cheat;
-use daemon::rpc::node_api::NodeApi as _;
+use daemon::rpc::model::channel::CloseKind;
 use viaduct_tests::dispute::{ANCHORS, Account, CAPACITY, Scene, Who};
 
 /// How the channel ends.
@@ -44,6 +42,9 @@ pub(super) enum Trouble {
     Crashes { who: Who, records: u64 },
     /// At every stage the last blocks are replaced, with nothing of the dispute in the new ones.
     Reorgs { depth: u32 },
+    /// Somebody dies at this moment of its journal, counted from when the HTLCs hang (`Scene::kill_at`), and at so
+    /// many moments after each start as `again` says, if it does.
+    KillAt { who: Who, moment: u64, again: Option<u64> },
 }
 
 /// An HTLC: who offers it, how much, and whether its taker knows the preimage.
@@ -86,24 +87,33 @@ pub(super) struct Scenario {
 impl Scenario {
     /// Plays it and judges how it came out.
     pub(super) async fn play(&self) -> Account {
+        self.play_counting().await.0
+    }
+
+    /// The same; tells as well how often each side died.
+    pub(super) async fn play_counting(&self) -> (Account, [u32; 2]) {
         let mut scene = Scene::open().await;
         for (from, sat, known) in &self.htlcs {
             scene.hang(*from, *sat, *known).await;
         }
         let since = scene.layer1.height().await;
+        if let Trouble::KillAt { who, moment, again } = self.trouble {
+            scene.kill_at(who, moment, again);
+        }
         match self.end {
             End::Together => self.together(&mut scene).await,
             End::Alone | End::AloneInTheDark => self.alone(&mut scene).await,
             End::Revoked | End::RevokedInTheDark => self.theft(&mut scene).await,
         }
         scene.bury().await;
-        self.judge(&mut scene, since).await
+        scene.kill_no_more().await;
+        (self.judge(&mut scene, since).await, scene.deaths)
     }
 
     /// Things go wrong now.
     async fn stage(&self, scene: &mut Scene, number: u64) {
         match self.trouble {
-            Trouble::None => {}
+            Trouble::None | Trouble::KillAt { .. } => {}
             Trouble::Crashes { who, records } => {
                 if scene.deaths[who as usize] < DEATHS_MAX {
                     scene.fail_after(who, records);
@@ -180,8 +190,7 @@ impl Scenario {
             scene.sleep(victim).await;
         }
         self.stage(scene, 0).await;
-        let order = Cheat { channel: ChannelRef::Id(scene.id), state: old };
-        scene.node(thief).handle().cheat(order).await.expect("it cheats");
+        scene.cheat(thief, old).await;
         if !self.end.is_dark() {
             self.fees_rise(scene).await;
         }

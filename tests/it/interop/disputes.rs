@@ -1,4 +1,6 @@
 //! Channels between our node and LDK end alone with HTLCs in flight both ways, or by a theft.
+//!
+//! Not here: HTLCs that nobody speaks of until they expire (`interop/expires`).
 
 use super::pays::{ldk_pays, we_pay};
 use super::table::{COIN, Table, ldk_hash, our_hash};
@@ -15,15 +17,14 @@ use viaduct_tests::ldk::Outcome;
 use wire::id::{ChannelId, PaymentHash, Preimage};
 
 /// Our node holds what it is to pass on, and may cheat.
-const SETTINGS: [(&str, &str); 3] =
+pub(super) const SETTINGS: [(&str, &str); 3] =
     [("chain.cheat", "true"), ("forwarding.enabled", "true"), ("forwarding.intercept", "true")];
 
-/// Each HTLC, satoshi: ours that LDK takes and does not take, and two of LDK's that we take: LDK 0.2.7 can stop
-/// at a debug assertion of its own when it takes back an HTLC that expired.
-const HTLCS: [u64; 4] = [90_000, 91_000, 92_000, 93_000];
+/// Each HTLC, satoshi: ours that LDK takes and does not take, two of LDK's that we take, and one that we do not.
+const HTLCS: [u64; 5] = [90_000, 91_000, 92_000, 93_000, 94_000];
 
 /// Blocks until everything of a close with HTLCs is over for good.
-const OVER: u32 = 450;
+pub(super) const OVER: u32 = 450;
 
 /// What hangs.
 struct Hanging {
@@ -35,6 +36,8 @@ struct Hanging {
     ours: Preimage,
     /// So is this.
     also: Preimage,
+    /// LDK offered it, and we never learn the preimage.
+    unknown: Preimage,
 }
 
 /// A channel of LDK's in which both have money, and HTLCs hang both ways.
@@ -50,17 +53,17 @@ async fn hung() -> (Table, ChannelId, LdkChannelId, Hanging) {
         offered.push(PaymentHash(*AsRef::<[u8; 32]>::as_ref(invoice.payment_hash())));
     }
     table.ldk.holding(2).await;
-    let (ours, also) = (Preimage([0x31; 32]), Preimage([0x32; 32]));
-    for (preimage, sat) in [(ours, HTLCS[2]), (also, HTLCS[3])] {
+    let [ours, also, unknown] = [0x31, 0x32, 0x33].map(|byte| Preimage([byte; 32]));
+    for (preimage, sat) in [(ours, HTLCS[2]), (also, HTLCS[3]), (unknown, HTLCS[4])] {
         table.ldk.send_beyond(&details, ldk_hash(preimage.hash()), sat * 1_000);
     }
-    table.ours.channel_where(id, "in which four HTLCs hang", |it| it.htlcs.len() == 4).await;
-    table.we_hold(2).await;
-    (table, id, channel, Hanging { taken: offered[0], ignored: offered[1], ours, also })
+    table.ours.channel_where(id, "in which five HTLCs hang", |it| it.htlcs.len() == 5).await;
+    table.we_hold(3).await;
+    (table, id, channel, Hanging { taken: offered[0], ignored: offered[1], ours, also, unknown })
 }
 
 /// We take one of those that we hold.
-async fn we_take(table: &Table, preimage: Preimage) {
+pub(super) async fn we_take(table: &Table, preimage: Preimage) {
     let mut desk = table.ours.handle().intercept().await.expect("somebody may listen");
     loop {
         let held = desk.held.recv().await.expect("the node runs");
@@ -86,6 +89,8 @@ async fn all_is_settled(table: &Table, commitment: &Transaction, hanging: &Hangi
     assert!(matches!(outcome, Outcome::Sent(_)), "{outcome:?}");
     let outcome = table.ldk.outcome(ldk_hash(hanging.also.hash())).await;
     assert!(matches!(outcome, Outcome::Sent(_)), "{outcome:?}");
+    let outcome = table.ldk.outcome(ldk_hash(hanging.unknown.hash())).await;
+    assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
     let left = table.anchors_left_of(commitment).await;
     table.account(left).await;
     let due = COIN + 5_000_000 - HTLCS[0] + HTLCS[2] + HTLCS[3];
@@ -94,7 +99,7 @@ async fn all_is_settled(table: &Table, commitment: &Transaction, hanging: &Hangi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn we_close_alone_with_htlcs_both_ways_and_preimages_of_three_of_four() {
+async fn we_close_alone_with_htlcs_both_ways_and_preimages_of_three_of_five() {
     let (table, id, channel, hanging) = hung().await;
     let details = table.ldk.channel(channel).expect("open");
     table.ours.close(id, true).await;
@@ -107,7 +112,7 @@ async fn we_close_alone_with_htlcs_both_ways_and_preimages_of_three_of_four() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ldk_closes_alone_with_htlcs_both_ways_and_preimages_of_three_of_four() {
+async fn ldk_closes_alone_with_htlcs_both_ways_and_preimages_of_three_of_five() {
     let (table, _, channel, hanging) = hung().await;
     let details = table.ldk.channel(channel).expect("open");
     table.ldk.disconnect(super::table::public(table.ours.id()));

@@ -130,12 +130,18 @@ impl Table {
 
     /// Waits until our node holds so many HTLCs.
     pub(super) async fn we_hold(&self, count: usize) {
-        until_async("HTLCs to be held", String::new, || async {
-            let held = ForwardFilter { held: true, ..ForwardFilter::default() };
-            let all = Page { size: Page::SIZE_MAX, ..Page::default() };
-            let held = self.ours.handle().list_forwards(held, all).await.expect("a list");
-            (held.entries.len() == count).then_some(())
-        })
+        let last = std::cell::RefCell::new(String::new());
+        until_async(
+            "HTLCs to be held",
+            || last.borrow().clone(),
+            || async {
+                let held = ForwardFilter { held: true, ..ForwardFilter::default() };
+                let all = Page { size: Page::SIZE_MAX, ..Page::default() };
+                let held = self.ours.handle().list_forwards(held, all).await.expect("a list");
+                *last.borrow_mut() = format!("{held:?}");
+                (held.entries.len() == count).then_some(())
+            },
+        )
         .await;
     }
 

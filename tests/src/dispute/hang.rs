@@ -107,6 +107,7 @@ impl Scene {
     /// When one of them does not listen.
     pub async fn words(&mut self) {
         let start = Instant::now();
+        self.told = true;
         loop {
             self.tend().await;
             let mut waiting = false;
@@ -117,6 +118,15 @@ impl Scene {
                 return;
             }
             assert!(start.elapsed() < PATIENCE, "somebody does not listen");
+        }
+    }
+
+    /// Whoever died after the words may not have heard them, and holds again: it is told again.
+    pub(super) async fn say_again(&self) {
+        for who in Who::BOTH {
+            if self.told && self.is_awake(who) && self.deaths[who as usize] > 0 {
+                let _waiting = self.say(who).await;
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use bitcoin::Transaction;
 use chain_backend::{ChainBackend, Package};
 use lightning::chain::chaininterface::{BroadcasterInterface, ConfirmationTarget, FeeEstimator};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 
 /// What a commitment transaction with anchors pays, satoshi per 1000 weight units.
@@ -21,35 +22,51 @@ const MOST_FEERATE: u32 = 5_000;
 #[derive(Debug)]
 pub(super) struct Broadcaster {
     queue: mpsc::UnboundedSender<Vec<Transaction>>,
+    /// What was sent and not yet handed in.
+    waiting: Arc<AtomicUsize>,
+}
+
+/// What a broadcaster is told to send.
+#[derive(Debug)]
+pub(super) struct Sent {
+    queue: mpsc::UnboundedReceiver<Vec<Transaction>>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Broadcaster {
     /// A broadcaster and what it is told to send.
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Vec<Transaction>>) {
+    pub(super) fn new() -> (Self, Sent) {
         let (queue, sent) = mpsc::unbounded_channel();
-        (Self { queue }, sent)
+        let waiting = Arc::new(AtomicUsize::new(0));
+        (Self { queue, waiting: waiting.clone() }, Sent { queue: sent, waiting })
     }
 
     /// Sends one transaction of the harness itself.
     pub(super) fn send(&self, tx: Transaction) {
+        self.send_all(vec![tx]);
+    }
+
+    /// Whether everything was handed in.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) == 0
+    }
+
+    fn send_all(&self, txs: Vec<Transaction>) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
         // The other end is gone only when the node stops.
-        drop(self.queue.send(vec![tx]));
+        drop(self.queue.send(txs));
     }
 }
 
 impl BroadcasterInterface for Broadcaster {
     fn broadcast_transactions(&self, txs: &[&Transaction]) {
-        drop(self.queue.send(txs.iter().copied().cloned().collect()));
+        self.send_all(txs.iter().copied().cloned().collect());
     }
 }
 
 /// Hands in what the node sends until the node stops.
-pub(super) async fn submit_all(
-    mut sent: mpsc::UnboundedReceiver<Vec<Transaction>>,
-    backend: Arc<dyn ChainBackend>,
-    log: Arc<Log>,
-) {
-    while let Some(txs) = sent.recv().await {
+pub(super) async fn submit_all(mut sent: Sent, backend: Arc<dyn ChainBackend>, log: Arc<Log>) {
+    while let Some(txs) = sent.queue.recv().await {
         let names: Vec<_> = txs.iter().map(|tx| short(tx.compute_txid())).collect();
         if let Ok(package) = Package::new(txs.clone()) {
             let outcome = backend.submit(package, None).await;
@@ -61,6 +78,7 @@ pub(super) async fn submit_all(
                 log.note(format!("broadcast {name}: {outcome:?}"));
             }
         }
+        sent.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

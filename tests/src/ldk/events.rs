@@ -9,7 +9,7 @@ use lightning::ln::types::ChannelId;
 use lightning::sign::{OutputSpender, SpendableOutputDescriptor};
 use lightning::types::payment::{PaymentHash, PaymentPreimage};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -81,12 +81,22 @@ pub(super) struct Memory {
     pub(super) pulse: watch::Sender<u64>,
     /// Payments that come in wait.
     pub(super) hold: AtomicBool,
+    /// How often the node looked at everything that there was to do.
+    pub(super) rounds: AtomicU64,
+    /// Makes it look again.
+    pub(super) again: Notify,
 }
 
 impl Memory {
     pub(super) fn new() -> Arc<Self> {
         let pulse = watch::Sender::new(0);
-        Arc::new(Self { seen: Mutex::default(), pulse, hold: AtomicBool::new(false) })
+        Arc::new(Self {
+            seen: Mutex::default(),
+            pulse,
+            hold: AtomicBool::new(false),
+            rounds: AtomicU64::new(0),
+            again: Notify::new(),
+        })
     }
 }
 
@@ -97,7 +107,7 @@ pub(super) async fn run(
     stop: Arc<Notify>,
     zero_conf: bool,
 ) {
-    let handler = Handler { parts: parts.clone(), memory, zero_conf };
+    let handler = Handler { parts: parts.clone(), memory: memory.clone(), zero_conf };
     let handle = |event: Event| handler.handle(event);
     let mut tick = tokio::time::interval(TICK);
     tick.tick().await;
@@ -113,7 +123,9 @@ pub(super) async fn run(
         if parts.channels.get_and_clear_needs_persistence() {
             parts.persist_channels();
         }
+        memory.rounds.fetch_add(1, Ordering::SeqCst);
         let ticked = tokio::select! {
+            () = memory.again.notified() => false,
             () = parts.channels.get_event_or_persistence_needed_future() => false,
             () = parts.monitors.get_update_future() => false,
             _ = tick.tick() => true,
