@@ -1,5 +1,7 @@
 //! The fee function, groups, replacements and splits, without a chain.
 
+mod catalogue;
+
 use bitcoin::hashes::Hash as _;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Txid};
 use channel::onchain::Claim;
@@ -57,7 +59,7 @@ struct Field {
     feerates: Feerates,
     parents: BTreeMap<Txid, Parent>,
     fought: BTreeSet<OutPoint>,
-    next: u8,
+    next: u64,
 }
 
 impl Field {
@@ -90,8 +92,10 @@ impl Field {
     fn made(&mut self, job: &Job) -> SweepMade {
         let built = job.build(&[], &home(), Amount::ZERO, FeeratePerKw::FLOOR).unwrap();
         self.next += 1;
+        let mut txid = [0xee; 32];
+        txid[..8].copy_from_slice(&self.next.to_le_bytes());
         let made = SweepMade {
-            txid: Txid::from_byte_array([self.next; 32]),
+            txid: Txid::from_byte_array(txid),
             name: job.name.0,
             fee_sat: built.sweep.fee.to_sat(),
             feerate: built.feerate,

@@ -1,6 +1,6 @@
 //! All ways a channel can end, times all that can go wrong: a slice of them in every run, all on demand.
 //!
-//! `VIADUCT_DISPUTE_SEEDS=0..420` plays all of them, `7..8` one, again.
+//! `VIADUCT_DISPUTE_SEEDS=0..420` plays all of them, `7..8` one, again. Not here: a death at each single write (`disputes/kills`).
 
 use std::ops::Range;
 use std::time::Duration;
