@@ -1,1 +1,4 @@
-//! A claim's life from the first sight of a breach to a hundred blocks on top of its justice.
+//! From a breach that was seen to the last of its outputs, a hundred blocks deep.
+
+pub mod book;
+pub mod fact;

@@ -17,6 +17,7 @@
 //! Not here: which files there are (`shelf`).
 
 use crate::hint::Hint;
+use crate::message::Sealed;
 
 /// Bytes of the head of a file.
 pub(crate) const HEAD_BYTES: usize = 32;
@@ -28,15 +29,6 @@ const RECORD_HEAD_BYTES: usize = 6;
 pub const SEALED_MAX: usize = 65_000;
 const MAGIC: [u8; 8] = *b"VDCTWREC";
 const VERSION: u16 = 1;
-
-/// What a client gives for one state.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Sealed {
-    /// Half the hash of the transaction it is for.
-    pub hint: Hint,
-    /// What only that transaction opens.
-    pub bytes: Vec<u8>,
-}
 
 /// A record as it lies in a segment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -152,7 +144,7 @@ impl Group {
         self.bytes.extend_from_slice(&u16::try_from(run.len()).unwrap_or(u16::MAX).to_le_bytes());
         for (nth, record) in (0_u16..).zip(run) {
             let at = self.bytes.len();
-            let sealed = record.bytes.get(..record.bytes.len().min(SEALED_MAX)).unwrap_or_default();
+            let sealed = record.ciphertext.get(..record.ciphertext.len().min(SEALED_MAX)).unwrap_or_default();
             let length = sealed.len().saturating_add(record.hint.0.len());
             self.bytes.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
             self.bytes.extend_from_slice(&nth.to_le_bytes());
@@ -187,7 +179,7 @@ fn fitting(records: &[Sealed]) -> usize {
         if back > usize::from(u16::MAX) {
             break;
         }
-        let length = record.bytes.len().saturating_add(record.hint.0.len());
+        let length = record.ciphertext.len().saturating_add(record.hint.0.len());
         back = back.saturating_add(RECORD_HEAD_BYTES).saturating_add(length);
         count = count.saturating_add(1);
     }
@@ -328,6 +320,6 @@ pub(crate) fn read_one(
         return Ok(None);
     }
     let Some((hint, bytes)) = content.split_first_chunk::<16>() else { return Ok(None) };
-    let sealed = Sealed { hint: Hint(*hint), bytes: bytes.to_vec() };
+    let sealed = Sealed { hint: Hint(*hint), ciphertext: bytes.to_vec() };
     Ok(Some(Stored { session, seq: first_seq.saturating_add(u32::from(nth)), sealed }))
 }

@@ -9,10 +9,11 @@
 
 use std::io;
 
-use store::disk::{Disk, DiskFile};
+use ::store::disk::{Disk, DiskFile};
 
 use crate::index::{Place, Prefix};
-use crate::store::segment::{self, Group, Head, Sealed, Stored};
+use crate::message::Sealed;
+use crate::store::segment::{self, Group, Head, Stored};
 
 const RECORDS: &str = "records-";
 const HINTS: &str = "hints-";
@@ -293,7 +294,7 @@ pub(crate) fn write_hints<D: Disk>(
     start.extend_from_slice(&u32::try_from(hints.len()).unwrap_or(u32::MAX).to_le_bytes());
     let crc = crc32c::crc32c_append(crc32c::crc32c(&start), &body);
     start.extend_from_slice(&crc.to_le_bytes());
-    store::disk::put(disk, &hints_name(head.number), &[&start, &body])
+    ::store::disk::put(disk, &hints_name(head.number), &[&start, &body])
 }
 
 /// The list of hints of a segment; `None` if there is none, or not one of this file: it can be made again
@@ -303,7 +304,7 @@ pub(crate) fn read_hints<D: Disk>(disk: &D, head: Head) -> io::Result<Option<Vec
     if !disk.exists(&name)? {
         return Ok(None);
     }
-    Ok(parse_hints(&store::disk::read_all(disk, &name)?, head))
+    Ok(parse_hints(&::store::disk::read_all(disk, &name)?, head))
 }
 
 fn parse_hints(bytes: &[u8], head: Head) -> Option<Vec<(Prefix, u32)>> {
@@ -329,5 +330,5 @@ fn parse_hints(bytes: &[u8], head: Head) -> Option<Vec<(Prefix, u32)>> {
     hints.iter().map(read).collect()
 }
 
-#[cfg(test)]
-mod tests;
+
+

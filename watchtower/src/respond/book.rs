@@ -1,0 +1,394 @@
+//! All breaches and how far each of their outputs is, as a fold over facts.
+//!
+//! An output is open until a block spends it, whatever a mempool says; what a block said is taken back with
+//! the block. A hundred blocks on top end it. Nothing here decides anything.
+//!
+//! Not here: what is sent (`plan`), what a block means (`sight`).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bitcoin::{OutPoint, ScriptBuf, Txid};
+use wire::codec::{Decode, DecodeError, Encode, Reader};
+use wire::units::Sat;
+
+use crate::kit::claim::{Claim, Way};
+use crate::message::ClaimState;
+use crate::respond::fact::{ClaimFact, Taker, read_txid, txid};
+
+/// So deep nothing is taken back any more. BOLT 5: "irrevocably resolved".
+pub const FINAL_DEPTH: u32 = 100;
+/// Ended claims that are remembered for whoever asks.
+const ENDED_MAX: usize = 10_000;
+
+/// A transaction with outputs that can be taken.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Source {
+    /// What it spends.
+    pub inputs: Vec<OutPoint>,
+    /// Whose record showed it.
+    pub session: u32,
+    /// Which.
+    pub seq: u32,
+    /// The block that has it.
+    pub height: Option<u32>,
+    /// The transaction in a block that spends what it spends, and the height.
+    pub overtaken: Option<(Txid, u32)>,
+}
+
+/// The last transaction of ours for an output.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sent {
+    /// It.
+    pub txid: Txid,
+    /// What it pays.
+    pub fee: Sat,
+    /// What it weighs.
+    pub weight: u64,
+    /// The height at which it was first handed in.
+    pub height: u32,
+}
+
+/// Where an output went.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Taken {
+    /// By which transaction.
+    pub by: Txid,
+    /// Whose that is.
+    pub taker: Taker,
+    /// The block that has it.
+    pub height: u32,
+}
+
+/// An output and how far it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tracked {
+    /// The output, and how it is taken.
+    pub claim: Claim,
+    /// The newest transaction of ours for it.
+    pub sent: Option<Sent>,
+    /// Where it went.
+    pub taken: Option<Taken>,
+}
+
+/// A claim that is over, as it is remembered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct EndedClaim {
+    /// The output.
+    pub outpoint: OutPoint,
+    /// What it held.
+    pub value: Sat,
+    /// Whose record showed it.
+    pub session: u32,
+    /// Where it went; `None` if its transaction never happened.
+    pub taken: Option<Taken>,
+}
+
+/// All breaches.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Book {
+    sources: BTreeMap<Txid, Source>,
+    claims: BTreeMap<OutPoint, Tracked>,
+    /// Whose inputs are watched: for whom.
+    by_input: BTreeMap<OutPoint, Vec<Txid>>,
+    ended: VecDeque<EndedClaim>,
+    useless: u64,
+}
+
+impl Book {
+    /// Follows one fact.
+    pub fn apply(&mut self, fact: &ClaimFact) {
+        match fact {
+            ClaimFact::Found { source, inputs, session, seq, claims } => {
+                self.found(*source, inputs, (*session, *seq), claims);
+            }
+            ClaimFact::Confirmed { source, height } => {
+                if let Some(source) = self.sources.get_mut(source) {
+                    source.height = Some(*height);
+                    source.overtaken = None;
+                }
+            }
+            ClaimFact::Overtaken { source, by, height } => {
+                if let Some(source) = self.sources.get_mut(source) {
+                    source.overtaken = Some((*by, *height));
+                }
+            }
+            ClaimFact::Rewound { height } => self.rewind(*height),
+            ClaimFact::Sent { txid, outpoints, fee, weight, height } => {
+                let sent = Sent { txid: *txid, fee: *fee, weight: *weight, height: *height };
+                for outpoint in outpoints {
+                    if let Some(tracked) = self.claims.get_mut(outpoint) {
+                        tracked.sent = Some(sent);
+                    }
+                }
+            }
+            ClaimFact::Taken { outpoint, by, taker, height } => {
+                if let Some(tracked) = self.claims.get_mut(outpoint) {
+                    tracked.taken = Some(Taken { by: *by, taker: *taker, height: *height });
+                }
+            }
+            ClaimFact::Ended { source } => self.end(*source),
+            ClaimFact::Useless { .. } => self.useless = self.useless.saturating_add(1),
+        }
+    }
+
+    /// Transactions with outputs that can be taken.
+    pub fn sources(&self) -> impl Iterator<Item = (&Txid, &Source)> {
+        self.sources.iter()
+    }
+
+    /// One of them.
+    pub fn source(&self, txid: &Txid) -> Option<&Source> {
+        self.sources.get(txid)
+    }
+
+    /// Outputs, those of one transaction together.
+    pub fn claims(&self) -> impl Iterator<Item = (&OutPoint, &Tracked)> {
+        self.claims.iter()
+    }
+
+    /// One of them.
+    pub fn claim(&self, outpoint: &OutPoint) -> Option<&Tracked> {
+        self.claims.get(outpoint)
+    }
+
+    /// The outputs of one transaction.
+    pub fn claims_of(&self, source: Txid) -> impl Iterator<Item = (&OutPoint, &Tracked)> {
+        let from = OutPoint { txid: source, vout: 0 };
+        let to = OutPoint { txid: source, vout: u32::MAX };
+        self.claims.range(from..=to)
+    }
+
+    /// Which transactions spend this output.
+    pub fn spenders_of(&self, outpoint: &OutPoint) -> &[Txid] {
+        self.by_input.get(outpoint).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is over, the newest last.
+    pub fn ended(&self) -> impl DoubleEndedIterator<Item = &EndedClaim> {
+        self.ended.iter()
+    }
+
+    /// How many records opened and could not be used.
+    pub const fn useless(&self) -> u64 {
+        self.useless
+    }
+
+    /// Whether nothing is to be done.
+    pub fn is_idle(&self) -> bool {
+        self.sources.is_empty()
+    }
+
+    fn found(
+        &mut self,
+        txid: Txid,
+        inputs: &[OutPoint],
+        (session, seq): (u32, u32),
+        claims: &[Claim],
+    ) {
+        let known = self.sources.contains_key(&txid);
+        if !known {
+            let inputs = inputs.to_vec();
+            for input in &inputs {
+                self.by_input.entry(*input).or_default().push(txid);
+            }
+            let source = Source { inputs, session, seq, height: None, overtaken: None };
+            self.sources.insert(txid, source);
+        }
+        for claim in claims {
+            let tracked = Tracked { claim: claim.clone(), sent: None, taken: None };
+            // The first record that opens decides; a second cannot take anything away from it.
+            self.claims.entry(claim.outpoint).or_insert(tracked);
+        }
+    }
+
+    fn rewind(&mut self, height: u32) {
+        for source in self.sources.values_mut() {
+            source.height = source.height.filter(|at| *at <= height);
+            source.overtaken = source.overtaken.filter(|(_, at)| *at <= height);
+        }
+        for tracked in self.claims.values_mut() {
+            tracked.taken = tracked.taken.filter(|taken| taken.height <= height);
+        }
+    }
+
+    fn end(&mut self, txid: Txid) {
+        let Some(source) = self.sources.remove(&txid) else { return };
+        for input in &source.inputs {
+            if let Some(spenders) = self.by_input.get_mut(input) {
+                spenders.retain(|spender| *spender != txid);
+                if spenders.is_empty() {
+                    self.by_input.remove(input);
+                }
+            }
+        }
+        let outpoints: Vec<OutPoint> = self.claims_of(txid).map(|(outpoint, _)| *outpoint).collect();
+        for outpoint in outpoints {
+            let Some(tracked) = self.claims.remove(&outpoint) else { continue };
+            let (value, session) = (tracked.claim.value, source.session);
+            self.ended.push_back(EndedClaim { outpoint, value, session, taken: tracked.taken });
+        }
+        while self.ended.len() > ENDED_MAX {
+            self.ended.pop_front();
+        }
+    }
+}
+
+impl Source {
+    /// Whether another transaction took its place.
+    pub const fn is_void(&self) -> bool {
+        self.overtaken.is_some() && self.height.is_none()
+    }
+}
+
+impl Tracked {
+    /// How far it is, in a word.
+    pub fn state(&self, source: &Source, tip_height: u32) -> ClaimState {
+        if source.is_void() {
+            return ClaimState::Failed;
+        }
+        match (self.taken, self.sent) {
+            (Some(taken), _) => taken.state(tip_height),
+            (None, Some(_)) => ClaimState::Sent,
+            (None, None) => ClaimState::Seen,
+        }
+    }
+
+    /// Where the money goes: whoever pays that took it for the client.
+    pub fn pays_to(&self) -> Option<&ScriptBuf> {
+        match &self.claim.way {
+            Way::Ladder(rungs) => {
+                let first = rungs.first()?.tx.output.first()?;
+                Some(&first.script_pubkey)
+            }
+            Way::Pair(pair) => Some(&pair.output.script_pubkey),
+            Way::Keyed(keyed) => Some(&keyed.sweep_script),
+        }
+    }
+}
+
+impl Taken {
+    /// How deep it is: 1 in the tip.
+    pub const fn depth(self, tip_height: u32) -> u32 {
+        tip_height.saturating_sub(self.height).saturating_add(1)
+    }
+
+    /// In a word.
+    pub const fn state(self, tip_height: u32) -> ClaimState {
+        match self.taker {
+            Taker::Them => ClaimState::TakenByThem,
+            Taker::Other => ClaimState::DoneByOther,
+            Taker::Us if self.depth(tip_height) >= FINAL_DEPTH => ClaimState::Final,
+            Taker::Us => ClaimState::Mined,
+        }
+    }
+}
+
+/// For snapshots.
+impl Encode for Book {
+    fn encode(&self, out: &mut Vec<u8>) {
+        count(self.sources.len(), out);
+        for (id, source) in &self.sources {
+            txid(id, out);
+            source.inputs.encode(out);
+            source.session.encode(out);
+            source.seq.encode(out);
+            maybe(source.height.as_ref(), out, |height, out| height.encode(out));
+            maybe(source.overtaken.as_ref(), out, |(by, height), out| {
+                txid(by, out);
+                height.encode(out);
+            });
+        }
+        count(self.claims.len(), out);
+        for tracked in self.claims.values() {
+            tracked.claim.encode(out);
+            maybe(tracked.sent.as_ref(), out, |sent, out| {
+                txid(&sent.txid, out);
+                sent.fee.encode(out);
+                sent.weight.encode(out);
+                sent.height.encode(out);
+            });
+            maybe(tracked.taken.as_ref(), out, put_taken);
+        }
+        count(self.ended.len(), out);
+        for ended in &self.ended {
+            ended.outpoint.encode(out);
+            ended.value.encode(out);
+            ended.session.encode(out);
+            maybe(ended.taken.as_ref(), out, put_taken);
+        }
+        self.useless.encode(out);
+    }
+}
+
+impl Decode for Book {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut book = Self::default();
+        for _ in 0..u32::decode(r)? {
+            let id = read_txid(r)?;
+            let inputs = Vec::<OutPoint>::decode(r)?;
+            let (session, seq) = (u32::decode(r)?, u32::decode(r)?);
+            let height = read_maybe(r, u32::decode)?;
+            let overtaken = read_maybe(r, |r| Ok((read_txid(r)?, u32::decode(r)?)))?;
+            for input in &inputs {
+                book.by_input.entry(*input).or_default().push(id);
+            }
+            book.sources.insert(id, Source { inputs, session, seq, height, overtaken });
+        }
+        for _ in 0..u32::decode(r)? {
+            let claim = Claim::decode(r)?;
+            let sent = read_maybe(r, |r| {
+                Ok(Sent {
+                    txid: read_txid(r)?,
+                    fee: Sat::decode(r)?,
+                    weight: u64::decode(r)?,
+                    height: u32::decode(r)?,
+                })
+            })?;
+            let taken = read_maybe(r, read_taken)?;
+            book.claims.insert(claim.outpoint, Tracked { claim, sent, taken });
+        }
+        for _ in 0..u32::decode(r)? {
+            let outpoint = OutPoint::decode(r)?;
+            let (value, session) = (Sat::decode(r)?, u32::decode(r)?);
+            let taken = read_maybe(r, read_taken)?;
+            book.ended.push_back(EndedClaim { outpoint, value, session, taken });
+        }
+        book.useless = u64::decode(r)?;
+        Ok(book)
+    }
+}
+
+fn put_taken(taken: &Taken, out: &mut Vec<u8>) {
+    txid(&taken.by, out);
+    taken.taker.encode(out);
+    taken.height.encode(out);
+}
+
+fn read_taken(r: &mut Reader<'_>) -> Result<Taken, DecodeError> {
+    Ok(Taken { by: read_txid(r)?, taker: Taker::decode(r)?, height: u32::decode(r)? })
+}
+
+fn count(count: usize, out: &mut Vec<u8>) {
+    u32::try_from(count).unwrap_or(u32::MAX).encode(out);
+}
+
+fn maybe<T>(value: Option<&T>, out: &mut Vec<u8>, put: impl FnOnce(&T, &mut Vec<u8>)) {
+    match value {
+        None => 0_u8.encode(out),
+        Some(value) => {
+            1_u8.encode(out);
+            put(value, out);
+        }
+    }
+}
+
+fn read_maybe<'a, T>(
+    r: &mut Reader<'a>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
+) -> Result<Option<T>, DecodeError> {
+    match u8::decode(r)? {
+        0 => Ok(None),
+        1 => read(r).map(Some),
+        _ => Err(DecodeError::Range),
+    }
+}
