@@ -24,7 +24,7 @@ pub mod state;
 pub use fact::{Fact, Kit, Opening};
 pub use keeper::{Bell, Limits};
 pub use open::{Disks, OpenError, Opened, Options, Report, open};
-pub use order::{Figures, Found, Hit, Keeper, Late, Mode, Refused, Sighting, Standing, Wish};
+pub use order::{Ends, Figures, Found, Hit, Keeper, Late, Mode, Refused, Sighting, Standing, Wish};
 pub use seal::{Cleared, Durable};
 pub use segment::Stored;
 pub use shelf::ShelfError;

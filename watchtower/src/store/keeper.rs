@@ -22,7 +22,7 @@ use crate::message::Sealed;
 use crate::store::compact;
 use crate::store::fact::{self, Fact, Kit, Opening, Part, Progress};
 use crate::store::order::{
-    Answer, Figures, Found, Hit, Late, Mode, Order, Refused, Sighting, Standing, Wish,
+    Answer, Ends, Figures, Found, Hit, Late, Mode, Order, Refused, Sighting, Standing, Wish,
 };
 use crate::store::replicas;
 use crate::store::ring::{self, Ring};
@@ -39,6 +39,13 @@ const GROUP_RECORDS: u32 = 4_096;
 const LATE_MAX: usize = 65_536;
 /// A snapshot is made after so many bytes of journal.
 const SNAPSHOT_BYTES: u64 = 16 << 20;
+
+/// Files of the ring that are not needed go every so many blocks.
+const RETIRE_EVERY: u32 = 144;
+/// A session without any record is forgotten after so many blocks.
+const UNUSED_BLOCKS: u32 = 144;
+/// Who ends within so many blocks is said.
+const EXPIRING_BLOCKS: u32 = 2_016;
 
 /// What a tower gives at most.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +106,6 @@ pub(crate) struct Thread<D: Disk> {
     pending: Vec<Pending>,
     /// How far sessions will have come with what waits.
     staged: BTreeMap<u32, Progress>,
-    late_in_hand: bool,
     snapshot_at: u64,
     snapshot_busy: Arc<AtomicBool>,
 }
@@ -139,7 +145,6 @@ impl<D: Disk> Thread<D> {
             inbox: parts.inbox,
             pending: Vec::new(),
             staged: BTreeMap::new(),
-            late_in_hand: false,
             snapshot_at: SNAPSHOT_BYTES,
             snapshot_busy: Arc::default(),
         }
@@ -181,7 +186,7 @@ impl<D: Disk> Thread<D> {
                     let _gone = answer.send(Err(Refused::ReadOnly));
                 }
             }
-            Order::Settle { facts, answer } => self.settle(facts, answer),
+            Order::Settle { facts, late_done, answer } => self.settle(facts, late_done, answer),
             Order::Standing { key, answer } => {
                 let tip = self.state.tip();
                 let found = self.state.session_of(&key);
@@ -195,6 +200,12 @@ impl<D: Disk> Thread<D> {
                     tracing::warn!(%error, "a block is not in the ring's files");
                 }
                 self.ring.push(block, prefixes);
+                if block.height.is_multiple_of(RETIRE_EVERY) {
+                    let first = self.ring.first().map_or(0, |first| first.height);
+                    if let Err(error) = ring::retire(self.shelf.disk(), first) {
+                        tracing::warn!(%error, "old blocks of the ring stay on the disk");
+                    }
+                }
                 let _gone = answer.send(self.hits(&txs, Place { part: 0, offset: 0 }));
             }
             Order::Earlier { block, txs, answer } => {
@@ -212,12 +223,14 @@ impl<D: Disk> Thread<D> {
             Order::Late { count, answer } => {
                 let count = count.min(self.late.len());
                 let taken: Vec<Late> = self.late.drain(..count).collect();
-                self.late_in_hand |= !taken.is_empty();
                 let _gone = answer.send(taken);
             }
             Order::Wanted { answer } => {
-                let below = self.ring.first().and_then(|first| first.height.checked_sub(1));
-                let _gone = answer.send(below.filter(|_| self.ring.has_room()));
+                let first = self.ring.first().filter(|first| first.height > 0);
+                let _gone = answer.send(first.filter(|_| self.ring.has_room()));
+            }
+            Order::Ends { height, answer } => {
+                let _gone = answer.send(self.ends(height));
             }
             Order::Sessions { answer } => {
                 let all = self.state.sessions().map(|(number, s)| (number, s.clone()));
@@ -260,17 +273,16 @@ impl<D: Disk> Thread<D> {
         }
     }
 
-    pub(crate) fn stop_writing(&mut self, error: &dyn std::error::Error) {
+    pub(crate) fn stop_writing(&mut self, error: &(dyn std::error::Error + 'static)) {
         if self.mode != Mode::ReadOnly {
             tracing::error!(error, "the tower takes nothing any more; it still watches");
         }
         self.mode = Mode::ReadOnly;
     }
 
-    fn settle(&mut self, mut facts: Vec<Fact>, answer: Answer<Cleared>) {
-        self.late_in_hand = false;
+    fn settle(&mut self, mut facts: Vec<Fact>, late_done: bool, answer: Answer<Cleared>) {
         let end = self.shelf.end();
-        if self.late.is_empty() && self.state.compared() < end {
+        if late_done && self.late.is_empty() && self.state.compared() < end {
             facts.push(Fact::Compared { place: end });
         }
         if !facts.is_empty() && !self.write(&facts) {
@@ -670,6 +682,23 @@ impl<D: Disk> Thread<D> {
             found.push((end.part, end.offset));
         }
         found
+    }
+
+    fn ends(&self, height: u32) -> Ends {
+        let grace = self.limits.grace_blocks;
+        let mut ends = Ends::default();
+        for (number, session) in self.state.sessions() {
+            let (opening, expiry) = (&session.opening, session.opening.expiry_height);
+            let unused = session.progress.next_seq() == 0 && !session.is(Kit::Replica);
+            if height > expiry.saturating_add(grace)
+                || (unused && height > opening.opened_height.saturating_add(UNUSED_BLOCKS))
+            {
+                ends.over.push(number);
+            } else if height <= expiry && expiry <= height.saturating_add(EXPIRING_BLOCKS) {
+                ends.expiring.push((number, expiry));
+            }
+        }
+        ends
     }
 
     fn count(&mut self) -> Figures {

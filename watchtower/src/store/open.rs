@@ -39,7 +39,7 @@ pub struct Options {
     pub salt: u64,
     /// A segment is closed when it is longer than this, in bytes. 64 MiB by default.
     pub segment_bytes: u32,
-    /// Blocks in the ring, at least [`ring::BLOCKS_MIN`].
+    /// Blocks in the ring, 2,016 at least.
     pub ring_blocks: u32,
     /// What sessions get at most.
     pub limits: Limits,

@@ -147,6 +147,15 @@ pub struct Found {
     pub opening: Opening,
 }
 
+/// Sessions that end.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Ends {
+    /// Those that take records for two weeks more at most, and until which height.
+    pub expiring: Vec<(u32, u32)>,
+    /// Those whose grace is over, or that were opened and never used.
+    pub over: Vec<u32>,
+}
+
 /// What a session wants to be.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Wish {
@@ -216,7 +225,7 @@ pub(crate) enum Order {
     Open { wish: Wish, answer: Answer<Result<Durable<Standing>, Refused>> },
     Append { session: u32, first_seq: u32, records: Vec<Sealed>, answer: Answer<Result<Durable<Standing>, Refused>> },
     Note { fact: Fact, answer: Answer<Result<Durable<()>, Refused>> },
-    Settle { facts: Vec<Fact>, answer: Answer<Cleared> },
+    Settle { facts: Vec<Fact>, late_done: bool, answer: Answer<Cleared> },
     Standing { key: [u8; 33], answer: Answer<Option<(Standing, Session)>> },
     Block { block: BlockId, before: BlockHash, txs: Vec<Sighting>, answer: Answer<Vec<Hit>> },
     Earlier { block: BlockId, txs: Vec<Sighting>, answer: Answer<Vec<Hit>> },
@@ -224,7 +233,8 @@ pub(crate) enum Order {
     Match { txs: Vec<Sighting>, answer: Answer<Vec<Hit>> },
     Read { places: Vec<Place>, answer: Answer<Vec<Option<Found>>> },
     Late { count: usize, answer: Answer<Vec<Late>> },
-    Wanted { answer: Answer<Option<u32>> },
+    Wanted { answer: Answer<Option<BlockId>> },
+    Ends { height: u32, answer: Answer<Ends> },
     Sessions { answer: Answer<Vec<(u32, Session)>> },
     Where { session: u32, first_seq: u32, last_seq: u32, answer: Answer<Vec<(u32, u32)>> },
     Figures { answer: Answer<Figures> },
@@ -285,12 +295,13 @@ impl Keeper {
         self.ask(|answer| Order::Note { fact, answer }).await?
     }
 
-    /// Writes what was seen and decided, in one record.
+    /// Writes what was seen and decided, in one record. `late_done`: nothing that was taken by
+    /// [`Self::late`] is still to be looked at.
     ///
     /// # Errors
     /// [`Refused::Stopped`]. A failing disk is none: see [`Cleared`].
-    pub async fn settle(&self, facts: Vec<Fact>) -> Result<Cleared, Refused> {
-        self.ask(|answer| Order::Settle { facts, answer }).await
+    pub async fn settle(&self, facts: Vec<Fact>, late_done: bool) -> Result<Cleared, Refused> {
+        self.ask(|answer| Order::Settle { facts, late_done, answer }).await
     }
 
     /// How the session of a key stands.
@@ -347,8 +358,7 @@ impl Keeper {
         self.ask(|answer| Order::Read { places, answer }).await
     }
 
-    /// Takes some of what was learnt after its block had come. It counts as done with the next
-    /// [`Self::settle`].
+    /// Takes some of what was learnt after its block had come.
     ///
     /// # Errors
     /// [`Refused::Stopped`].
@@ -356,12 +366,20 @@ impl Keeper {
         self.ask(|answer| Order::Late { count, answer }).await
     }
 
-    /// The height of the block that the ring lacks, next below its oldest.
+    /// The oldest block of the ring, if the ring has room for those below it.
     ///
     /// # Errors
     /// [`Refused::Stopped`].
-    pub async fn wanted(&self) -> Result<Option<u32>, Refused> {
+    pub async fn wanted(&self) -> Result<Option<BlockId>, Refused> {
         self.ask(|answer| Order::Wanted { answer }).await
+    }
+
+    /// The sessions that end about this height.
+    ///
+    /// # Errors
+    /// [`Refused::Stopped`].
+    pub async fn ends(&self, height: u32) -> Result<Ends, Refused> {
+        self.ask(|answer| Order::Ends { height, answer }).await
     }
 
     /// All sessions.

@@ -19,7 +19,7 @@ use chain_backend::BlockId;
 use crate::index::{Index, Place, Prefix};
 
 /// The least number of blocks that are kept: two weeks.
-pub const BLOCKS_MIN: u32 = 2_016;
+pub(crate) const BLOCKS_MIN: u32 = 2_016;
 /// Blocks a file has.
 const BLOCKS_PER_FILE: u32 = 144;
 const FILE: &str = "blocks-";

@@ -52,11 +52,11 @@ impl ShelfError {
 
 /// How segments are laid out.
 #[derive(Clone, Copy, Debug)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// A segment is closed when it is longer than this. 64 MiB by default, at most 2 GiB.
-    pub segment_bytes: u32,
+    pub(crate) segment_bytes: u32,
     /// A random number, new at each start: it goes into the checksums of what is written from then on.
-    pub salt: u64,
+    pub(crate) salt: u64,
 }
 
 /// The segments that are written to and read from.
@@ -99,11 +99,6 @@ impl<D: Disk> Shelf<D> {
     /// The directory.
     pub(crate) const fn disk(&self) -> &D {
         &self.disk
-    }
-
-    /// Whether nothing can be written any more.
-    pub(crate) const fn is_poisoned(&self) -> bool {
-        self.poisoned
     }
 
     /// Bytes that wait for the next sync.

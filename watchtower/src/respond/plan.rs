@@ -1,0 +1,367 @@
+//! Which transactions go out now, for all that is still to be taken. Pure: the same book, fees and height give
+//! the same plan, so a restart hands in the same transactions again.
+//!
+//! Prices follow what is left of the time: half of it, six blocks at most, is the target. A whole
+//! transaction (ladder) is sent at the lowest price that is enough, never below one that was sent; from
+//! eighteen blocks before the deadline on at the highest. Outputs that can be combined are, while the breach
+//! has no block (a mempool takes only 25 descendants) and while there is time; near the deadline, or
+//! when a mempool refused them together, each goes alone. What a mempool refuses is planned again.
+//!
+//! Not here: signing with the keys of a replica, handing in (`watch`), coins of the tower's own (`purse`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bitcoin::absolute::LockTime;
+use bitcoin::transaction::Version;
+use bitcoin::{FeeRate, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness};
+use chain_backend::{FeeTable, SubmitOutcome};
+use wire::units::{BlockHeight, Sat};
+
+use crate::kit::claim::{ClaimKind, Pair, Rung, Way, output_weight};
+use crate::respond::book::{Book, Source, Tracked};
+
+/// BOLT 5: "SHOULD ... if the transaction has not been confirmed by `security_delay` (18 blocks)": from then
+/// on every output goes alone, at the highest price.
+pub const URGENT_BLOCKS: u32 = 18;
+/// The longest fee target.
+const TARGET_MAX: u32 = 6;
+/// Outputs in one transaction: each may be taken away by the cheater, and then it is made anew.
+const TOGETHER_MAX: usize = 100;
+/// Weight of one transaction of version 2: what nodes relay.
+const WEIGHT_MAX: u64 = 390_000;
+/// Weight of one of version 3 (TRUC): 10,000 virtual bytes.
+const WEIGHT_MAX_TRUC: u64 = 39_000;
+/// A replacement pays so much more for its own weight, per 1,000 weight units.
+const INCREMENT_PER_KW: u64 = 250;
+/// Version, lock time, counts, marker and flag.
+const AROUND: u64 = 42;
+/// What an output must hold at least.
+const DUST_SAT: u64 = 330;
+
+/// What is known when it is planned.
+#[derive(Clone, Debug)]
+pub struct Now<'a> {
+    /// The last block.
+    pub tip_height: u32,
+    /// Prices.
+    pub fees: &'a FeeTable,
+    /// What mempools taught since the last block.
+    pub lessons: &'a Lessons,
+}
+
+/// What mempools taught since the last block.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Lessons {
+    /// They take nothing below this, per 1,000 weight units.
+    floor_per_kw: u64,
+    /// Outputs that cannot be taken together with others.
+    alone: BTreeSet<OutPoint>,
+    /// What a transaction for this output must pay at least.
+    least: BTreeMap<OutPoint, Sat>,
+}
+
+/// A transaction to be handed in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Job {
+    /// It; inputs of a replica's claims are not signed yet.
+    pub tx: Transaction,
+    /// What of it is claimed.
+    pub outpoints: Vec<OutPoint>,
+    /// What it pays.
+    pub fee: Sat,
+    /// What it weighs when it is signed.
+    pub weight: u64,
+    /// Whose keys sign it, if a replica's do.
+    pub signer: Option<u32>,
+    /// Whether inputs and outputs may be added behind its own.
+    pub open: bool,
+    /// What it should pay per 1,000 weight units.
+    pub wanted_per_kw: u64,
+}
+
+impl Lessons {
+    /// Learns from an answer to `job`. Whether a new plan may come out better.
+    pub fn learn(&mut self, job: &Job, outcome: &SubmitOutcome) -> bool {
+        let before = self.clone();
+        match outcome {
+            SubmitOutcome::Accepted
+            | SubmitOutcome::InMempool
+            | SubmitOutcome::Confirmed(_)
+            | SubmitOutcome::FeeTooHigh { .. }
+            | SubmitOutcome::Premature { .. }
+            | SubmitOutcome::Unavailable => {}
+            SubmitOutcome::FeeTooLow { min } => {
+                self.floor_per_kw = self.floor_per_kw.max(per_kw(*min));
+            }
+            SubmitOutcome::Replaceable { needed } => {
+                for outpoint in &job.outpoints {
+                    let least = self.least.entry(*outpoint).or_default();
+                    *least = (*least).max(*needed);
+                }
+            }
+            SubmitOutcome::Conflict { .. }
+            | SubmitOutcome::MissingInputs
+            | SubmitOutcome::Invalid { .. } => {
+                if job.outpoints.len() > 1 {
+                    self.alone.extend(job.outpoints.iter().copied());
+                }
+            }
+        }
+        *self != before
+    }
+
+    fn least(&self, outpoints: &[OutPoint]) -> Sat {
+        outpoints.iter().filter_map(|outpoint| self.least.get(outpoint)).max().copied().unwrap_or_default()
+    }
+}
+
+/// Everything that should be in a mempool now.
+pub fn plan(book: &Book, now: &Now<'_>) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    let mut done: BTreeSet<Txid> = BTreeSet::new();
+    for (txid, source) in book.sources() {
+        if source.is_void() {
+            continue;
+        }
+        let mut groups: BTreeMap<Group, Vec<&Tracked>> = BTreeMap::new();
+        for (outpoint, tracked) in book.claims_of(*txid) {
+            if tracked.taken.is_some() || !can_be_spent(tracked, source, now) {
+                continue;
+            }
+            let pace = pace(tracked, source, now);
+            match &tracked.claim.way {
+                Way::Ladder(rungs) => {
+                    let job = ladder(book, tracked, rungs, &pace, now);
+                    jobs.extend(job.filter(|job| done.insert(job.tx.compute_txid())));
+                }
+                Way::Pair(_) | Way::Keyed(_) => {
+                    let alone = pace.is_urgent && source.height.is_some()
+                        || now.lessons.alone.contains(outpoint);
+                    let group = Group::of(tracked, alone.then_some(*outpoint));
+                    groups.entry(group).or_default().push(tracked);
+                }
+            }
+        }
+        for members in groups.into_values() {
+            jobs.extend(together(source, &members, now));
+        }
+    }
+    jobs
+}
+
+/// What may go into one transaction.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Group {
+    kind: ClaimKind,
+    version: u8,
+    keyed: bool,
+    alone: Option<OutPoint>,
+}
+
+impl Group {
+    fn of(tracked: &Tracked, alone: Option<OutPoint>) -> Self {
+        let (version, keyed) = match &tracked.claim.way {
+            Way::Pair(pair) => (pair.tx_version, false),
+            Way::Keyed(_) | Way::Ladder(_) => (2, true),
+        };
+        Self { kind: tracked.claim.kind, version, keyed, alone }
+    }
+}
+
+/// How much it hurries.
+struct Pace {
+    wanted_per_kw: u64,
+    is_urgent: bool,
+}
+
+fn pace(tracked: &Tracked, source: &Source, now: &Now<'_>) -> Pace {
+    let next = now.tip_height.saturating_add(1);
+    let mined = BlockHeight(source.height.unwrap_or(next));
+    let last = tracked.claim.deadline.last_height(mined);
+    // A deadline that passed is no reason to give up: the cheater may sleep as well.
+    let left = last.map(|last| last.0.saturating_sub(now.tip_height));
+    let target = left.map_or(TARGET_MAX, |left| left.div_euclid(2).clamp(1, TARGET_MAX));
+    let estimate = now.fees.estimate(u16::try_from(target).unwrap_or(1)).map_or(0, per_kw);
+    let floor = per_kw(now.fees.floor()).max(now.lessons.floor_per_kw);
+    Pace {
+        wanted_per_kw: estimate.max(floor),
+        is_urgent: left.is_some_and(|left| left <= URGENT_BLOCKS),
+    }
+}
+
+/// BOLT 3: with anchors some outputs wait for a number of blocks.
+fn can_be_spent(tracked: &Tracked, source: &Source, now: &Now<'_>) -> bool {
+    let csv = u32::from(tracked.claim.csv);
+    if csv == 0 {
+        return true;
+    }
+    let depth = |height: u32| now.tip_height.saturating_sub(height).saturating_add(1);
+    source.height.is_some_and(|height| depth(height) >= csv)
+}
+
+fn ladder(
+    book: &Book,
+    tracked: &Tracked,
+    rungs: &[Rung],
+    pace: &Pace,
+    now: &Now<'_>,
+) -> Option<Job> {
+    let coins = |rung: &Rung| -> Vec<OutPoint> {
+        rung.tx.input.iter().map(|input| input.previous_output).collect()
+    };
+    let outpoints = coins(rungs.first()?);
+    // One of its coins is gone for good: then so is the transaction.
+    if outpoints.iter().any(|coin| book.claim(coin).is_some_and(|other| other.taken.is_some())) {
+        return None;
+    }
+    let least = now.lessons.least(&outpoints);
+    let dear = |rung: &Rung| {
+        u64::from(rung.feerate.0) >= pace.wanted_per_kw && rung.fee >= least && !pace.is_urgent
+    };
+    let enough = rungs.iter().position(dear).unwrap_or(rungs.len().saturating_sub(1));
+    let sent = tracked.sent.and_then(|sent| {
+        rungs.iter().position(|rung| rung.tx.compute_txid() == sent.txid)
+    });
+    let rung = rungs.get(enough.max(sent.unwrap_or(0)))?;
+    Some(Job {
+        tx: rung.tx.clone(),
+        outpoints,
+        fee: rung.fee,
+        weight: rung.tx.weight().to_wu(),
+        signer: None,
+        open: rung.open,
+        wanted_per_kw: pace.wanted_per_kw,
+    })
+}
+
+/// Members of one group, in as many transactions as they need.
+fn together(source: &Source, members: &[&Tracked], now: &Now<'_>) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    let mut pairs: Vec<(&Tracked, &Pair)> = Vec::new();
+    let mut keyed: Vec<&Tracked> = Vec::new();
+    let mut weight = AROUND;
+    let mut version = 2;
+    for tracked in members {
+        let more = match &tracked.claim.way {
+            Way::Pair(pair) => pair.weight,
+            Way::Keyed(one) => one.input_weight,
+            Way::Ladder(_) => continue,
+        };
+        let limit = if version == 3 { WEIGHT_MAX_TRUC } else { WEIGHT_MAX };
+        let count = pairs.len().saturating_add(keyed.len());
+        if count >= TOGETHER_MAX || (count > 0 && weight.saturating_add(more) > limit) {
+            jobs.extend(combine(source, &std::mem::take(&mut pairs), now));
+            jobs.extend(sweep(source, &std::mem::take(&mut keyed), now));
+            weight = AROUND;
+        }
+        weight = weight.saturating_add(more);
+        match &tracked.claim.way {
+            Way::Pair(pair) => {
+                version = pair.tx_version;
+                pairs.push((tracked, pair));
+            }
+            Way::Keyed(_) => keyed.push(tracked),
+            Way::Ladder(_) => {}
+        }
+    }
+    jobs.extend(combine(source, &pairs, now));
+    jobs.extend(sweep(source, &keyed, now));
+    jobs
+}
+
+/// Pairs side by side: each input with its output at the same place.
+fn combine(source: &Source, pairs: &[(&Tracked, &Pair)], now: &Now<'_>) -> Option<Job> {
+    let (first, pair) = pairs.first()?;
+    let tx = Transaction {
+        version: Version(i32::from(pair.tx_version)),
+        lock_time: LockTime::ZERO,
+        input: pairs.iter().map(|(_, pair)| pair.input.clone()).collect(),
+        output: pairs.iter().map(|(_, pair)| pair.output.clone()).collect(),
+    };
+    let value = sum(pairs.iter().map(|(tracked, _)| tracked.claim.value));
+    let paid = sum(tx.output.iter().map(|output| output.value));
+    Some(Job {
+        weight: tx.weight().to_wu(),
+        tx,
+        outpoints: pairs.iter().map(|(tracked, _)| tracked.claim.outpoint).collect(),
+        fee: value.checked_sub(paid).unwrap_or_default(),
+        signer: None,
+        open: true,
+        wanted_per_kw: pace(first, source, now).wanted_per_kw,
+    })
+}
+
+/// Outputs that the keys of a replica open, into one output.
+fn sweep(source: &Source, members: &[&Tracked], now: &Now<'_>) -> Option<Job> {
+    let first = members.first()?;
+    let script = first.pays_to()?.clone();
+    let weight = members.iter().fold(
+        AROUND.saturating_add(output_weight(&script)),
+        |sum, tracked| match &tracked.claim.way {
+            Way::Keyed(keyed) => sum.saturating_add(keyed.input_weight),
+            Way::Pair(_) | Way::Ladder(_) => sum,
+        },
+    );
+    let outpoints: Vec<OutPoint> = members.iter().map(|tracked| tracked.claim.outpoint).collect();
+    let value = sum(members.iter().map(|tracked| tracked.claim.value));
+    let wanted_per_kw = members.iter().map(|t| pace(t, source, now).wanted_per_kw).max()?;
+    let fee = keyed_fee(members, value, weight, wanted_per_kw, now.lessons.least(&outpoints))?;
+    let left = value.checked_sub(fee)?;
+    let input = |outpoint: &OutPoint| TxIn {
+        previous_output: *outpoint,
+        script_sig: ScriptBuf::new(),
+        sequence: Sequence::ENABLE_RBF_NO_LOCKTIME,
+        witness: Witness::new(),
+    };
+    Some(Job {
+        tx: Transaction {
+            version: Version::TWO,
+            lock_time: LockTime::ZERO,
+            input: outpoints.iter().map(input).collect(),
+            output: vec![TxOut { value: left, script_pubkey: script }],
+        },
+        outpoints,
+        fee,
+        weight,
+        signer: Some(source.session),
+        open: false,
+        wanted_per_kw,
+    })
+}
+
+/// What such a transaction pays: what the estimate asks, and more than what it replaces. The same as before
+/// if that is enough, so that the same transaction comes out. At most all but what an output must hold.
+fn keyed_fee(
+    members: &[&Tracked],
+    value: Sat,
+    weight: u64,
+    wanted_per_kw: u64,
+    least: Sat,
+) -> Option<Sat> {
+    let asked = wanted_per_kw.saturating_mul(weight).div_ceil(1_000);
+    let mut before: BTreeMap<Txid, (Sat, u64)> = BTreeMap::new();
+    for sent in members.iter().filter_map(|tracked| tracked.sent) {
+        let (_, count) = before.entry(sent.txid).or_insert((sent.fee, 0));
+        *count = count.saturating_add(1);
+    }
+    let all = u64::try_from(members.len()).unwrap_or(u64::MAX);
+    let same = before.values().next().filter(|(_, count)| before.len() == 1 && *count == all);
+    let most = value.to_sat().checked_sub(DUST_SAT)?;
+    let more = INCREMENT_PER_KW.saturating_mul(weight).div_ceil(1_000);
+    let fee = match same {
+        Some((fee, _)) if fee.to_sat() >= asked && *fee >= least => fee.to_sat(),
+        Some((fee, _)) => asked.max(fee.to_sat().saturating_add(more)).max(least.to_sat()),
+        // What others of ours would have to be paid for is learnt from the mempool, once.
+        None => asked.max(least.to_sat()),
+    };
+    // Half of it for the miners is much; nothing for the victim is worse only than all for the cheater.
+    Some(Sat::from_sat(fee.min(most)))
+}
+
+fn sum(values: impl Iterator<Item = Sat>) -> Sat {
+    Sat::from_sat(values.fold(0_u64, |sum, value| sum.saturating_add(value.to_sat())))
+}
+
+fn per_kw(rate: FeeRate) -> u64 {
+    rate.to_sat_per_kwu()
+}
