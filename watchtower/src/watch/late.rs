@@ -59,13 +59,13 @@ impl Watcher {
         let wanted = |tx: &&bitcoin::Transaction| Hint::of(&tx.compute_txid()) == hint;
         for tx in block.txdata.iter().filter(wanted) {
             let txid = tx.compute_txid();
-            let before = facts.len();
             self.places(&[place], tx, facts).await?;
-            if facts.len() > before {
+            let Some(source) = self.book.source(&txid) else { continue };
+            if source.height != Some(id.height) {
                 let fact = ClaimFact::Confirmed { source: txid, height: id.height };
                 self.follow_fact(fact, facts);
-                self.spent_since(txid, id.height, facts).await?;
             }
+            self.spent_since(txid, id.height, facts).await?;
         }
         Ok(())
     }
