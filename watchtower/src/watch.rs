@@ -337,3 +337,6 @@ impl Watcher {
         let _nobody = self.events.send(event);
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -221,7 +221,8 @@ impl Book {
                 }
             }
         }
-        let outpoints: Vec<OutPoint> = self.claims_of(txid).map(|(outpoint, _)| *outpoint).collect();
+        let outpoints: Vec<OutPoint> =
+            self.claims_of(txid).map(|(outpoint, _)| *outpoint).collect();
         for outpoint in outpoints {
             let Some(tracked) = self.claims.remove(&outpoint) else { continue };
             let (value, session) = (tracked.claim.value, source.session);

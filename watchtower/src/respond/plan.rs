@@ -111,7 +111,12 @@ impl Lessons {
     }
 
     fn least(&self, outpoints: &[OutPoint]) -> Sat {
-        outpoints.iter().filter_map(|outpoint| self.least.get(outpoint)).max().copied().unwrap_or_default()
+        outpoints
+            .iter()
+            .filter_map(|outpoint| self.least.get(outpoint))
+            .max()
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -219,9 +224,9 @@ fn ladder(
         u64::from(rung.feerate.0) >= pace.wanted_per_kw && rung.fee >= least && !pace.is_urgent
     };
     let enough = rungs.iter().position(dear).unwrap_or(rungs.len().saturating_sub(1));
-    let sent = tracked.sent.and_then(|sent| {
-        rungs.iter().position(|rung| rung.tx.compute_txid() == sent.txid)
-    });
+    let sent = tracked
+        .sent
+        .and_then(|sent| rungs.iter().position(|rung| rung.tx.compute_txid() == sent.txid));
     let rung = rungs.get(enough.max(sent.unwrap_or(0)))?;
     Some(Job {
         tx: rung.tx.clone(),
@@ -295,13 +300,13 @@ fn combine(source: &Source, pairs: &[(&Tracked, &Pair)], now: &Now<'_>) -> Optio
 fn sweep(source: &Source, members: &[&Tracked], now: &Now<'_>) -> Option<Job> {
     let first = members.first()?;
     let script = first.pays_to()?.clone();
-    let weight = members.iter().fold(
-        AROUND.saturating_add(output_weight(&script)),
-        |sum, tracked| match &tracked.claim.way {
-            Way::Keyed(keyed) => sum.saturating_add(keyed.input_weight),
-            Way::Pair(_) | Way::Ladder(_) => sum,
-        },
-    );
+    let weight =
+        members.iter().fold(AROUND.saturating_add(output_weight(&script)), |sum, tracked| {
+            match &tracked.claim.way {
+                Way::Keyed(keyed) => sum.saturating_add(keyed.input_weight),
+                Way::Pair(_) | Way::Ladder(_) => sum,
+            }
+        });
     let outpoints: Vec<OutPoint> = members.iter().map(|tracked| tracked.claim.outpoint).collect();
     let value = sum(members.iter().map(|tracked| tracked.claim.value));
     let wanted_per_kw = members.iter().map(|t| pace(t, source, now).wanted_per_kw).max()?;

@@ -70,9 +70,7 @@ pub fn taker(book: &Book, tx: &Transaction, txid: Txid, tracked: &Tracked) -> Ta
 
 /// What is over at this height: everything of it was decided a hundred blocks ago.
 pub fn over(book: &Book, tip_height: u32) -> Vec<ClaimFact> {
-    let deep = |height: u32| {
-        tip_height.saturating_sub(height).saturating_add(1) >= FINAL_DEPTH
-    };
+    let deep = |height: u32| tip_height.saturating_sub(height).saturating_add(1) >= FINAL_DEPTH;
     let ended = book.sources().filter(|(txid, source)| match (source.height, source.overtaken) {
         (None, Some((_, height))) => deep(height),
         (None, None) => false,

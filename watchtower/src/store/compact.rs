@@ -101,11 +101,8 @@ fn rewrite<D: Disk>(thread: &mut Thread<D>, number: u32) -> io::Result<bool> {
         disk.sync_dir()?;
     }
     let length = if emptied { 0 } else { length };
-    thread.figures.bytes = thread
-        .figures
-        .bytes
-        .saturating_sub(u64::from(old_bytes))
-        .saturating_add(u64::from(length));
+    thread.figures.bytes =
+        thread.figures.bytes.saturating_sub(u64::from(old_bytes)).saturating_add(u64::from(length));
     Ok(true)
 }
 

@@ -83,9 +83,18 @@ enum Pending {
         records: Vec<Sealed>,
         answer: Answer<Result<Durable<Standing>, Refused>>,
     },
-    Open { opening: Opening, answer: Answer<Result<Durable<Standing>, Refused>> },
-    Note { fact: Fact, answer: Answer<Result<Durable<()>, Refused>> },
-    Settle { facts: Vec<Fact>, answer: Answer<Cleared> },
+    Open {
+        opening: Opening,
+        answer: Answer<Result<Durable<Standing>, Refused>>,
+    },
+    Note {
+        fact: Fact,
+        answer: Answer<Result<Durable<()>, Refused>>,
+    },
+    Settle {
+        facts: Vec<Fact>,
+        answer: Answer<Cleared>,
+    },
 }
 
 /// The thread.
@@ -126,9 +135,10 @@ pub(crate) struct Parts<D: Disk> {
 impl<D: Disk> Thread<D> {
     pub(crate) fn new(parts: Parts<D>) -> Self {
         let fundings = replicas::fundings(&parts.state);
-        let bytes = parts.state.segments().fold(0_u64, |sum, (_, segment)| {
-            sum.saturating_add(u64::from(segment.bytes))
-        });
+        let bytes = parts
+            .state
+            .segments()
+            .fold(0_u64, |sum, (_, segment)| sum.saturating_add(u64::from(segment.bytes)));
         Self {
             shelf: parts.shelf,
             journal: parts.journal,
@@ -190,9 +200,8 @@ impl<D: Disk> Thread<D> {
             Order::Standing { key, answer } => {
                 let tip = self.state.tip();
                 let found = self.state.session_of(&key);
-                let _gone = answer.send(
-                    found.map(|(number, s)| (Standing::of(number, s, tip), s.clone())),
-                );
+                let _gone =
+                    answer.send(found.map(|(number, s)| (Standing::of(number, s, tip), s.clone())));
             }
             Order::Block { block, before, txs, answer } => {
                 let prefixes: Vec<Prefix> = txs.iter().map(|tx| Prefix::of(&tx.hint)).collect();
@@ -324,7 +333,11 @@ impl<D: Disk> Thread<D> {
             }
         }
         if self.mode != Mode::Open {
-            return Err(if self.mode == Mode::ReadOnly { Refused::ReadOnly } else { Refused::Busy });
+            return Err(if self.mode == Mode::ReadOnly {
+                Refused::ReadOnly
+            } else {
+                Refused::Busy
+            });
         }
         if self.state.sessions().count() >= self.limits.sessions {
             return Err(Refused::TooMany);
@@ -483,13 +496,14 @@ impl<D: Disk> Thread<D> {
         let written = self.mode != Mode::ReadOnly;
         match waited {
             Pending::Append { session, first_seq, progress, offsets, records, answer } => {
-                let arrived = base.and_then(|base| base.ok_or(Refused::ReadOnly)).and_then(|base| {
-                    self.enter(base, (session, first_seq), &offsets, &records);
-                    self.state.come(session, progress);
-                    let tip = self.state.tip();
-                    let found = self.state.session(session).ok_or(Refused::NoSession)?;
-                    Ok(Durable::attest(Standing::of(session, found, tip)))
-                });
+                let arrived =
+                    base.and_then(|base| base.ok_or(Refused::ReadOnly)).and_then(|base| {
+                        self.enter(base, (session, first_seq), &offsets, &records);
+                        self.state.come(session, progress);
+                        let tip = self.state.tip();
+                        let found = self.state.session(session).ok_or(Refused::NoSession)?;
+                        Ok(Durable::attest(Standing::of(session, found, tip)))
+                    });
                 let _gone = answer.send(arrived);
             }
             Pending::Open { opening, answer } => {
@@ -554,8 +568,7 @@ impl<D: Disk> Thread<D> {
                 }
             }
         }
-        self.figures.records =
-            self.figures.records.saturating_add(u64::from(count(records.len())));
+        self.figures.records = self.figures.records.saturating_add(u64::from(count(records.len())));
         if is_late {
             self.bell.late.notify_one();
         }
@@ -572,8 +585,7 @@ impl<D: Disk> Thread<D> {
         if self.journal.stats().written_bytes >= self.snapshot_at
             && !self.snapshot_busy.swap(true, Ordering::SeqCst)
         {
-            self.snapshot_at =
-                self.journal.stats().written_bytes.saturating_add(SNAPSHOT_BYTES);
+            self.snapshot_at = self.journal.stats().written_bytes.saturating_add(SNAPSHOT_BYTES);
             if let Err(error) = self.snapshot() {
                 self.stop_writing(&error);
             }
@@ -672,9 +684,10 @@ impl<D: Disk> Thread<D> {
 
     fn segments_with(&self, session: u32, first_seq: u32, last_seq: u32) -> Vec<(u32, u32)> {
         let overlaps = |part: &Part| part.first_seq <= last_seq && first_seq <= part.last_seq;
-        let closed = self.state.segments().filter(|(_, segment)| {
-            segment.parts.get(&session).is_some_and(overlaps)
-        });
+        let closed = self
+            .state
+            .segments()
+            .filter(|(_, segment)| segment.parts.get(&session).is_some_and(overlaps));
         let mut found: Vec<(u32, u32)> =
             closed.map(|(number, segment)| (number, segment.bytes)).collect();
         if self.parts.get(&session).is_some_and(overlaps) {

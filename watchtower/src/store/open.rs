@@ -305,12 +305,7 @@ impl<D: Disk> Reading<D> {
     }
 
     /// Goes through all whole groups of a segment.
-    fn walk(
-        &mut self,
-        bytes: &[u8],
-        head: Head,
-        mut each: impl FnMut(segment::Walked<'_>),
-    ) -> End {
+    fn walk(&mut self, bytes: &[u8], head: Head, mut each: impl FnMut(segment::Walked<'_>)) -> End {
         let start = u32::try_from(segment::HEAD_BYTES).unwrap_or(u32::MAX);
         let mut end = End { last: None, upto: start };
         loop {
@@ -339,7 +334,8 @@ impl<D: Disk> Reading<D> {
     /// had failed, the cache takes it for clean.
     fn settle(&self, name: &str, bytes: &[u8], end: End) -> io::Result<()> {
         let Some(last) = end.last else { return Ok(()) };
-        let (from, to) = (usize::try_from(last).unwrap_or(0), usize::try_from(end.upto).unwrap_or(0));
+        let (from, to) =
+            (usize::try_from(last).unwrap_or(0), usize::try_from(end.upto).unwrap_or(0));
         let group = bytes.get(from..to).unwrap_or_default();
         let mut file = self.disk.open(name)?;
         file.write_at(u64::from(last), group)?;

@@ -222,25 +222,83 @@ pub(crate) type Answer<T> = oneshot::Sender<T>;
 /// What the keeper is asked.
 #[derive(Debug)]
 pub(crate) enum Order {
-    Open { wish: Wish, answer: Answer<Result<Durable<Standing>, Refused>> },
-    Append { session: u32, first_seq: u32, records: Vec<Sealed>, answer: Answer<Result<Durable<Standing>, Refused>> },
-    Note { fact: Fact, answer: Answer<Result<Durable<()>, Refused>> },
-    Settle { facts: Vec<Fact>, late_done: bool, answer: Answer<Cleared> },
-    Standing { key: [u8; 33], answer: Answer<Option<(Standing, Session)>> },
-    Block { block: BlockId, before: BlockHash, txs: Vec<Sighting>, answer: Answer<Vec<Hit>> },
-    Earlier { block: BlockId, txs: Vec<Sighting>, answer: Answer<Vec<Hit>> },
-    Rewind { height: u32 },
-    Match { txs: Vec<Sighting>, answer: Answer<Vec<Hit>> },
-    Read { places: Vec<Place>, answer: Answer<Vec<Option<Found>>> },
-    Late { count: usize, answer: Answer<Vec<Late>> },
-    Wanted { answer: Answer<Option<BlockId>> },
-    Ends { height: u32, answer: Answer<Ends> },
-    Sessions { answer: Answer<Vec<(u32, Session)>> },
-    Where { session: u32, first_seq: u32, last_seq: u32, answer: Answer<Vec<(u32, u32)>> },
-    Figures { answer: Answer<Figures> },
-    State { answer: Answer<State> },
-    Drain { drain: bool },
-    Compact { answer: Answer<u32> },
+    Open {
+        wish: Wish,
+        answer: Answer<Result<Durable<Standing>, Refused>>,
+    },
+    Append {
+        session: u32,
+        first_seq: u32,
+        records: Vec<Sealed>,
+        answer: Answer<Result<Durable<Standing>, Refused>>,
+    },
+    Note {
+        fact: Fact,
+        answer: Answer<Result<Durable<()>, Refused>>,
+    },
+    Settle {
+        facts: Vec<Fact>,
+        late_done: bool,
+        answer: Answer<Cleared>,
+    },
+    Standing {
+        key: [u8; 33],
+        answer: Answer<Option<(Standing, Session)>>,
+    },
+    Block {
+        block: BlockId,
+        before: BlockHash,
+        txs: Vec<Sighting>,
+        answer: Answer<Vec<Hit>>,
+    },
+    Earlier {
+        block: BlockId,
+        txs: Vec<Sighting>,
+        answer: Answer<Vec<Hit>>,
+    },
+    Rewind {
+        height: u32,
+    },
+    Match {
+        txs: Vec<Sighting>,
+        answer: Answer<Vec<Hit>>,
+    },
+    Read {
+        places: Vec<Place>,
+        answer: Answer<Vec<Option<Found>>>,
+    },
+    Late {
+        count: usize,
+        answer: Answer<Vec<Late>>,
+    },
+    Wanted {
+        answer: Answer<Option<BlockId>>,
+    },
+    Ends {
+        height: u32,
+        answer: Answer<Ends>,
+    },
+    Sessions {
+        answer: Answer<Vec<(u32, Session)>>,
+    },
+    Where {
+        session: u32,
+        first_seq: u32,
+        last_seq: u32,
+        answer: Answer<Vec<(u32, u32)>>,
+    },
+    Figures {
+        answer: Answer<Figures>,
+    },
+    State {
+        answer: Answer<State>,
+    },
+    Drain {
+        drain: bool,
+    },
+    Compact {
+        answer: Answer<u32>,
+    },
 }
 
 /// The way to the keeper.

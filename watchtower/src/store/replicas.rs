@@ -11,7 +11,9 @@ use crate::store::state::{Session, State};
 /// All of them.
 pub(crate) fn fundings(state: &State) -> BTreeMap<OutPoint, u32> {
     let replicas = state.sessions().filter(|(_, session)| session.is(Kit::Replica));
-    replicas.flat_map(|(number, session)| of(session).map(move |funding| (funding, number))).collect()
+    replicas
+        .flat_map(|(number, session)| of(session).map(move |funding| (funding, number)))
+        .collect()
 }
 
 /// Follows a fact; says what a block that came already may concern.

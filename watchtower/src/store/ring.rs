@@ -86,7 +86,11 @@ impl Ring {
     }
 
     /// Takes in the block below the oldest; ignores any other.
-    pub(crate) fn push_front(&mut self, block: BlockId, prefixes: impl IntoIterator<Item = Prefix>) {
+    pub(crate) fn push_front(
+        &mut self,
+        block: BlockId,
+        prefixes: impl IntoIterator<Item = Prefix>,
+    ) {
         let below = self.first().and_then(|first| first.height.checked_sub(1));
         if below == Some(block.height) && self.has_room() {
             self.blocks.push_front(block);
@@ -135,7 +139,8 @@ pub(crate) fn append<D: Disk>(
     let name = file_name(block.height);
     let is_new = !disk.exists(&name)?;
     let mut file = if is_new { disk.create(&name)? } else { disk.open(&name)? };
-    let mut entry = Vec::with_capacity(prefixes.len().saturating_mul(Prefix::BYTES).saturating_add(HEAD_BYTES));
+    let mut entry =
+        Vec::with_capacity(prefixes.len().saturating_mul(Prefix::BYTES).saturating_add(HEAD_BYTES));
     entry.extend_from_slice(&block.height.to_le_bytes());
     entry.extend_from_slice(block.hash.as_byte_array());
     entry.extend_from_slice(before.as_byte_array());
@@ -211,10 +216,8 @@ fn parse(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     if crc32c::crc32c(whole).to_le_bytes() != *crc {
         return None;
     }
-    let block = BlockId {
-        height: u32::from_le_bytes(*height),
-        hash: BlockHash::from_byte_array(*hash),
-    };
+    let block =
+        BlockId { height: u32::from_le_bytes(*height), hash: BlockHash::from_byte_array(*hash) };
     let before = BlockHash::from_byte_array(*before);
     let (prefixes, _) = prefixes.as_chunks();
     Some((Entry { block, before, prefixes }, behind))
@@ -228,6 +231,3 @@ fn files<D: Disk>(disk: &D) -> io::Result<Vec<(u32, String)>> {
     let names = disk.list()?.into_iter();
     Ok(names.filter_map(|name| Some((name.strip_prefix(FILE)?.parse().ok()?, name))).collect())
 }
-
-
-

@@ -144,7 +144,10 @@ impl Group {
         self.bytes.extend_from_slice(&u16::try_from(run.len()).unwrap_or(u16::MAX).to_le_bytes());
         for (nth, record) in (0_u16..).zip(run) {
             let at = self.bytes.len();
-            let sealed = record.ciphertext.get(..record.ciphertext.len().min(SEALED_MAX)).unwrap_or_default();
+            let sealed = record
+                .ciphertext
+                .get(..record.ciphertext.len().min(SEALED_MAX))
+                .unwrap_or_default();
             let length = sealed.len().saturating_add(record.hint.0.len());
             self.bytes.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
             self.bytes.extend_from_slice(&nth.to_le_bytes());
@@ -160,7 +163,9 @@ impl Group {
     pub(crate) fn finish(&mut self, offset: u32, salt: u64) -> &[u8] {
         let length = self.bytes.len().saturating_sub(GROUP_HEAD_BYTES);
         let length = u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
-        for (to, from) in self.bytes.iter_mut().skip(4).zip(length.iter().chain(&offset.to_le_bytes())) {
+        for (to, from) in
+            self.bytes.iter_mut().skip(4).zip(length.iter().chain(&offset.to_le_bytes()))
+        {
             *to = *from;
         }
         let crc = checksum(salt, self.bytes.get(4..).unwrap_or_default()).to_le_bytes();
@@ -285,11 +290,7 @@ fn run_head(bytes: &[u8]) -> Option<(u32, u32, u16)> {
     let (session, rest) = bytes.split_first_chunk::<4>()?;
     let (first_seq, rest) = rest.split_first_chunk::<4>()?;
     let count = rest.first_chunk::<2>()?;
-    Some((
-        u32::from_le_bytes(*session),
-        u32::from_le_bytes(*first_seq),
-        u16::from_le_bytes(*count),
-    ))
+    Some((u32::from_le_bytes(*session), u32::from_le_bytes(*first_seq), u16::from_le_bytes(*count)))
 }
 
 /// Bytes of a record's head: where its content begins, how long it is, where its run begins, its number.

@@ -148,7 +148,11 @@ impl<D: Disk> Shelf<D> {
             if let Err(error) = open.file.preallocate(open.ready, more) {
                 let full = is_full(&error);
                 self.open = Some(open);
-                return Err(if full { ShelfError::Full } else { ShelfError::disk("grow", &name, error) });
+                return Err(if full {
+                    ShelfError::Full
+                } else {
+                    ShelfError::disk("grow", &name, error)
+                });
             }
             open.ready = open.ready.saturating_add(more);
         }
@@ -324,6 +328,3 @@ fn parse_hints(bytes: &[u8], head: Head) -> Option<Vec<(Prefix, u32)>> {
     };
     hints.iter().map(read).collect()
 }
-
-
-

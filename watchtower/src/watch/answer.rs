@@ -58,7 +58,8 @@ impl Watcher {
         if before.len() >= tracked && before.iter().all(|sent| sent.txid == txid) {
             return;
         }
-        let session = job.outpoints.first().and_then(|o| self.book.source(&o.txid)).map(|s| s.session);
+        let session =
+            job.outpoints.first().and_then(|o| self.book.source(&o.txid)).map(|s| s.session);
         let kind = if before.is_empty() { EventKind::Broadcast } else { EventKind::Bumped };
         let text = format!("{} for {} outputs", job.fee, job.outpoints.len());
         self.tell(kind, session, Some(txid), text);

@@ -195,8 +195,7 @@ impl Watcher {
                         }
                         let text = format!("{} outputs can be taken", claims.len());
                         tracing::warn!(%txid, session, seq, "a revoked commitment: {text}");
-                        let fact =
-                            ClaimFact::Found { source: txid, inputs, session, seq, claims };
+                        let fact = ClaimFact::Found { source: txid, inputs, session, seq, claims };
                         self.follow_fact(fact, facts);
                         self.tell(EventKind::Matched, Some(session), Some(txid), text);
                     }

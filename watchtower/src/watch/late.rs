@@ -7,8 +7,8 @@ use chain_backend::{BackendError, BlockId};
 
 use super::block::sightings;
 use super::{WatchError, Watcher};
-use crate::index::Place;
 use crate::hint::Hint;
+use crate::index::Place;
 use crate::respond::fact::ClaimFact;
 use crate::respond::sight;
 use crate::store::{Fact, Late};

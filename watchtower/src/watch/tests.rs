@@ -1,0 +1,4 @@
+//! A tower on the built-in chain, a channel, and its cheater. Scenarios carry their number.
+
+mod breaches;
+mod scene;
