@@ -17,10 +17,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bitcoin::hashes::{Hash as _, HashEngine as _, sha256};
-use secp256k1::{Keypair, Message, PublicKey, SECP256K1};
+use secp256k1::{Keypair, PublicKey};
 use thiserror::Error;
 
-use super::receipt::is_signed;
+use super::receipt::{is_signed, sign};
 use super::tagged::tagged;
 
 /// Records that one challenge may name: an answer reads each of them.
@@ -117,15 +117,14 @@ impl Answer {
     }
 
     /// Signs a digest.
-    pub fn sign(
+    pub fn new(
         session: &PublicKey,
         challenge: &Challenge,
         digest: [u8; 32],
         tower: &Keypair,
     ) -> Self {
-        let message = Message::from_digest(Self::signed_digest(session, challenge, &digest));
-        let signature = SECP256K1.sign_schnorr_no_aux_rand(&message, tower);
-        Self { digest, signature: signature.serialize() }
+        let signature = sign(&Self::signed_digest(session, challenge, &digest), tower);
+        Self { digest, signature }
     }
 
     /// Whether it is the tower's, and over the records that the client knows.

@@ -13,7 +13,7 @@ use thiserror::Error;
 use wire::codec::{Decode, DecodeError, Encode, Reader};
 
 use super::mmr::{Mmr, Node};
-use super::receipt::Receipt;
+use super::receipt::{Receipt, Session};
 
 /// Blocks by which a tower may be behind its client.
 pub const LAG_BLOCKS_MAX: u32 = 6;
@@ -24,7 +24,7 @@ pub const PENDING_MAX: usize = 65_536;
 /// What is wrong with a receipt.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum Fault {
-    /// Another session's key is in it.
+    /// It is about another session, or one with other terms.
     #[error("the receipt is for another session")]
     OtherSession,
     /// The tower's key did not sign it.
@@ -184,7 +184,7 @@ pub struct Progress {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Checker {
     tower: PublicKey,
-    session: PublicKey,
+    session: Session,
     acked: Mmr,
     pending: VecDeque<Node>,
     last: Option<Receipt>,
@@ -192,7 +192,7 @@ pub struct Checker {
 
 impl Checker {
     /// A session that has no records yet.
-    pub const fn new(tower: PublicKey, session: PublicKey) -> Self {
+    pub const fn new(tower: PublicKey, session: Session) -> Self {
         Self::resume(tower, session, Mmr::new(), None)
     }
 
@@ -201,7 +201,7 @@ impl Checker {
     /// What was under way is to be sent again.
     pub const fn resume(
         tower: PublicKey,
-        session: PublicKey,
+        session: Session,
         acked: Mmr,
         last: Option<Receipt>,
     ) -> Self {

@@ -3,10 +3,10 @@
 //!
 //! Not here: deleting ([`crate::store`]), how it travels ([`crate::message`]).
 
-use secp256k1::{Keypair, Message, PublicKey, SECP256K1};
+use secp256k1::{Keypair, PublicKey};
 use wire::codec::{Decode, DecodeError, Encode, Reader};
 
-use super::receipt::is_signed;
+use super::receipt::{is_signed, sign};
 use super::tagged::tagged;
 
 /// Which records are meant.
@@ -77,14 +77,22 @@ impl Tombstone {
     /// Signed with the session's own key.
     pub fn sign(session: &Keypair, scope: Scope) -> Self {
         let key = session.public_key();
-        let digest = Message::from_digest(Self::digest(&key, scope));
-        let signature = SECP256K1.sign_schnorr_no_aux_rand(&digest, session);
-        Self { session: key, scope, signature: signature.serialize() }
+        Self { session: key, scope, signature: sign(&Self::digest(&key, scope), session) }
     }
 
     /// Whether the session's key signed it.
     pub fn is_signed(&self) -> bool {
         is_signed(&Self::digest(&self.session, self.scope), &self.signature, &self.session)
+    }
+
+    /// The tower's word that they are gone: BIP 340 over the client's signature.
+    pub fn acknowledge(&self, tower: &Keypair) -> [u8; 64] {
+        sign(&tagged("wt2/delete-ack", &[&self.signature]), tower)
+    }
+
+    /// Whether `signature` is [`Tombstone::acknowledge`] of this tower.
+    pub fn is_acknowledged(&self, signature: &[u8; 64], tower: &PublicKey) -> bool {
+        is_signed(&tagged("wt2/delete-ack", &[&self.signature]), signature, tower)
     }
 
     /// Whether it lets the tower forget record `seq` of `session`.
@@ -110,7 +118,7 @@ impl Decode for Tombstone {
 
 #[cfg(test)]
 mod tests {
-    use secp256k1::SecretKey;
+    use secp256k1::{SECP256K1, SecretKey};
 
     use super::*;
 
@@ -138,5 +146,15 @@ mod tests {
         let widened = Tombstone { scope: Scope::Range { first: 0, last: 6 }, ..narrow };
         assert!(!widened.excuses(&session, 0));
         assert_eq!(Tombstone::decode_exact(&narrow.encoded()).unwrap(), narrow);
+    }
+
+    #[test]
+    fn a_tower_acknowledges_one_deletion_at_a_time() {
+        let (one, two) = (Scope::Session, Scope::Range { first: 0, last: 0 });
+        let (one, two) = (Tombstone::sign(&keypair(1), one), Tombstone::sign(&keypair(1), two));
+        let signature = one.acknowledge(&keypair(9));
+        assert!(one.is_acknowledged(&signature, &keypair(9).public_key()));
+        assert!(!two.is_acknowledged(&signature, &keypair(9).public_key()));
+        assert!(!one.is_acknowledged(&signature, &keypair(8).public_key()));
     }
 }

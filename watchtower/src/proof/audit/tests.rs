@@ -39,7 +39,7 @@ impl Records {
         let kept = self.asked(challenge).map(|record| {
             if lost(record.seq) { Record { ciphertext: &zeros, ..record } } else { record }
         });
-        Answer::sign(&session(), challenge, digest(&challenge.nonce, kept), &tower())
+        Answer::new(&session(), challenge, digest(&challenge.nonce, kept), &tower())
     }
 
     fn check(&self, challenge: &Challenge, answer: &Answer) -> Result<(), AuditFault> {

@@ -2,11 +2,13 @@
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash as _;
-use secp256k1::{Keypair, PublicKey, SECP256K1, SecretKey};
+use secp256k1::{Keypair, SECP256K1, SecretKey};
 use wire::codec::{Decode, Encode};
 
+use crate::message::{Code, KIT_REPLICA, KIT_SEALED};
+
 use super::super::mmr::{Mmr, leaf};
-use super::super::receipt::{Ack, Receipt};
+use super::super::receipt::{Ack, Receipt, ReplicaAck, Session};
 use super::{Checker, Evidence, Fault, PENDING_MAX};
 
 fn keypair(byte: u8) -> Keypair {
@@ -17,8 +19,8 @@ fn tower() -> Keypair {
     keypair(1)
 }
 
-fn session() -> PublicKey {
-    keypair(2).public_key()
+fn session() -> Session {
+    Session::new(keypair(2).public_key(), KIT_SEALED, b"template")
 }
 
 fn node(seq: u32) -> [u8; 32] {
@@ -150,4 +152,31 @@ fn what_waits_for_a_receipt_is_bounded() {
     let mut checker = Checker::new(tower().public_key(), session());
     assert!((0..PENDING_MAX).all(|_| checker.send([0; 32])));
     assert!(!checker.send([0; 32]));
+}
+
+#[test]
+fn a_receipt_is_about_the_terms_that_the_session_was_opened_with() {
+    let other = Session::new(keypair(2).public_key(), KIT_SEALED, b"another template");
+    assert_ne!(other, session());
+    assert_ne!(other, Session::new(keypair(2).public_key(), KIT_REPLICA, b"another template"));
+    let shown_under_others = Receipt { session: other, ..receipt(4) };
+    assert!(receipt(4).is_signed_by(&tower().public_key()));
+    assert!(!shown_under_others.is_signed_by(&tower().public_key()));
+}
+
+#[test]
+fn receipts_travel_as_messages() {
+    let message = receipt(9).to_message(Code::OK);
+    assert_eq!(Receipt::from_message(session(), &message), receipt(9));
+}
+
+#[test]
+fn what_is_signed_for_a_replica_is_signed_by_the_tower_for_that_session() {
+    let tip = BlockHash::from_byte_array([5; 32]);
+    let ack = ReplicaAck { revoked: 7, htlcs: 9, height: 800, tip, expiry: 5_000 };
+    let signature = ack.sign(&session(), &tower());
+    let key = tower().public_key();
+    assert!(ack.is_signed_by(&session(), &signature, &key));
+    assert!(!ReplicaAck { revoked: 8, ..ack }.is_signed_by(&session(), &signature, &key));
+    assert!(!ack.is_signed_by(&session(), &signature, &keypair(3).public_key()));
 }
