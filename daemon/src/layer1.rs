@@ -9,6 +9,7 @@
 
 mod asks;
 mod bump;
+mod closes;
 mod fees;
 mod intents;
 mod mempool;
@@ -143,6 +144,7 @@ pub struct Layer1 {
     watches: Watches,
     intents: Intents,
     mempool: mempool::Seen,
+    closes: closes::Waiting,
     sweeper: Sweeper,
     /// When the sweeper looks again.
     sweep_at: Option<tokio::time::Instant>,
@@ -237,6 +239,7 @@ impl Layer1 {
             watches: Watches::default(),
             intents: Intents::new(intents),
             mempool: mempool::Seen::default(),
+            closes: closes::Waiting::default(),
             sweeper,
             sweep_at: None,
             fee_limits,
@@ -404,6 +407,7 @@ impl Layer1 {
         self.look_up_fees().await;
         self.submit_all().await;
         self.raise().await;
+        self.raise_closes().await;
         self.sweep_soon();
     }
 

@@ -27,6 +27,7 @@ use crate::wallet::PromiseId;
 
 pub use job::{Built, Job, Parent, TooDear};
 pub use plan::Look;
+pub use rate::{is_better, patient};
 pub use shown::{Progress, Standing, SweepBook};
 
 /// A claim and whose it is.

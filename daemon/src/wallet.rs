@@ -8,6 +8,7 @@
 
 mod book;
 mod bump;
+mod child;
 mod coins;
 mod follow;
 mod keys;

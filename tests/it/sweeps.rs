@@ -3,6 +3,7 @@
 
 mod again;
 mod anchored;
+mod closed;
 mod dearer;
 mod together;
 

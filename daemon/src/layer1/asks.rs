@@ -279,6 +279,8 @@ impl Layer1 {
                 tx.input.iter().any(|input| input.previous_output.txid == txid)
             };
             let mut all: Vec<Transaction> = pending.iter().filter(is_parent).cloned().collect();
+            let closes = self.intents.parents_of(tx);
+            all.extend(closes.into_iter().filter(|close| !pending.contains(close)));
             all.push(tx.clone());
             let package = Package::new(all).unwrap_or_else(|_| Package::single(tx.clone()));
             let outcome = self.backend.submit(package, None).await;

@@ -2,7 +2,7 @@
 //!
 //! Not here: how a sweep is replaced (`sweeps`), how a payment is (`wallet`).
 
-use bitcoin::{OutPoint, Transaction, Txid};
+use bitcoin::{Amount, OutPoint, Transaction, Txid};
 use chain_backend::backend::{Package, SubmitOutcome};
 use wire::units::{BlockHeight, FeeratePerKw};
 
@@ -118,7 +118,14 @@ impl Layer1 {
     }
 
     async fn bump_wallet(&mut self, txid: Txid, how: BumpHow) -> Result<Bumped, BumpNo> {
-        let now = self.wallet.feerate_of(txid).unwrap_or(FeeratePerKw(0));
+        let close = self.intents.get(txid).filter(|_| self.intents.is_close(txid)).cloned();
+        let now = match &close {
+            Some(close) => {
+                let paid = self.paid_by(close).await;
+                self.wallet.feerate_with_child(close, paid)
+            }
+            None => self.wallet.feerate_of(txid).unwrap_or(FeeratePerKw(0)),
+        };
         let feerate = match how {
             BumpHow::Feerate(feerate) => feerate,
             BumpHow::Deadline(height) => self.enough_for(height),
@@ -127,6 +134,12 @@ impl Layer1 {
         let feerates = *self.feerates.borrow();
         if feerate > feerates.max {
             return Err(BumpNo::AboveMax { max: feerates.max });
+        }
+        if let Some(close) = close {
+            if now >= feerate {
+                return Err(BumpNo::PaysAsMuch);
+            }
+            return self.raise_close(&close, feerate, Amount::MAX_MONEY).await;
         }
         let raised = self.wallet.plan_raise(txid, feerate)?;
         let mut txs: Vec<Transaction> = raised.parent.iter().cloned().collect();

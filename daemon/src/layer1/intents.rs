@@ -34,6 +34,9 @@ pub(super) struct Intents {
 /// The label of transactions that their channel makes again when they are lost.
 pub(super) const SWEEP: &str = "sweep";
 
+/// The label of transactions that end a channel: commitments, and closes that both signed.
+const CLOSE: &str = "close";
+
 impl Intents {
     pub(super) fn new(intents: Vec<IntentMade>) -> Self {
         let mut this = Self {
@@ -173,20 +176,31 @@ impl Intents {
         self.open.contains_key(&txid)
     }
 
+    /// Whether it ends a channel and is in no block.
+    pub(super) fn is_close(&self, txid: Txid) -> bool {
+        let waits = self.open.get(&txid).filter(|intent| intent.settled.is_none());
+        waits.is_some_and(|intent| intent.made.label.0 == CLOSE)
+    }
+
     /// In which block it, or one that spends its coin, is.
     pub(super) fn settled_at(&self, txid: Txid) -> Option<u32> {
         self.open.get(&txid)?.settled
     }
 
-    /// The transaction behind those parents that are in no block yet.
-    pub(super) fn package(&self, tx: Transaction) -> Package {
+    /// The parents of a transaction that are in no block yet.
+    pub(super) fn parents_of(&self, tx: &Transaction) -> Vec<Transaction> {
         let parents: BTreeSet<Txid> =
             tx.input.iter().map(|input| input.previous_output.txid).collect();
         let waiting = parents.iter().filter_map(|txid| self.open.get(txid));
-        let mut all: Vec<Transaction> = waiting
+        waiting
             .filter(|intent| intent.settled.is_none())
             .map(|intent| intent.made.tx.clone())
-            .collect();
+            .collect()
+    }
+
+    /// The transaction behind those parents that are in no block yet.
+    pub(super) fn package(&self, tx: Transaction) -> Package {
+        let mut all = self.parents_of(&tx);
         all.push(tx.clone());
         Package::new(all).unwrap_or_else(|_| Package::single(tx))
     }

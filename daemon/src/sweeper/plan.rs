@@ -78,7 +78,10 @@ impl Sweeper {
     fn should_pay(&self, stuck: &Stuck, look: &Look<'_>) -> bool {
         let outpoint = stuck.anchor.spend.outpoint;
         let weight = stuck.parent.weight;
-        let relayed = look.feerates.commitment.fee_ceil(weight) <= stuck.parent.fee;
+        // Somebody else's child may have brought it in: then that is enough for a while.
+        let waits = look.parents.contains_key(&stuck.parent.txid);
+        let brought = waits && self.taker_of(outpoint).is_none();
+        let relayed = brought || look.feerates.commitment.fee_ceil(weight) <= stuck.parent.fee;
         if self.orders.contains_key(&outpoint) || !relayed {
             return true;
         }

@@ -71,6 +71,12 @@ pub(super) fn rate(
     offered.min(feerates.max.max(feerates.commitment))
 }
 
+/// What nobody else can take and nothing hurries pays when it waits since `since`.
+pub fn patient(feerates: &Feerates, since: BlockHeight, tip: BlockHeight) -> FeeratePerKw {
+    let hurry = Hurry { contested: false, deadline: None, since };
+    rate(feerates, &hurry, tip, FeeratePerKw(0))
+}
+
 /// From `start` to `end` in equal factors, with `left` of `blocks` to go.
 fn climb(start: FeeratePerKw, end: FeeratePerKw, left: u32, blocks: u32) -> FeeratePerKw {
     let (low, high) = (u64::from(start.0.max(1)), u64::from(end.0));
@@ -94,7 +100,7 @@ fn climb(start: FeeratePerKw, end: FeeratePerKw, left: u32, blocks: u32) -> Feer
 }
 
 /// Whether a new feerate is worth a replacement before the old one is in trouble: a quarter more.
-pub(super) fn is_better(new: FeeratePerKw, old: FeeratePerKw) -> bool {
+pub fn is_better(new: FeeratePerKw, old: FeeratePerKw) -> bool {
     let step = old.0.div_euclid(4).max(1);
     new.0 >= old.0.saturating_add(step)
 }

@@ -20,7 +20,7 @@ use crate::rpc::refusal::BumpNo;
 pub(super) const BUMP: &str = "bump";
 
 /// Version, counts, lock time, segwit flag, and an output of ours.
-const CHILD_WEIGHT: u64 = 42 + 124;
+pub(super) const CHILD_WEIGHT: u64 = 42 + 124;
 
 /// A transaction that raises the fee of another one.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,14 +88,18 @@ impl Wallet {
         if raised.parent.is_none() {
             self.bdk.apply_evicted_txs([(old, now.0)]);
         }
-        let scripts: Vec<_> =
-            raised.tx.output.iter().map(|output| output.script_pubkey.clone()).collect();
+        self.reveal_outputs(&raised.tx);
+        self.fact(now, vec![BookChange::Noted(txid, label)])
+    }
+
+    /// Addresses that a transaction of ours pays are handed out.
+    pub(super) fn reveal_outputs(&mut self, tx: &Transaction) {
+        let scripts: Vec<_> = tx.output.iter().map(|output| output.script_pubkey.clone()).collect();
         for script in scripts {
             if let Some((keychain, index)) = self.bdk.derivation_of_spk(script) {
                 let _revealed: Vec<_> = self.bdk.reveal_addresses_to(keychain, index).collect();
             }
         }
-        self.fact(now, vec![BookChange::Noted(txid, label)])
     }
 
     /// `None` if it cannot be replaced, but perhaps paid for.
@@ -172,7 +176,7 @@ impl Wallet {
     }
 }
 
-fn per_weight(fee: Amount, weight: u64) -> FeeratePerKw {
+pub(super) fn per_weight(fee: Amount, weight: u64) -> FeeratePerKw {
     let rate = fee.to_sat().saturating_mul(1_000).checked_div(weight).unwrap_or(0);
     FeeratePerKw(u32::try_from(rate).unwrap_or(u32::MAX))
 }

@@ -212,14 +212,40 @@ impl Wallet {
             .map(|promise| promise.id)
             .collect();
         over.iter().for_each(|name| self.book.unhold(*name));
+        self.evict(lost, now);
+        self.fact(now, over.into_iter().map(BookChange::Released).collect())
+    }
+
+    /// Transactions spend nothing and pay nothing any more, until they are seen again.
+    pub(super) fn evict(&mut self, txids: &[Txid], now: UnixMillis) {
         // A clock that was set back must not leave them seen later than lost.
         let seen = |txid: Txid| self.bdk.tx_graph().get_tx_node(txid)?.last_seen;
-        let at: Vec<(Txid, u64)> = lost
+        let at: Vec<(Txid, u64)> = txids
             .iter()
             .map(|txid| (*txid, seen(*txid).map_or(now.0, |seen| seen.max(now.0))))
             .collect();
         self.bdk.apply_evicted_txs(at);
-        self.fact(now, over.into_iter().map(BookChange::Released).collect())
+    }
+
+    /// Signs a transaction all of whose inputs spend these outputs of the wallet, in their order.
+    pub(super) fn sign_own(
+        &self,
+        mut tx: Transaction,
+        coins: &[(TxOut, bdk_wallet::KeychainKind, u32)],
+    ) -> Option<Transaction> {
+        let mut psbt = Psbt::from_unsigned_tx(tx.clone()).ok()?;
+        for (part, (txout, keychain, index)) in psbt.inputs.iter_mut().zip(coins) {
+            let descriptor = self.bdk.public_descriptor(*keychain);
+            let descriptor = descriptor.at_derivation_index(*index).ok()?;
+            part.update_with_descriptor_unchecked(&descriptor).ok()?;
+            part.witness_utxo = Some(txout.clone());
+        }
+        let places: Vec<usize> = (0..tx.input.len()).collect();
+        let witnesses = self.keys.sign_inputs(psbt, &places, self.bdk.secp_ctx())?;
+        for (input, witness) in tx.input.iter_mut().zip(witnesses) {
+            input.witness = witness;
+        }
+        Some(tx)
     }
 
     /// Those of these transactions that the wallet counts and no block has, and all of its own that build on
@@ -277,7 +303,10 @@ impl Wallet {
     }
 
     /// An output of ours and the key it needs, spent or not.
-    fn owned(&self, outpoint: OutPoint) -> Option<(TxOut, bdk_wallet::KeychainKind, u32)> {
+    pub(super) fn owned(
+        &self,
+        outpoint: OutPoint,
+    ) -> Option<(TxOut, bdk_wallet::KeychainKind, u32)> {
         let txout = self.bdk.tx_graph().get_txout(outpoint)?;
         let (keychain, index) = self.bdk.derivation_of_spk(txout.script_pubkey.clone())?;
         Some((txout.clone(), keychain, index))
@@ -285,10 +314,14 @@ impl Wallet {
 
     pub(super) fn fee_coin(&self, outpoint: OutPoint) -> Option<Coin> {
         let (txout, _, _) = self.owned(outpoint)?;
-        let taproot = txout.script_pubkey.is_p2tr();
-        let input_weight = if taproot { TAPROOT_WEIGHT } else { WITNESS_KEY_WEIGHT };
+        let input_weight = input_weight(&txout.script_pubkey);
         Some(Coin { outpoint, value: txout.value, input_weight })
     }
+}
+
+/// What the input of a coin with this script weighs.
+pub(super) fn input_weight(script: &bitcoin::Script) -> u64 {
+    if script.is_p2tr() { TAPROOT_WEIGHT } else { WITNESS_KEY_WEIGHT }
 }
 
 /// What the input of a coin costs, satoshi.

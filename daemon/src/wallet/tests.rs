@@ -1,5 +1,6 @@
 //! The wallet against a chain made by hand: money in, money out, promises, reorganisations, restarts.
 
+mod child;
 mod coins;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use super::record::Fact;
 use super::*;
 use crate::rpc::model::page::{Order, Page};
 use crate::rpc::model::wallet::{Coins, SetAside};
+use crate::rpc::refusal::BumpNo;
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 const RATE: FeeratePerKw = FeeratePerKw(1_000);

@@ -1,7 +1,7 @@
 //! Our node and an LDK node at one table: connected, with coins, and with the means to account for them.
 
 use bitcoin::{Amount, Transaction};
-use chain_backend::Sandbox;
+use chain_backend::{ChainBackend as _, Sandbox};
 use daemon::rpc::model::forward::ForwardFilter;
 use daemon::rpc::model::page::Page;
 use daemon::rpc::node_api::NodeApi as _;
@@ -172,10 +172,13 @@ impl Table {
     }
 
     /// Waits until only anchors are left of a commitment's outputs; answers what they hold.
-    pub(super) async fn anchors_left_of(&self, commitment: &Transaction) -> u64 {
-        let account = || format!("{commitment:?}\n{}", self.ldk.log_tail());
+    pub(super) async fn anchors_left_of(&self, seen: &Transaction) -> u64 {
+        let account = || format!("{seen:?}\n{}", self.ldk.log_tail());
+        // Who hears that the other one closes does so as well, and what was seen first need not be mined.
+        let funding = seen.input[0].previous_output;
         until_async("everything but anchors to be taken", account, || async {
-            let left = self.layer1.unspent_of(commitment).await;
+            let spend = self.layer1.chain().spender(funding, 0).await.unwrap()?;
+            let left = self.layer1.unspent_of(&spend.tx).await;
             let anchors = left.iter().all(|(_, output)| output.value.to_sat() == 330);
             anchors.then(|| left.iter().map(|(_, output)| output.value.to_sat()).sum())
         })
