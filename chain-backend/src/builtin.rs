@@ -28,13 +28,15 @@ use crate::backend::{
 use actor::Actor;
 use async_trait::async_trait;
 use bitcoin::{Block, BlockHash, FeeRate, Network, OutPoint, Txid};
-use chainstate::Chainstate;
 use futures_util::StreamExt;
 use reader::Cursor;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use chainstate::Chainstate;
 pub use chainstate::{BlockOutcome, ChainError, Options};
+pub(crate) use chainstate::{Standing, Waiting};
+pub(crate) use params::MONEY_MAX;
 pub use policy::Policy;
 pub use policy::standard::dust_limit_sat;
 pub use reject::{Reject, ScriptFault};
@@ -94,7 +96,8 @@ impl BuiltinChain {
         self.actor.call(move |chain| chain.fix_fees(targets)).await
     }
 
-    async fn ask<T: Send + 'static>(
+    /// Asks the chain's thread anything.
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Chainstate) -> T + Send + 'static,
     ) -> Result<T, BackendError> {

@@ -7,10 +7,12 @@
 //! (`channel::onchain`).
 
 pub mod backend;
+pub mod bitcoind;
 pub mod builtin;
 mod convert;
 pub mod intent;
 pub mod remote;
+pub mod rpc;
 pub mod sandbox;
 pub mod server;
 pub mod watch;
@@ -20,6 +22,7 @@ pub use backend::{
     Interest, Locator, LocatorError, Lock, MempoolDelta, Package, PackageError, RemovedBecause,
     Spend, SubmitOutcome, TxOutWhere, TxWhere, Txs,
 };
+pub use bitcoind::{BitcoindChain, BitcoindSettings};
 pub use builtin::{BuiltinChain, ChainError, Options, Policy, Reject};
 pub use remote::RemoteChain;
 pub use sandbox::{Reorg, Sandbox, SandboxError, Stall, Totals};

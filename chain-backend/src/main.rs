@@ -1,12 +1,16 @@
-//! `viaduct-chain`: the built-in chain for several programs on one machine.
+//! `viaduct-chain`: the built-in chain for several programs on one machine. Under the name `bitcoin-cli` it is what
+//! Core Lightning runs to ask its chain, under the name `bitcoind` what test suites start.
+
+mod bitcoin_cli;
+mod bitcoind_flags;
 
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::{Address, Network, ScriptBuf};
-use chain_backend::{BuiltinChain, ChainBackend, ChainError, Options, Policy, Sandbox};
+use chain_backend::{BuiltinChain, ChainBackend, ChainError, Options, Policy, Sandbox, rpc};
 use clap::Parser;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -24,7 +28,20 @@ struct Args {
     /// Where to listen; loopback only, because whoever reaches it can rewrite the chain.
     #[arg(long, env = "VIADUCT_CHAIN_LISTEN", default_value = "127.0.0.1:9480")]
     listen: SocketAddr,
-    /// When blocks are made: `on-demand`, or `interval=10s`.
+    /// Where to serve Bitcoin Core's JSON-RPC as well, such as 127.0.0.1:18443; loopback only.
+    #[arg(long, env = "VIADUCT_CHAIN_RPC_LISTEN", value_name = "ADDRESS")]
+    rpc_listen: Option<SocketAddr>,
+    /// Who may call it, `user:password`. Whoever can read the cookie file (`regtest/.cookie` in the directory) may
+    /// as well.
+    #[arg(
+        long,
+        env = "VIADUCT_CHAIN_RPC_LOGIN",
+        value_name = "USER:PASSWORD",
+        requires = "rpc_listen"
+    )]
+    rpc_login: Option<String>,
+    /// When blocks are made: `on-demand`, `interval=10s`, `poisson=10m` (at random, so far apart on average), or
+    /// `on-tx=250ms` (so soon after a transaction comes).
     #[arg(long, env = "VIADUCT_CHAIN_MINE", default_value = "on-demand")]
     mine: Mining,
     /// Who gets the rewards of blocks made at an interval. Without it anybody can take them.
@@ -43,31 +60,43 @@ struct Args {
 enum Mining {
     OnDemand,
     Every(Duration),
+    /// At random, so far apart on average.
+    Poisson(Duration),
+    /// So soon after a transaction waits.
+    OnTransaction(Duration),
 }
 
 impl FromStr for Mining {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const USAGE: &str = "use on-demand, or interval= with a time such as 500ms, 10s or 2m";
-        if text == "on-demand" {
-            return Ok(Self::OnDemand);
-        }
-        let time = text.strip_prefix("interval=").ok_or(USAGE)?;
-        let digits = time.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-        let unit_ms: u64 = match time.get(digits.len()..) {
-            Some("ms") => 1,
-            Some("s") => 1_000,
-            Some("m") => 60_000,
-            Some("h") => 3_600_000,
-            Some(_) | None => return Err(USAGE),
+        const USAGE: &str =
+            "use on-demand, or interval=, poisson= or on-tx= with a time such as 500ms, 10s or 2m";
+        let Some((name, time)) = text.split_once('=') else {
+            return if text == "on-demand" { Ok(Self::OnDemand) } else { Err(USAGE) };
         };
-        let count: u64 = digits.parse().map_err(|_| USAGE)?;
-        match count.checked_mul(unit_ms) {
-            None | Some(0) => Err(USAGE),
-            Some(milliseconds) => Ok(Self::Every(Duration::from_millis(milliseconds))),
+        let time = time_of(time).ok_or(USAGE)?;
+        match name {
+            "interval" => Ok(Self::Every(time)),
+            "poisson" => Ok(Self::Poisson(time)),
+            "on-tx" => Ok(Self::OnTransaction(time)),
+            _ => Err(USAGE),
         }
     }
+}
+
+/// A time such as 500ms, 10s or 2m.
+fn time_of(text: &str) -> Option<Duration> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit_ms: u64 = match text.get(digits.len()..) {
+        Some("ms") => 1,
+        Some("s") => 1_000,
+        Some("m") => 60_000,
+        Some("h") => 3_600_000,
+        Some(_) | None => return None,
+    };
+    let count: u64 = digits.parse().ok()?;
+    count.checked_mul(unit_ms).filter(|time| *time > 0).map(Duration::from_millis)
 }
 
 /// Why the program ends.
@@ -81,6 +110,12 @@ enum Failure {
         "--listen {0}: {1} (is another server running there? choose another port with --listen)"
     )]
     Listen(SocketAddr, std::io::Error),
+    #[error("--rpc-login: write it as user:password")]
+    Login,
+    #[error("the cookie file in {0}: {1}")]
+    Cookie(PathBuf, std::io::Error),
+    #[error("the JSON-RPC server's socket failed: {0}")]
+    Rpc(std::io::Error),
     #[error("--pay-to: {0}")]
     PayTo(bitcoin::address::ParseError),
     #[error("--log: {0}")]
@@ -95,7 +130,21 @@ enum Failure {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    let mut words = std::env::args();
+    let name = words.next().unwrap_or_default();
+    let name = Path::new(&name).file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+    let args = match name {
+        "bitcoin-cli" => return bitcoin_cli::run(words).await,
+        "bitcoind" => match bitcoind_flags::translated(words) {
+            Ok(args) => Args::parse_from(args),
+            Err(words) => {
+                let _ = writeln!(std::io::stderr(), "Error: {words}");
+                return ExitCode::FAILURE;
+            }
+        },
+        _ => Args::parse(),
+    };
+    match run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // If even this cannot be written there is nobody to tell.
@@ -112,19 +161,29 @@ async fn run(args: Args) -> Result<(), Failure> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    if !args.listen.ip().is_loopback() {
-        return Err(Failure::NotLoopback(args.listen));
+    for listen in [Some(args.listen), args.rpc_listen].into_iter().flatten() {
+        if !listen.ip().is_loopback() {
+            return Err(Failure::NotLoopback(listen));
+        }
     }
-    let script = reward_script(args.pay_to)?;
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .map_err(|error| Failure::Listen(args.listen, error))?;
+    let script = reward_script(args.pay_to.clone())?;
+    let listener = bind(args.listen).await?;
+    let rpc = match args.rpc_listen {
+        Some(listen) => Some((bind(listen).await?, access(&args)?)),
+        None => None,
+    };
     let options =
         Options { dir: Some(args.dir.clone()), now, sync: true, policy: Policy::default() };
     let chain = BuiltinChain::open(&options)?;
     let tip = chain.tip().await.map_err(|_| ChainError::Stopped)?;
     let listen = listener.local_addr().unwrap_or(args.listen);
     tracing::info!(dir = %args.dir.display(), height = tip.height, %listen, "ready");
+    if let Some((listener, _)) = &rpc {
+        let rpc = listener.local_addr().map(|at| at.to_string()).unwrap_or_default();
+        tracing::info!(%rpc, "Bitcoin Core's JSON-RPC is served");
+        // Test suites wait for these words of Bitcoin Core's.
+        let _ = writeln!(std::io::stdout(), "Done loading");
+    }
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
     let stop = async move {
         tokio::select! {
@@ -134,8 +193,11 @@ async fn run(args: Args) -> Result<(), Failure> {
         tracing::info!("stopping");
     };
     let server = chain_backend::server::serve(chain.clone(), listener, stop);
+    let wallets = Some(args.dir.join("wallets"));
+    let rpc = serve_rpc(chain.clone(), rpc, wallets);
     tokio::select! {
         ended = server => ended?,
+        ended = rpc => ended?,
         () = mine(&chain, args.mine, &script) => {}
     }
     chain.stop().await;
@@ -143,19 +205,65 @@ async fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
+async fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(listen).await.map_err(|error| Failure::Listen(listen, error))
+}
+
+/// Who may call: whoever reads the cookie, and who was named.
+fn access(args: &Args) -> Result<rpc::Access, Failure> {
+    let dir = args.dir.join("regtest");
+    let access = rpc::Access::cookie(&dir).map_err(|error| Failure::Cookie(dir, error))?;
+    match &args.rpc_login {
+        None => Ok(access),
+        Some(login) => {
+            let (user, password) = login.split_once(':').ok_or(Failure::Login)?;
+            Ok(access.and_user(user, password))
+        }
+    }
+}
+
+/// Serves until somebody calls `stop`; for ever if there is nothing to serve.
+async fn serve_rpc(
+    chain: BuiltinChain,
+    rpc: Option<(TcpListener, rpc::Access)>,
+    wallets: Option<PathBuf>,
+) -> Result<(), Failure> {
+    let Some((listener, access)) = rpc else { return std::future::pending().await };
+    let settings = rpc::Settings { access, wallets, now };
+    rpc::serve(chain, listener, settings, std::future::pending()).await.map_err(Failure::Rpc)
+}
+
 /// Makes blocks for ever, or waits for ever.
 async fn mine(chain: &BuiltinChain, mining: Mining, script: &ScriptBuf) {
-    let Mining::Every(period) = mining else { return std::future::pending().await };
-    let mut interval = tokio::time::interval(period);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    interval.tick().await;
     loop {
-        interval.tick().await;
+        match mining {
+            Mining::OnDemand => return std::future::pending().await,
+            Mining::Every(time) => tokio::time::sleep(time).await,
+            Mining::Poisson(mean) => tokio::time::sleep(waiting(mean)).await,
+            Mining::OnTransaction(time) => {
+                tokio::time::sleep(time).await;
+                if chain.mempool().await.is_ok_and(|waiting| waiting.is_empty()) {
+                    continue;
+                }
+            }
+        }
         match chain.mine(1, script.clone()).await {
             Ok(hashes) => tracing::info!(block = ?hashes.first(), "mined"),
             Err(error) => tracing::error!(%error, "no block could be mined"),
         }
     }
+}
+
+/// A time at random, exponentially distributed around its mean, as blocks come. At most twenty times the mean.
+#[expect(clippy::float_arithmetic, reason = "no money hangs on it")]
+fn waiting(mean: Duration) -> Duration {
+    let mut bytes = [0_u8; 4];
+    // Without random bytes blocks come evenly.
+    if getrandom::fill(&mut bytes).is_err() {
+        return mean;
+    }
+    let even = (f64::from(u32::from_be_bytes(bytes)) + 1.0) / (f64::from(u32::MAX) + 1.0);
+    mean.mul_f64((-even.ln()).min(20.0))
 }
 
 /// Who gets the rewards.

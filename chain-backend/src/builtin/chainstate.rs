@@ -7,6 +7,7 @@ mod index;
 mod make;
 mod outcome;
 mod query;
+mod shown;
 mod stall;
 
 use crate::backend::{BlockRef, Package};
@@ -26,6 +27,8 @@ use stall::Stalled;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub(crate) use shown::{Standing, Waiting};
 
 /// How a chain is started.
 #[derive(Clone, Debug)]

@@ -56,6 +56,8 @@ pub(crate) struct Entry {
     pub(crate) sigop_cost: usize,
     /// When it came, Unix seconds.
     pub(crate) time: u32,
+    /// The tip's height when it came.
+    pub(crate) height: u32,
     /// The how-manieth that ever came.
     pub(crate) arrival: u64,
     /// Transactions of the mempool it spends from.
@@ -107,6 +109,16 @@ impl Mempool {
         self.entries.len()
     }
 
+    /// How many ever came.
+    pub(crate) const fn arrivals(&self) -> u64 {
+        self.arrivals
+    }
+
+    /// What it counts against its limit, bytes.
+    pub(crate) const fn size(&self) -> u64 {
+        self.size
+    }
+
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy
     }
@@ -136,7 +148,7 @@ impl Mempool {
     }
 
     /// Takes in what passed all checks.
-    fn insert(&mut self, candidate: Candidate, now: u32) {
+    fn insert(&mut self, candidate: Candidate, (time, height): (u32, u32)) {
         let Candidate { tx, txid, wtxid, fee_sat, vsize, weight_wu, sigop_cost, parents, .. } =
             candidate;
         for input in &tx.input {
@@ -161,7 +173,7 @@ impl Mempool {
         self.arrivals = self.arrivals.saturating_add(1);
         let fee = Amount::from_sat(fee_sat);
         self.deltas.push(MempoolDelta::Added { tx: Arc::clone(&tx), fee });
-        let (time, arrival) = (now, self.arrivals);
+        let arrival = self.arrivals;
         let entry = Entry {
             tx,
             wtxid,
@@ -170,6 +182,7 @@ impl Mempool {
             weight_wu,
             sigop_cost,
             time,
+            height,
             arrival,
             parents,
             children,

@@ -24,6 +24,13 @@ pub(crate) struct Node {
     pub(crate) invalid: bool,
 }
 
+impl Node {
+    /// Work of the chain up to here.
+    pub(crate) const fn work(&self) -> Work {
+        self.work
+    }
+}
+
 /// The tree of blocks and its best chain.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -106,6 +113,14 @@ impl Tree {
     pub(crate) fn best(&self) -> BlockRef {
         let best = self.candidates.last().and_then(|(_, _, hash)| self.nodes.get(hash));
         best.map_or(self.genesis, |node| node.at)
+    }
+
+    /// The blocks that no other stands on, and whether they are ruled out.
+    pub(crate) fn ends(&self) -> Vec<(BlockRef, bool)> {
+        let parents: BTreeSet<BlockHash> =
+            self.nodes.values().map(|node| node.at.header.prev_blockhash).collect();
+        let ends = self.nodes.values().filter(|node| !parents.contains(&node.at.hash));
+        ends.map(|node| (node.at, node.invalid)).collect()
     }
 
     /// The last common block of two.

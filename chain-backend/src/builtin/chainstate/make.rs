@@ -6,7 +6,7 @@ use crate::builtin::mine::{Order, make_block};
 use crate::builtin::reject::Reject;
 use crate::builtin::template::{Template, fill, linearise};
 use crate::sandbox::Reorg;
-use bitcoin::{BlockHash, FeeRate, ScriptBuf, Transaction, Txid};
+use bitcoin::{Block, BlockHash, FeeRate, ScriptBuf, Transaction, Txid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -153,6 +153,47 @@ impl Chainstate {
             sum = sum.saturating_add(value);
         }
         Some(sum)
+    }
+
+    /// A block on the tip with just these transactions, not handed in.
+    pub(crate) fn block_of(
+        &mut self,
+        txs: &[Transaction],
+        script: &ScriptBuf,
+    ) -> Result<Block, ChainError> {
+        self.check_moving()?;
+        let mut made: BTreeMap<bitcoin::OutPoint, u64> = BTreeMap::new();
+        let mut template = Template::default();
+        let tip = self.tree.tip();
+        for tx in txs {
+            let input_sat = self.input_sat(tx, tip, &made, &BTreeSet::new());
+            let input_sat = input_sat.ok_or(Reject::InputsMissingOrSpent)?;
+            let output_sat = tx.output.iter().map(|output| output.value.to_sat());
+            let fee_sat = input_sat.saturating_sub(output_sat.fold(0, u64::saturating_add));
+            template.fees_sat = template.fees_sat.saturating_add(fee_sat);
+            let txid = tx.compute_txid();
+            let outputs = (0_u32..).zip(&tx.output);
+            made.extend(
+                outputs.map(|(vout, output)| {
+                    (bitcoin::OutPoint::new(txid, vout), output.value.to_sat())
+                }),
+            );
+            template.txs.push(Arc::new(tx.clone()));
+        }
+        let order = Order {
+            previous: tip,
+            txs: &template.txs,
+            fees_sat: template.fees_sat,
+            script,
+            now: self.now(),
+            extra: self.tree.count(),
+        };
+        make_block(&order, &self.params).ok_or_else(|| Reject::HighHash.into())
+    }
+
+    /// New coins of the block at `height`, satoshi.
+    pub(crate) fn subsidy_sat(&self, height: u32) -> u64 {
+        self.params.subsidy_sat(height)
     }
 
     /// Answers these fee estimates from now on.

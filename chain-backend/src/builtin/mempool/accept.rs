@@ -58,7 +58,7 @@ impl Mempool {
             self.check_replacement(&candidate)?;
         }
         let txid = candidate.txid;
-        self.take(candidate, view.now);
+        self.take(candidate, view);
         if admission == Admission::Alone {
             self.limit(view.now);
             if self.get(&txid).is_none() {
@@ -69,12 +69,12 @@ impl Mempool {
     }
 
     /// Takes in what passed, throwing out what it replaces.
-    pub(super) fn take(&mut self, candidate: Candidate, now: u32) {
+    pub(super) fn take(&mut self, candidate: Candidate, view: &ChainView<'_>) {
         let by = candidate.txid;
         for rival in candidate.conflicts.clone() {
             self.remove_with_descendants(&rival, RemovedBecause::Replaced { by });
         }
-        self.insert(candidate, now);
+        self.insert(candidate, (view.now, view.tip.height));
     }
 
     /// Every question but whether a replacement pays enough. Changes nothing.

@@ -75,7 +75,7 @@ impl Mempool {
                 beaten = self.entries_of(&candidate.conflicts).map(|e| e.rate()).max().max(beaten);
             }
             txids.push(candidate.txid);
-            self.take(candidate, view.now);
+            self.take(candidate, view);
         }
         if total.fee_sat < fee_at(self.dynamic_min_sat_kvb(), total.vsize) {
             return Err(Reject::MempoolMinFee);

@@ -1,0 +1,87 @@
+//! The command line of `bitcoind`, as test suites write it, in words of `viaduct-chain`.
+
+use std::path::PathBuf;
+
+/// Options that change nothing here: what they ask for is so, or there is no such thing.
+const WITHOUT_EFFECT: [&str; 19] = [
+    "server",
+    "regtest",
+    "logtimestamps",
+    "nolisten",
+    "listen",
+    "txindex",
+    "printtoconsole",
+    "fallbackfee",
+    "debug",
+    "debugexclude",
+    "rpcthreads",
+    "rpcworkqueue",
+    "addresstype",
+    "nowallet",
+    "wallet",
+    "dnsseed",
+    "discover",
+    "daemon",
+    "rpcallowip",
+];
+
+/// The words of `viaduct-chain` for those of `bitcoind`.
+///
+/// # Errors
+/// What is missing or not understood.
+pub(crate) fn translated(args: impl Iterator<Item = String>) -> Result<Vec<String>, String> {
+    let (mut dir, mut port, mut user, mut password) = (None, None, None, None);
+    for arg in args {
+        let text = arg.trim_start_matches('-');
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        match name {
+            "datadir" => dir = Some(PathBuf::from(value)),
+            "rpcport" => port = Some(value.to_owned()),
+            "rpcuser" => user = Some(value.to_owned()),
+            "rpcpassword" => password = Some(value.to_owned()),
+            name if WITHOUT_EFFECT.contains(&name) => {}
+            _ => return Err(format!("Invalid parameter {arg}")),
+        }
+    }
+    let dir = dir.ok_or("-datadir is needed")?;
+    let file = std::fs::read_to_string(dir.join("bitcoin.conf")).unwrap_or_default();
+    for line in file.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+        let Some((name, value)) = line.split_once('=') else { continue };
+        let (name, value) = (name.trim().trim_start_matches("regtest."), value.trim().to_owned());
+        match name {
+            "rpcport" => drop(port.get_or_insert(value)),
+            "rpcuser" => drop(user.get_or_insert(value)),
+            "rpcpassword" => drop(password.get_or_insert(value)),
+            // As on the command line, but a file is somebody's own and may say more.
+            _ => {}
+        }
+    }
+    let port = port.unwrap_or_else(|| chain_backend::rpc::PORT.to_string());
+    let mut words = vec!["viaduct-chain".to_owned(), "--dir".to_owned(), dir.display().to_string()];
+    // Its own gRPC takes any free port: nobody who starts `bitcoind` asks for it.
+    words.extend(["--listen".to_owned(), "127.0.0.1:0".to_owned()]);
+    words.extend(["--rpc-listen".to_owned(), format!("127.0.0.1:{port}")]);
+    if let (Some(user), Some(password)) = (user, password) {
+        words.extend(["--rpc-login".to_owned(), format!("{user}:{password}")]);
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lnprototests_command_line_is_understood() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = "rpcuser=rpcuser\nrpcpassword=rpcpass\n[regtest]\nrpcport=1234\n";
+        std::fs::write(dir.path().join("bitcoin.conf"), file).unwrap();
+        let datadir = format!("-datadir={}", dir.path().display());
+        let args = [datadir.as_str(), "-server", "-regtest", "-logtimestamps", "-nolisten"];
+        let words = translated(args.iter().map(|arg| (*arg).to_owned())).unwrap();
+        let tail = &words[words.len() - 4..];
+        assert_eq!(tail, ["--rpc-listen", "127.0.0.1:1234", "--rpc-login", "rpcuser:rpcpass"]);
+        assert!(translated(["-reindex-everything".to_owned()].into_iter()).is_err());
+        assert!(translated(std::iter::empty()).is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! What this server says of itself. It has no peers.
+
+use super::METHODS;
+use crate::backend::ChainBackend;
+use crate::rpc::error::RpcError;
+use crate::rpc::money::Btc;
+use crate::rpc::request::Args;
+use crate::rpc::{Answer, Node, SUBVERSION, VERSION, answer};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+#[derive(Serialize)]
+struct Info {
+    version: u32,
+    subversion: &'static str,
+    protocolversion: u32,
+    localservices: &'static str,
+    localservicesnames: [&'static str; 2],
+    /// Core Lightning stops when it is false.
+    localrelay: bool,
+    timeoffset: i32,
+    networkactive: bool,
+    connections: u32,
+    connections_in: u32,
+    connections_out: u32,
+    networks: [Value; 0],
+    relayfee: Btc,
+    incrementalfee: Btc,
+    localaddresses: [Value; 0],
+    warnings: [&'static str; 0],
+}
+
+pub(super) async fn info(node: &Node) -> Answer {
+    let fees = node.chain.fees().await?;
+    answer(&Info {
+        version: VERSION,
+        subversion: SUBVERSION,
+        protocolversion: 70_016,
+        localservices: "0000000000000009",
+        localservicesnames: ["NETWORK", "WITNESS"],
+        localrelay: true,
+        timeoffset: 0,
+        networkactive: false,
+        connections: 0,
+        connections_in: 0,
+        connections_out: 0,
+        networks: [],
+        relayfee: Btc::per_kvb(fees.relay_min),
+        incrementalfee: Btc::per_kvb(fees.incremental),
+        localaddresses: [],
+        warnings: [],
+    })
+}
+
+pub(super) fn nothing() -> Answer {
+    answer::<[Value; 0]>(&[])
+}
+
+pub(super) fn block_from_peer() -> Answer {
+    Err(RpcError::misc("Peer does not exist"))
+}
+
+pub(super) async fn indexes(node: &Node) -> Answer {
+    let height = node.chain.tip().await?.height;
+    answer(&json!({ "txindex": { "synced": true, "best_block_height": height } }))
+}
+
+pub(super) fn rpc_info() -> Answer {
+    answer(&json!({ "active_commands": [], "logpath": "" }))
+}
+
+pub(super) fn logging() -> Answer {
+    answer(&json!({}))
+}
+
+pub(super) fn echo(args: &Args) -> Answer {
+    let values: Vec<&Value> = (0..10).map_while(|place| args.get(place)).collect();
+    answer(&values)
+}
+
+pub(super) fn uptime(node: &Node) -> Answer {
+    answer(&(node.now)().saturating_sub(node.started))
+}
+
+pub(super) fn stop(node: &Node) -> Answer {
+    node.stop.notify_one();
+    answer("viaduct-chain stopping")
+}
+
+/// All methods, or the parameters of one.
+pub(super) fn help(args: &Args) -> Answer {
+    let line = |(name, params): &(&str, &[&str])| {
+        let params: Vec<String> = params.iter().map(|param| format!(" ( {param} )")).collect();
+        format!("{name}{}", params.concat())
+    };
+    let Some(wanted) = args.get(0).and_then(Value::as_str) else {
+        return answer(&METHODS.iter().map(line).collect::<Vec<_>>().join("\n"));
+    };
+    match METHODS.iter().find(|(name, _)| *name == wanted) {
+        Some(method) => answer(&line(method)),
+        None => answer(&format!("help: unknown command: {wanted}\n")),
+    }
+}
