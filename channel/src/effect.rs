@@ -40,12 +40,16 @@ pub enum Effect {
         /// What the funding transaction should pay.
         feerate: FeeratePerKw,
     },
-    /// Tell this channel when the outpoint is confirmed, reorganised away, or spent.
+    /// Tell this channel when the outpoint is confirmed, reorganised away, or spent, and when it waits for a
+    /// block. Said again when more is known of it.
     WatchFunding {
         /// The funding outpoint.
         outpoint: OutPoint,
         /// The script that should lie there.
         script_pubkey: ScriptBuf,
+        /// The coins that the funding transaction spends, as far as they are known: tell this channel when
+        /// another transaction spends one of them.
+        inputs: Vec<OutPoint>,
     },
     /// Tell this channel when one of these outputs is spent, until it is closed. BOLT 5.
     WatchOutputs(Vec<OutPoint>),
@@ -288,6 +292,28 @@ pub enum CloseReason {
         /// Its expiry.
         cltv_expiry: BlockHeight,
     },
+    /// The coins of the funding transaction were spent elsewhere: there is nothing to close.
+    FundingConflict {
+        /// By this transaction.
+        by: Txid,
+        /// What was ours in the channel, and is not any more.
+        lost: Msat,
+    },
+    /// The funding transaction of a channel that was used before it confirmed never came.
+    FundingNeverCame {
+        /// What was ours in the channel, and is not any more.
+        lost: Msat,
+    },
+}
+
+impl CloseReason {
+    /// Whether there is no funding output that a commitment could spend.
+    pub const fn is_unfunded(&self) -> bool {
+        match self {
+            Self::FundingConflict { .. } | Self::FundingNeverCame { .. } => true,
+            Self::Asked | Self::Fault(_) | Self::PeerError | Self::HtlcDeadline { .. } => false,
+        }
+    }
 }
 
 /// Why a channel never came to be.
@@ -367,7 +393,32 @@ pub enum Alarm {
         ours: u64,
     },
     /// A reorganisation took the funding transaction of a working channel.
-    FundingReorganised,
+    FundingReorganised {
+        /// What is ours in it and gone if the transaction does not come back.
+        at_risk: Msat,
+    },
+    /// A transaction that waits for a block would replace the funding transaction of a channel in use. As
+    /// long as it is there, nothing that the peer pays over it is taken.
+    FundingContested {
+        /// That transaction.
+        by: Txid,
+        /// What is ours in it and gone if that one is confirmed.
+        at_risk: Msat,
+    },
+    /// The funding transaction of a channel in use was replaced in a block, or never came.
+    FundingGone {
+        /// What replaced it, if anything did.
+        by: Option<Txid>,
+        /// What was ours in the channel, and is not any more.
+        lost: Msat,
+    },
+    /// The funding transaction of a channel in use still waits for a block. Said once a day.
+    FundingLate {
+        /// Since so many blocks.
+        blocks: u32,
+        /// What is ours in it and gone if it never comes.
+        at_risk: Msat,
+    },
     /// A close is due that we do not make by ourselves. Said when it becomes due and when what it saves
     /// or until when changes, not at every block.
     CloseAdvised(Box<Advice>),

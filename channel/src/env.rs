@@ -82,6 +82,9 @@ pub struct Policy {
     pub accepted_htlcs_min: u16,
     /// After so many blocks a fundee forgets a channel whose funding never confirmed.
     pub forget_after: u32,
+    /// Confirmations after which a channel's funding counts as final, whatever the channel itself waits for:
+    /// until then what is ours in one that a peer funded is at risk.
+    pub funding_depth: u32,
     /// Confirmations after which an HTLC that came back on Layer 1 counts as failed.
     pub fail_depth: u32,
     /// As the funder we pay at most so many times the closing fee that we would like.
@@ -111,6 +114,7 @@ impl Default for Policy {
             minimum_depth_max: 144,
             accepted_htlcs_min: 1,
             forget_after: 2_016,
+            funding_depth: 3,
             fail_depth: 6,
             closing_fee_factor_max: 3,
             force_close: ForceClosePolicy::Automatic,

@@ -212,6 +212,32 @@ pub enum ChainFact {
     },
     /// A reorganisation took the funding transaction out of the chain.
     FundingUnconfirmed,
+    /// The funding transaction waits for a block: these are the coins that it spends.
+    FundingSeen {
+        /// Its inputs.
+        inputs: Vec<OutPoint>,
+    },
+    /// An unconfirmed transaction spends a coin of the funding transaction's, which it would replace. Not
+    /// recorded: said again after a restart.
+    FundingContested {
+        /// That transaction.
+        by: Txid,
+    },
+    /// That transaction is gone, and neither confirmed nor replaced.
+    FundingUncontested {
+        /// The transaction that was seen.
+        by: Txid,
+    },
+    /// A transaction in a block spends a coin of the funding transaction's: in this chain there will be no
+    /// such channel.
+    FundingConflict {
+        /// That transaction.
+        by: Txid,
+        /// Its block.
+        height: BlockHeight,
+    },
+    /// A reorganisation took that transaction out of the chain.
+    FundingConflictGone,
     /// The funding outpoint is spent in a block.
     FundingSpent {
         /// The spending transaction.

@@ -33,6 +33,20 @@ pub enum Fact {
     },
     /// A reorganisation took it out.
     FundingUnconfirmed,
+    /// The funding transaction of a channel in use was seen: it spends these coins.
+    FundingSeen {
+        /// Its inputs, the first thousand of them.
+        inputs: Vec<OutPoint>,
+    },
+    /// A transaction in a block spends one of those coins.
+    FundingConflict {
+        /// That transaction.
+        by: Txid,
+        /// Its block.
+        height: BlockHeight,
+    },
+    /// A reorganisation took that one out.
+    FundingConflictGone,
     /// We sent `channel_ready`.
     WeReady,
     /// The peer sent `channel_ready`.

@@ -57,7 +57,7 @@ faults! {
     /// A chain we are not on.
     1 UnknownChain FailChannel "unknown chain_hash",
     /// No `channel_type`, another than was asked for, or one we do not do.
-    2 BadChannelType FailChannel "channel_type must be static_remotekey with anchors",
+    2 BadChannelType FailChannel "channel_type must be static_remotekey with anchors, with or without scid_alias and zeroconf",
     /// Both sides can open with two funders, so this message is out of place.
     3 DualFundNegotiated FailChannel "open_channel although dual_fund was negotiated",
     /// `funding_satoshis` outside of what both accept.
@@ -92,6 +92,10 @@ faults! {
     18 WrongChannelId FailChannel "the channel_id is that of another channel",
     /// The signature does not cover our first commitment.
     19 BadFirstSignature FailChannel "the signature does not cover the first commitment",
+    /// `option_scid_alias` hides a channel that `announce_channel` shows.
+    58 AnnouncedAlias FailChannel "a channel with option_scid_alias cannot be announced",
+    /// `option_zeroconf` from a peer whose funding nobody here trusts.
+    59 UntrustedFunding FailChannel "zero-conf channels are only taken from peers that our operator trusts",
     /// The confirmed outpoint is not the channel's output.
     20 WrongFundingOutput FailChannel "the funding output has another value or script",
 

@@ -48,7 +48,7 @@ pub use event::{ChainFact, Command, CommandId, Event, Link, Offer, Origin};
 pub use fact::Fact;
 pub use fault::{PeerFault, Reaction};
 pub use refusal::Refusal;
-pub use terms::{AcceptTerms, OpenTerms, Params, Terms};
+pub use terms::{AcceptTerms, Kind, OpenTerms, Params, Terms};
 
 #[cfg(test)]
 mod world;

@@ -412,7 +412,7 @@ impl Live {
         {
             out.effect(Effect::Broadcast { tx: tx.clone(), why: Why::Funding });
         }
-        if matches!(self.state.end, Some(End::Failing(_))) {
+        if matches!(self.state.end, Some(End::Failing(_))) && !self.state.is_unfunded() {
             self.broadcast_commitment(env, out);
         }
         self.resume_closing(env, out);

@@ -8,3 +8,4 @@ pub(crate) mod history;
 pub(crate) mod onchain;
 pub(crate) mod open;
 pub(crate) mod opening;
+pub(crate) mod unfunded;

@@ -129,6 +129,12 @@ pub enum BadTerms {
     /// The peer lacks a feature without which we open nothing.
     #[error("the peer lacks anchors or static_remotekey")]
     MissingFeature,
+    /// The peer does not do the kind of channel that is asked for.
+    #[error("the peer does not offer option_scid_alias or option_zeroconf, which this channel needs")]
+    KindNotOffered,
+    /// Its place in the chain cannot be told and hidden.
+    #[error("a channel that is named by its alias alone cannot be announced")]
+    AnnouncedAlias,
     /// At or above 2^24 sat without `option_support_large_channel`, or above all bitcoin.
     #[error("the capacity {capacity} is too large")]
     TooLarge {

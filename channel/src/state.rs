@@ -4,7 +4,7 @@
 //!
 //! Not here: which facts follow from an event (`phase`, `link`), their bytes (`record`).
 
-use bitcoin::{OutPoint, ScriptBuf, Transaction};
+use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
 use secp256k1::PublicKey;
 use wire::id::{ChannelId, ShortChannelId, Signature};
 use wire::units::{BlockHeight, FeeratePerKw, Msat, Sat};
@@ -69,6 +69,17 @@ pub struct State {
     pub past: Past,
     /// Whether all of this may be older than what the peer knows (`quarantine`).
     pub quarantined: bool,
+    /// What the funding transaction spends, and what else spent it.
+    pub coins: Coins,
+}
+
+/// The coins of a funding transaction: who spends them otherwise takes the channel away.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Coins {
+    /// Of a peer's funding transaction, once it was seen and if the channel is used before it confirms.
+    pub inputs: Vec<OutPoint>,
+    /// Another transaction that spends one of them in a block, and its height.
+    pub conflict: Option<(Txid, BlockHeight)>,
 }
 
 /// A candidate for the output that holds the coins.
@@ -181,6 +192,7 @@ impl State {
             chain: Layer1::default(),
             past: Past::default(),
             quarantined: false,
+            coins: Coins::default(),
         })
     }
 
@@ -219,6 +231,9 @@ impl State {
                     funding.confirmed = None;
                 }
             }
+            Fact::FundingSeen { inputs } => self.coins.inputs = inputs,
+            Fact::FundingConflict { by, height } => self.coins.conflict = Some((by, height)),
+            Fact::FundingConflictGone => self.coins.conflict = None,
             Fact::WeReady => self.we_ready = true,
             Fact::TheyReady { next_point, alias } => {
                 self.they_ready = true;
@@ -378,6 +393,18 @@ impl State {
             .find(|change| said(change.clock))
             .map(|change| change.feerate);
         WeSigned { adds, feerate }
+    }
+
+    /// Whether the best chain has the funding transaction.
+    pub fn is_funding_confirmed(&self) -> bool {
+        self.fundings.first().is_some_and(|funding| funding.confirmed.is_some())
+    }
+
+    /// Whether it ended because there is no funding output, and there still is none.
+    pub fn is_unfunded(&self) -> bool {
+        let unfunded =
+            matches!(&self.end, Some(End::Failing(reason)) if reason.is_unfunded());
+        unfunded && !self.is_funding_confirmed()
     }
 
     /// Its place in the chain, as long as the funding is confirmed.

@@ -3,7 +3,7 @@
 //! Not here: whether the terms are acceptable (`phase::opening`), what can change (`ledger`).
 
 use bitcoin::ScriptBuf;
-use wire::feature::Features;
+use wire::feature::{Feature, Features};
 use wire::id::{ChannelId, ShortChannelId};
 use wire::units::{FeeratePerKw, Msat, Sat};
 
@@ -44,6 +44,38 @@ impl Params {
     }
 }
 
+/// What a `channel_type` says beside `option_static_remotekey` and `option_anchors`, which ours all have.
+/// BOLT 2 § Definition of `channel_type`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Kind {
+    /// `option_scid_alias`: payers name the channel by its aliases alone, its place in the chain is told to
+    /// nobody.
+    pub scid_alias: bool,
+    /// `option_zeroconf`: it is used before its funding is in a block.
+    pub zero_conf: bool,
+}
+
+impl Kind {
+    /// The `channel_type` that says so.
+    pub fn channel_type(self) -> Features {
+        Features::channel_type(self.scid_alias, self.zero_conf)
+    }
+
+    /// Reads a `channel_type`; `None` for one that we do not do.
+    pub fn of(channel_type: &Features) -> Option<Self> {
+        channel_type.is_our_channel_type().then(|| Self {
+            scid_alias: channel_type.has(Feature::ScidAlias.even()),
+            zero_conf: channel_type.has(Feature::Zeroconf.even()),
+        })
+    }
+
+    /// Whether both sides of a connection can do what it asks for.
+    pub fn is_negotiated(self, features: &Features) -> bool {
+        (!self.scid_alias || features.offers(Feature::ScidAlias))
+            && (!self.zero_conf || features.offers(Feature::Zeroconf))
+    }
+}
+
 /// What it takes to open a channel. BOLT 2 § The `open_channel` Message.
 #[derive(Clone, Debug)]
 pub struct OpenTerms {
@@ -63,6 +95,8 @@ pub struct OpenTerms {
     pub funding_feerate: FeeratePerKw,
     /// Whether the channel is to be announced.
     pub announce: bool,
+    /// Which kind of channel we ask for.
+    pub kind: Kind,
     /// What we demand.
     pub params: Params,
     /// Where our part must go at a cooperative close; `None` leaves it open.
@@ -82,7 +116,8 @@ pub struct AcceptTerms {
     pub chain_hash: [u8; 32],
     /// What we demand.
     pub params: Params,
-    /// `minimum_depth`: confirmations before `channel_ready`, at least 1.
+    /// `minimum_depth`: confirmations before `channel_ready`. 0 if whoever opens it is trusted not to spend
+    /// its coins elsewhere, and only then.
     pub minimum_depth: u32,
     /// Where our part must go at a cooperative close; `None` leaves it open.
     pub upfront_shutdown: Option<ScriptBuf>,
@@ -101,13 +136,15 @@ pub struct Terms {
     pub funder: Side,
     /// Whether the channel is to be announced.
     pub announce: bool,
+    /// What its type says.
+    pub kind: Kind,
     /// What both own together at first.
     pub capacity: Sat,
     /// What the fundee owned at first.
     pub push: Msat,
     /// The feerate of the first commitments.
     pub first_feerate: FeeratePerKw,
-    /// Confirmations before `channel_ready`.
+    /// Confirmations before `channel_ready`; 0: it is used before its funding is in a block.
     pub minimum_depth: u32,
     /// What we demand of the peer.
     pub us: Params,
@@ -128,6 +165,11 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// Whether the channel is used before its funding is in a block.
+    pub const fn is_zero_conf(&self) -> bool {
+        self.minimum_depth == 0
+    }
+
     /// What `side` demands of the other.
     pub const fn params(&self, side: Side) -> &Params {
         match side {

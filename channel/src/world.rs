@@ -20,6 +20,7 @@ mod phases;
 mod quarantine;
 mod replays;
 mod transcript;
+mod unconfirmed;
 
 use std::collections::VecDeque;
 
@@ -271,6 +272,9 @@ pub(crate) struct Setup {
     pub(crate) push: Msat,
     pub(crate) feerate: FeeratePerKw,
     pub(crate) params: [Params; 2],
+    pub(crate) announce: bool,
+    pub(crate) kind: Kind,
+    pub(crate) minimum_depth: u32,
 }
 
 impl Default for Setup {
@@ -278,7 +282,15 @@ impl Default for Setup {
         let capacity = Sat::from_sat(1_000_000);
         let mut params = [Params::for_capacity(capacity); 2];
         params[BOB].dust_limit = Sat::from_sat(546);
-        Self { capacity, push: msat(400_000_000), feerate: FEERATE, params }
+        Self {
+            capacity,
+            push: msat(400_000_000),
+            feerate: FEERATE,
+            params,
+            announce: false,
+            kind: Kind::default(),
+            minimum_depth: 3,
+        }
     }
 }
 
@@ -292,7 +304,8 @@ impl Setup {
             push: self.push,
             feerate: self.feerate,
             funding_feerate: FEERATE,
-            announce: false,
+            announce: self.announce,
+            kind: self.kind,
             params: self.params[ALICE],
             upfront_shutdown: None,
             shutdown_script: script(1),
@@ -305,7 +318,7 @@ impl Setup {
         AcceptTerms {
             chain_hash: [7; 32],
             params: self.params[BOB],
-            minimum_depth: 3,
+            minimum_depth: self.minimum_depth,
             upfront_shutdown: None,
             shutdown_script: script(2),
             alias: Some(ShortChannelId::from_u64(22)),

@@ -43,6 +43,8 @@ impl Features {
             Feature::ShutdownAnysegwit,
             Feature::AttributionData,
             Feature::ProvideStorage,
+            Feature::ScidAlias,
+            Feature::Zeroconf,
         ])
     }
 

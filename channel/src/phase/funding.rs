@@ -1,13 +1,12 @@
 //! Waiting for the funding to be deep enough. BOLT 2 § The `channel_ready` Message.
 //!
-//! Not here: what is agreed on before (`phase::opening`).
+//! Not here: what is agreed on before (`phase::opening`), a funding that does not come (`phase::unfunded`).
 
 use wire::message::ChannelReady;
 
 use bitcoin::{OutPoint, TxOut};
 use wire::units::BlockHeight;
 
-use crate::clock::Side;
 use crate::effect::{AbandonReason, Alarm, Effect, Notice};
 use crate::env::Env;
 use crate::fact::Fact;
@@ -31,7 +30,9 @@ impl Live {
     pub(crate) fn watch_funding(&self, out: &mut Out) {
         if let Some(output) = self.state.funding_output() {
             let script_pubkey = output.to_txout().script_pubkey;
-            out.effect(Effect::WatchFunding { outpoint: output.outpoint, script_pubkey });
+            let inputs = self.funding_inputs();
+            let outpoint = output.outpoint;
+            out.effect(Effect::WatchFunding { outpoint, script_pubkey, inputs });
         }
     }
 
@@ -54,6 +55,9 @@ impl Live {
             if self.state.end.is_some() {
                 return;
             }
+            if self.state.we_ready {
+                return self.lose_funding(outpoint.txid, height, env, out);
+            }
             let fault = PeerFault::WrongFundingOutput;
             out.notice(Notice::Fault(fault));
             out.send(fault.to_error(self.id));
@@ -64,36 +68,29 @@ impl Live {
         if let Some(short_channel_id) = self.state.short_channel_id() {
             out.notice(Notice::Confirmed { short_channel_id });
         }
+        self.funding_came(env, out);
         self.become_ready(env, out);
     }
 
-    pub(crate) fn on_funding_unconfirmed(&mut self, out: &mut Out) {
+    pub(crate) fn on_funding_unconfirmed(&mut self, env: &Env<'_>, out: &mut Out) {
         if self.state.fundings.first().is_some_and(|funding| funding.confirmed.is_some()) {
             self.note(Fact::FundingUnconfirmed, out);
             if self.state.we_ready {
-                out.alarm(Alarm::FundingReorganised);
+                let at_risk = self.at_risk(env);
+                out.alarm(Alarm::FundingReorganised { at_risk });
             }
         }
     }
 
     /// Looks at the depth once more.
     pub(crate) fn become_ready(&mut self, env: &Env<'_>, out: &mut Out) {
-        if self.state.we_ready || self.state.chain.spent.is_some() {
+        if self.state.chain.spent.is_some() {
             return;
         }
-        let Some(funding) = self.state.fundings.first() else { return };
-        let Some((height, tx_index)) = funding.confirmed else {
-            return self.forget_if_never_funded(env, out);
-        };
-        if self.state.end.is_some() {
-            return;
+        if !self.state.is_funding_confirmed() {
+            self.miss_funding(env, out);
         }
-        let Some(above) = env.height.blocks_since(height) else { return };
-        let depth = above.saturating_add(1);
-        // BOLT 2: "SHOULD wait until the funding transaction has reached `minimum_depth` before sending
-        // this message."
-        let coinbase = if tx_index == 0 { COINBASE_MATURITY } else { 0 };
-        if depth < self.state.terms.minimum_depth.max(coinbase) {
+        if self.state.we_ready || self.state.end.is_some() || !self.is_deep_enough(env) {
             return;
         }
         self.note(Fact::WeReady, out);
@@ -101,6 +98,17 @@ impl Live {
             self.send_channel_ready(env, out);
         }
         self.notice_ready(out);
+    }
+
+    fn is_deep_enough(&self, env: &Env<'_>) -> bool {
+        let wanted = self.state.terms.minimum_depth;
+        let confirmed = self.state.fundings.first().and_then(|funding| funding.confirmed);
+        let Some((height, tx_index)) = confirmed else { return wanted == 0 };
+        let depth = env.height.blocks_since(height).map_or(0, |above| above.saturating_add(1));
+        // BOLT 2: "SHOULD wait until the funding transaction has reached `minimum_depth` before sending
+        // this message."
+        let coinbase = if tx_index == 0 { COINBASE_MATURITY } else { 0 };
+        depth >= wanted.max(coinbase)
     }
 
     pub(crate) fn send_channel_ready(&mut self, env: &Env<'_>, out: &mut Out) {
@@ -132,19 +140,6 @@ impl Live {
     fn notice_ready(&self, out: &mut Out) {
         if self.state.we_ready && self.state.they_ready {
             out.notice(Notice::Ready { short_channel_id: self.state.short_channel_id() });
-        }
-    }
-
-    fn forget_if_never_funded(&mut self, env: &Env<'_>, out: &mut Out) {
-        if matches!(self.state.end, Some(End::Abandoned(_))) {
-            return;
-        }
-        let seen = self.state.fundings.first().is_some_and(|funding| funding.seen);
-        let waited = env.height.blocks_since(self.state.created).unwrap_or(0);
-        // BOLT 2: "SHOULD forget the channel if it does not see the correct funding transaction after a
-        // timeout of 2016 blocks."
-        if self.state.terms.funder == Side::Them && !seen && waited >= env.policy.forget_after {
-            self.abandon(AbandonReason::NeverFunded, out);
         }
     }
 }

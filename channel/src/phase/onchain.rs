@@ -37,12 +37,20 @@ impl Live {
             ChainFact::Tip => {
                 self.end_silence(env, out);
                 self.become_ready(env, out);
+                self.bury_conflict(env, out);
                 self.check_deadlines(env, out);
             }
             ChainFact::FundingConfirmed { height, tx_index, outpoint, found } => {
                 self.on_funding_confirmed((height, tx_index), outpoint, found.as_ref(), env, out);
             }
-            ChainFact::FundingUnconfirmed => self.on_funding_unconfirmed(out),
+            ChainFact::FundingUnconfirmed => self.on_funding_unconfirmed(env, out),
+            ChainFact::FundingSeen { inputs } => self.on_funding_seen(inputs, out),
+            ChainFact::FundingContested { by } => self.on_funding_contested(by, env, out),
+            ChainFact::FundingUncontested { by } => {
+                self.sight.rival.take_if(|rival| *rival == by);
+            }
+            ChainFact::FundingConflict { by, height } => self.lose_funding(by, height, env, out),
+            ChainFact::FundingConflictGone => self.regain_funding(env, out),
             ChainFact::FundingSpent { tx, height } => self.on_spent(tx, height, env, out),
             ChainFact::FundingUnspent => {
                 if self.state.chain.spent.is_some() {
@@ -135,7 +143,7 @@ impl Live {
     }
 
     /// Records the end of an HTLC of ours, once.
-    fn meet(&mut self, id: u64, fate: Fate, out: &mut Out) {
+    pub(super) fn meet(&mut self, id: u64, fate: Fate, out: &mut Out) {
         let preimage = match fate {
             Fate::Fulfilled(preimage) => Some(preimage),
             Fate::Failed => None,

@@ -85,7 +85,7 @@ impl Opening {
         env: &Env<'_>,
         out: &mut Out,
     ) -> Result<Self, PeerFault> {
-        let their_upfront_shutdown = check::open_channel(asked, &terms, env.policy)?;
+        let (kind, their_upfront_shutdown) = check::open_channel(asked, &terms, env.policy)?;
         let our_keys = *env.signer.basepoints();
         let point = env.signer.point(0).map_err(|_| PeerFault::OutOfPlace)?;
         out.send(message::accept_channel(asked, &terms, &our_keys, point));
@@ -94,10 +94,11 @@ impl Opening {
             terms: Terms {
                 funder: Side::Them,
                 announce: asked.channel_flags & 1 == 1,
+                kind,
                 capacity: asked.funding_satoshis,
                 push: asked.push_msat,
                 first_feerate: asked.feerate_per_kw,
-                minimum_depth: terms.minimum_depth.max(1),
+                minimum_depth: terms.minimum_depth,
                 us: terms.params,
                 them: message::opener_params(asked),
                 our_keys,
@@ -213,10 +214,12 @@ impl Opening {
             terms: Terms {
                 funder: Side::Us,
                 announce: terms.announce,
+                kind: terms.kind,
                 capacity: terms.capacity,
                 push: terms.push,
                 first_feerate: terms.feerate,
-                minimum_depth: accepted.minimum_depth.max(1),
+                // A peer that needs no block although nobody asked for that waits for us, not we for it.
+                minimum_depth: if terms.kind.zero_conf { 0 } else { accepted.minimum_depth.max(1) },
                 us: terms.params,
                 them: message::accepter_params(accepted),
                 our_keys: *env.signer.basepoints(),
@@ -283,9 +286,10 @@ impl Opening {
         match (signed, checked) {
             (Some(signature), Ok((fact, state))) => {
                 record::put(&fact, &mut out.record);
-                let live = Live::created(state, self.features);
+                let mut live = Live::created(state, self.features);
                 out.send(FundingSigned { channel_id: live.id, signature });
                 live.announce_funded(out);
+                live.become_ready(env, out);
                 Ok(Turned::Live(Box::new(live)))
             }
             (_, Err(fault)) => Err((self, fault)),
@@ -311,7 +315,7 @@ impl Opening {
             Err(fault) => return Err((self, fault)),
         };
         record::put(&fact, &mut out.record);
-        let live = Live::created(state, self.features);
+        let mut live = Live::created(state, self.features);
         // BOLT 2: "MUST NOT broadcast the funding transaction before receipt of a valid
         // `funding_signed`."
         out.effect(Effect::Broadcast { tx, why: Why::Funding });
@@ -319,6 +323,7 @@ impl Opening {
         if let Some(command) = command {
             out.answer(command, Ok(Answer::Funded { channel_id: live.id, funding }));
         }
+        live.become_ready(env, out);
         Ok(Turned::Live(Box::new(live)))
     }
 }

@@ -6,6 +6,7 @@ use wire::codec::{Decode, DecodeError, Encode, Reader};
 
 use super::layout::{put_tx, take_tx};
 use crate::fact::{Created, Fact, Restored};
+use crate::terms::Kind;
 
 const CREATED: u64 = 0;
 const FUNDING_CONFIRMED: u64 = 2;
@@ -36,6 +37,11 @@ const HISTORY_FOUND: u64 = 70;
 const QUARANTINED: u64 = 72;
 const VOUCHED: u64 = 74;
 const RESTORED: u64 = 76;
+/// A channel whose type says more than the two that all have.
+const CREATED_OF_KIND: u64 = 80;
+const FUNDING_SEEN: u64 = 82;
+const FUNDING_CONFLICT: u64 = 84;
+const FUNDING_CONFLICT_GONE: u64 = 86;
 /// Odd: a build that does not know it reads on without it.
 const TOLD: u64 = 101;
 
@@ -50,9 +56,14 @@ pub(super) const fn tells(number: u64) -> bool {
 /// Appends the body and says the number.
 pub(super) fn encode(fact: &Fact, out: &mut Vec<u8>) -> u64 {
     match fact {
-        Fact::Created(created) => {
+        Fact::Created(created) if created.terms.kind == Kind::default() => {
             created.encode(out);
             CREATED
+        }
+        Fact::Created(created) => {
+            created.terms.kind.encode(out);
+            created.encode(out);
+            CREATED_OF_KIND
         }
         Fact::Restored(restored) => {
             restored.encode(out);
@@ -64,6 +75,16 @@ pub(super) fn encode(fact: &Fact, out: &mut Vec<u8>) -> u64 {
             FUNDING_CONFIRMED
         }
         Fact::FundingUnconfirmed => FUNDING_UNCONFIRMED,
+        Fact::FundingSeen { inputs } => {
+            inputs.encode(out);
+            FUNDING_SEEN
+        }
+        Fact::FundingConflict { by, height } => {
+            by.encode(out);
+            height.encode(out);
+            FUNDING_CONFLICT
+        }
+        Fact::FundingConflictGone => FUNDING_CONFLICT_GONE,
         Fact::WeReady => WE_READY,
         Fact::TheyReady { next_point, alias } => {
             next_point.encode(out);
@@ -177,7 +198,18 @@ pub(super) fn decode(number: u64, r: &mut Reader<'_>) -> Result<Option<Fact>, De
         FUNDING_CONFIRMED => {
             Fact::FundingConfirmed { height: Decode::decode(r)?, tx_index: Decode::decode(r)? }
         }
+        CREATED_OF_KIND => {
+            let kind = Kind::decode(r)?;
+            let mut created = Created::decode(r)?;
+            created.terms.kind = kind;
+            Fact::Created(Box::new(created))
+        }
         FUNDING_UNCONFIRMED => Fact::FundingUnconfirmed,
+        FUNDING_SEEN => Fact::FundingSeen { inputs: Decode::decode(r)? },
+        FUNDING_CONFLICT => {
+            Fact::FundingConflict { by: Decode::decode(r)?, height: Decode::decode(r)? }
+        }
+        FUNDING_CONFLICT_GONE => Fact::FundingConflictGone,
         WE_READY => Fact::WeReady,
         THEY_READY => Fact::TheyReady { next_point: Decode::decode(r)?, alias: Decode::decode(r)? },
         WE_SIGNED => Fact::WeSigned(Decode::decode(r)?),

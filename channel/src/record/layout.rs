@@ -269,6 +269,15 @@ impl Encode for CloseReason {
                 htlc.encode(out);
                 cltv_expiry.encode(out);
             }
+            Self::FundingConflict { by, lost } => {
+                out.push(4);
+                by.encode(out);
+                lost.encode(out);
+            }
+            Self::FundingNeverCame { lost } => {
+                out.push(5);
+                lost.encode(out);
+            }
         }
     }
 }
@@ -284,6 +293,8 @@ impl Decode for CloseReason {
                 htlc: Decode::decode(r)?,
                 cltv_expiry: BlockHeight::decode(r)?,
             },
+            4 => Self::FundingConflict { by: Decode::decode(r)?, lost: Decode::decode(r)? },
+            5 => Self::FundingNeverCame { lost: Decode::decode(r)? },
             _ => return Err(DecodeError::Range),
         })
     }

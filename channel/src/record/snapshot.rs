@@ -19,8 +19,8 @@ use crate::fact::CloseTerms;
 use crate::ledger::{FeeChange, Going, How, Htlc, Ledger, Tombstone};
 use crate::past::Past;
 use crate::shachain::RevealedSecrets;
-use crate::state::{End, Funding, Layer1, OurShutdown, OutputSpend, State};
-use crate::terms::Terms;
+use crate::state::{Coins, End, Funding, Layer1, OurShutdown, OutputSpend, State};
+use crate::terms::{Kind, Terms};
 
 const VERSION: u64 = 1;
 
@@ -34,6 +34,10 @@ const LAYER_1: u64 = 10;
 const PAST: u64 = 12;
 /// Only written if it is so.
 const QUARANTINED: u64 = 14;
+/// Only written if its type says more than the two that all have.
+const KIND: u64 = 16;
+/// Only written if something is known of them.
+const FUNDING_COINS: u64 = 18;
 
 /// Numbers, points and secrets.
 struct Dance {
@@ -66,6 +70,7 @@ fields! {
     }
     Closing { our_shutdown, their_shutdown, closes, closed, end }
     OurShutdown { script, feerate, asked }
+    Coins { inputs, conflict }
     FeeChange { clock, feerate }
     Going { clock, how }
     Tombstone { origin, outcome }
@@ -107,6 +112,12 @@ pub(crate) fn encode_state(state: &State) -> Vec<u8> {
     if state.quarantined {
         section(QUARANTINED, &true, &mut out);
     }
+    if state.terms.kind != Kind::default() {
+        section(KIND, &state.terms.kind, &mut out);
+    }
+    if state.coins != Coins::default() {
+        section(FUNDING_COINS, &state.coins, &mut out);
+    }
     out
 }
 
@@ -127,6 +138,7 @@ pub(crate) fn decode_state(bytes: &[u8]) -> Result<State, RecordError> {
     let (mut terms, mut fundings, mut ledger) = (None, None, None);
     let (mut dance, mut closing, mut chain) = (None, None, None);
     let (mut past, mut quarantined) = (Past::default(), false);
+    let (mut kind, mut coins) = (Kind::default(), Coins::default());
     while !r.is_empty() {
         let number = BigSize::decode(&mut r)?.0;
         let length = usize::try_from(BigSize::decode(&mut r)?.0).map_err(|_| DecodeError::Short)?;
@@ -140,6 +152,8 @@ pub(crate) fn decode_state(bytes: &[u8]) -> Result<State, RecordError> {
             LAYER_1 => chain = Some(Layer1::decode_exact(body)?),
             PAST => past = Past::decode_exact(body)?,
             QUARANTINED => quarantined = bool::decode_exact(body)?,
+            KIND => kind = Kind::decode_exact(body)?,
+            FUNDING_COINS => coins = Coins::decode_exact(body)?,
             odd if odd % 2 == 1 => {}
             newer => return Err(RecordError::Newer(newer)),
         }
@@ -147,7 +161,7 @@ pub(crate) fn decode_state(bytes: &[u8]) -> Result<State, RecordError> {
     let missing = || RecordError::Beginning;
     let (dance, closing) = (dance.ok_or_else(missing)?, closing.ok_or_else(missing)?);
     Ok(State {
-        terms: terms.ok_or_else(missing)?,
+        terms: Terms { kind, ..terms.ok_or_else(missing)? },
         fundings: fundings.filter(|all| !all.is_empty()).ok_or_else(missing)?,
         ledger: ledger.ok_or_else(missing)?,
         ours: dance.ours,
@@ -169,6 +183,7 @@ pub(crate) fn decode_state(bytes: &[u8]) -> Result<State, RecordError> {
         chain: chain.ok_or_else(missing)?,
         past,
         quarantined,
+        coins,
     })
 }
 

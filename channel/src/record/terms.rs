@@ -6,7 +6,7 @@ use wire::codec::{Decode, DecodeError, Encode, Reader};
 use super::layout::{fields, put_tx, take_tx};
 use crate::fact::{Created, Restored};
 use crate::keys::ChannelBasepoints;
-use crate::terms::{Params, Terms};
+use crate::terms::{Kind, Params, Terms};
 
 fields! {
     Params {
@@ -14,11 +14,50 @@ fields! {
         accepted_htlcs_max,
     }
     ChannelBasepoints { funding, revocation, payment, delayed_payment, htlc }
-    Terms {
-        funder, announce, capacity, push, first_feerate, minimum_depth, us, them, our_keys,
-        their_keys, our_upfront_shutdown, their_upfront_shutdown, shutdown_script, alias,
-    }
+    Kind { scid_alias, zero_conf }
     Restored { terms, funding, created }
+}
+
+/// Without its kind, which is written beside the terms of those channels that have one.
+impl Encode for Terms {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.funder.encode(out);
+        self.announce.encode(out);
+        self.capacity.encode(out);
+        self.push.encode(out);
+        self.first_feerate.encode(out);
+        self.minimum_depth.encode(out);
+        self.us.encode(out);
+        self.them.encode(out);
+        self.our_keys.encode(out);
+        self.their_keys.encode(out);
+        self.our_upfront_shutdown.encode(out);
+        self.their_upfront_shutdown.encode(out);
+        self.shutdown_script.encode(out);
+        self.alias.encode(out);
+    }
+}
+
+impl Decode for Terms {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            funder: Decode::decode(r)?,
+            announce: Decode::decode(r)?,
+            kind: Kind::default(),
+            capacity: Decode::decode(r)?,
+            push: Decode::decode(r)?,
+            first_feerate: Decode::decode(r)?,
+            minimum_depth: Decode::decode(r)?,
+            us: Decode::decode(r)?,
+            them: Decode::decode(r)?,
+            our_keys: Decode::decode(r)?,
+            their_keys: Decode::decode(r)?,
+            our_upfront_shutdown: Decode::decode(r)?,
+            their_upfront_shutdown: Decode::decode(r)?,
+            shutdown_script: Decode::decode(r)?,
+            alias: Decode::decode(r)?,
+        })
+    }
 }
 
 impl Encode for Created {

@@ -44,7 +44,18 @@ fn an_open_channel_that_breaks_a_rule_is_refused() {
         (|asked| asked.channel_type = Some(Features::empty()), PeerFault::BadChannelType),
         (
             |asked| asked.channel_type = Some(Features::channel_type(false, true)),
-            PeerFault::BadChannelType,
+            PeerFault::UntrustedFunding,
+        ),
+        (
+            |asked| asked.channel_type = Some(Features::channel_type(true, true)),
+            PeerFault::UntrustedFunding,
+        ),
+        (
+            |asked| {
+                asked.channel_type = Some(Features::channel_type(true, false));
+                asked.channel_flags = 1;
+            },
+            PeerFault::AnnouncedAlias,
         ),
         (|asked| asked.funding_satoshis = Sat::from_sat(9_999), PeerFault::BadFundingAmount),
         (|asked| asked.push_msat = msat(1_000_000_001), PeerFault::PushTooLarge),
@@ -340,7 +351,7 @@ fn a_reorganisation_of_a_working_channel_raises_an_alarm() {
     let bob = &mut world.nodes[BOB];
     bob.step(Event::Chain(ChainFact::FundingUnconfirmed));
     assert!(
-        bob.seen.iter().any(|effect| matches!(effect, Effect::Alarm(Alarm::FundingReorganised)))
+        bob.seen.iter().any(|effect| matches!(effect, Effect::Alarm(Alarm::FundingReorganised { .. })))
     );
     assert_eq!(bob.channel().short_channel_id(), None);
 }

@@ -9,8 +9,8 @@ fn bits(features: &Features) -> Vec<u32> {
 #[test]
 fn our_init_is_the_vector_that_every_peer_accepts() {
     let init = Features::init();
-    assert_eq!(bits(&init), [0, 7, 8, 11, 12, 14, 17, 19, 23, 25, 27, 37, 43, 44]);
-    assert_eq!(init.as_bytes(), [0x18, 0x20, 0x0a, 0x8a, 0x59, 0x81]);
+    assert_eq!(bits(&init), [0, 7, 8, 11, 12, 14, 17, 19, 23, 25, 27, 37, 43, 44, 47, 51]);
+    assert_eq!(init.as_bytes(), [0x08, 0x98, 0x20, 0x0a, 0x8a, 0x59, 0x81]);
     assert_eq!(init.missing_dependency(), None);
 }
 

@@ -26,6 +26,8 @@ use crate::tx::Commitment;
 pub(crate) struct Sight {
     /// The unconfirmed transaction that spends the funding output.
     pub(crate) close: Option<Transaction>,
+    /// The unconfirmed transaction that spends a coin of the funding transaction's.
+    pub(crate) rival: Option<Txid>,
     /// When the incoming HTLCs expire that outgoing ones pay for.
     pub(crate) upstream: BTreeMap<u64, BlockHeight>,
     /// The close that was advised last: why, what stood against it, what it saves and until when.

@@ -35,6 +35,8 @@ impl Live {
         let (terms, policy) = (&self.state.terms, env.policy);
         let totals = self.totals().ok_or(PeerFault::CannotAffordHtlc)?;
         let overexposed = limits::check_their_offer(&totals, terms, policy, amount, expiry)?;
+        // What it pays with may be gone in the next block.
+        let overexposed = overexposed || self.sight.rival.is_some();
         let add = Add {
             id: add.id,
             amount_msat: add.amount_msat,

@@ -11,7 +11,7 @@ use super::message::{accepter_params, opener_params};
 use crate::env::Policy;
 use crate::fault::PeerFault;
 use crate::refusal::BadTerms;
-use crate::terms::{AcceptTerms, OpenTerms, Params};
+use crate::terms::{AcceptTerms, Kind, OpenTerms, Params};
 use crate::tx::fee;
 
 /// The least that may be an output on Layer 1, whatever its script. BOLT 3 § Dust Limits.
@@ -29,6 +29,18 @@ pub(super) fn our_terms(terms: &OpenTerms) -> Result<(), BadTerms> {
     if !terms.features.offers(Feature::StaticRemotekey) || !terms.features.offers(Feature::Anchors)
     {
         return Err(BadTerms::MissingFeature);
+    }
+    if !terms.kind.is_negotiated(&terms.features) {
+        return Err(BadTerms::KindNotOffered);
+    }
+    // BOLT 2: "if `announce_channel` is `true` (not `0`): - MUST NOT send `channel_type` with the
+    // `option_scid_alias` bit set."
+    if terms.announce && terms.kind.scid_alias {
+        return Err(BadTerms::AnnouncedAlias);
+    }
+    // BOLT 2: "if `option_scid_alias` was negotiated: - MUST set `short_channel_id` `alias`."
+    if terms.alias.is_none() && terms.kind != Kind::default() {
+        return Err(BadTerms::BadParams);
     }
     // BOLT 2: "MUST set `funding_satoshis` to less than 2^24 satoshi."
     let large = terms.features.offers(Feature::LargeChannels);
@@ -52,12 +64,13 @@ pub(super) fn our_terms(terms: &OpenTerms) -> Result<(), BadTerms> {
     Ok(())
 }
 
-/// Checks `open_channel`; the script its sender will close to, if it said one.
+/// Checks `open_channel`; which kind of channel it asks for, and the script its sender will close to, if it
+/// said one.
 pub(super) fn open_channel(
     asked: &OpenChannel,
     terms: &AcceptTerms,
     policy: &Policy,
-) -> Result<Option<ScriptBuf>, PeerFault> {
+) -> Result<(Kind, Option<ScriptBuf>), PeerFault> {
     // BOLT 2: "the `chain_hash` value is set to a hash of a chain that is unknown to the receiver."
     if asked.chain_hash != terms.chain_hash {
         return Err(PeerFault::UnknownChain);
@@ -66,10 +79,7 @@ pub(super) fn open_channel(
     if terms.features.offers(Feature::DualFund) {
         return Err(PeerFault::DualFundNegotiated);
     }
-    // BOLT 2: "the `channel_type` is not suitable."
-    if asked.channel_type.as_ref() != Some(&Features::channel_type(false, false)) {
-        return Err(PeerFault::BadChannelType);
-    }
+    let kind = check_kind(asked, terms)?;
     let capacity = asked.funding_satoshis;
     // BOLT 2: "`funding_satoshis` is greater than or equal to 2^24 and the receiver does not support
     // `option_support_large_channel`."
@@ -97,7 +107,29 @@ pub(super) fn open_channel(
     if left.floor_sat() <= reserve && fundee.floor_sat() <= reserve {
         return Err(PeerFault::NothingAboveReserve);
     }
-    upfront(asked.upfront_shutdown_script.as_ref(), &terms.features)
+    Ok((kind, upfront(asked.upfront_shutdown_script.as_ref(), &terms.features)?))
+}
+
+fn check_kind(asked: &OpenChannel, terms: &AcceptTerms) -> Result<Kind, PeerFault> {
+    // BOLT 2: "the `channel_type` is not suitable."
+    let kind = asked.channel_type.as_ref().and_then(Kind::of).ok_or(PeerFault::BadChannelType)?;
+    if !kind.is_negotiated(&terms.features) {
+        return Err(PeerFault::BadChannelType);
+    }
+    if kind.scid_alias && asked.channel_flags & 1 == 1 {
+        return Err(PeerFault::AnnouncedAlias);
+    }
+    // BOLT 2: "the `channel_type` includes `option_zeroconf` and it does not trust the sender to open an
+    // unconfirmed channel."
+    if kind.zero_conf && terms.minimum_depth > 0 {
+        return Err(PeerFault::UntrustedFunding);
+    }
+    // Nobody could name it.
+    let needs_alias = kind.scid_alias || terms.minimum_depth == 0;
+    if needs_alias && terms.alias.is_none() {
+        return Err(PeerFault::BadChannelType);
+    }
+    Ok(kind)
 }
 
 /// Checks `accept_channel`; the script its sender will close to, if it said one.
@@ -108,8 +140,12 @@ pub(super) fn accept_channel(
 ) -> Result<Option<ScriptBuf>, PeerFault> {
     // BOLT 2: "if `channel_type` does not match the `channel_type` from `open_channel`: - MUST fail the
     // channel."
-    if accepted.channel_type.as_ref() != Some(&Features::channel_type(false, false)) {
+    if accepted.channel_type.as_ref() != Some(&terms.kind.channel_type()) {
         return Err(PeerFault::BadChannelType);
+    }
+    // BOLT 2: "if `channel_type` includes `option_zeroconf`: - MUST set `minimum_depth` to zero."
+    if terms.kind.zero_conf && accepted.minimum_depth > 0 {
+        return Err(PeerFault::BadMinimumDepth);
     }
     // BOLT 2: "if `minimum_depth` is unreasonably large: - MAY fail the channel."
     if accepted.minimum_depth > policy.minimum_depth_max {

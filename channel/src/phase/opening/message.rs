@@ -1,7 +1,6 @@
 //! The messages of an open, from terms and back. BOLT 2 § Channel Establishment v1.
 
 use secp256k1::PublicKey;
-use wire::feature::Features;
 use wire::message::{AcceptChannel, OpenChannel};
 
 use crate::keys::ChannelBasepoints;
@@ -34,7 +33,7 @@ pub(super) fn open_channel(
         channel_flags: u8::from(terms.announce),
         // BOLT 2: "if it includes `open_channel_tlvs`: - MUST include `upfront_shutdown_script`."
         upfront_shutdown_script: Some(terms.upfront_shutdown.clone().unwrap_or_default()),
-        channel_type: Some(Features::channel_type(false, false)),
+        channel_type: Some(terms.kind.channel_type()),
     }
 }
 
@@ -51,7 +50,7 @@ pub(super) fn accept_channel(
         max_htlc_value_in_flight_msat: params.in_flight_max_msat,
         channel_reserve_satoshis: params.channel_reserve,
         htlc_minimum_msat: params.htlc_minimum,
-        minimum_depth: terms.minimum_depth.max(1),
+        minimum_depth: terms.minimum_depth,
         to_self_delay: params.to_self_delay,
         max_accepted_htlcs: params.accepted_htlcs_max,
         funding_pubkey: keys.funding,
