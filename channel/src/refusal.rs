@@ -130,7 +130,9 @@ pub enum BadTerms {
     #[error("the peer lacks anchors or static_remotekey")]
     MissingFeature,
     /// The peer does not do the kind of channel that is asked for.
-    #[error("the peer does not offer option_scid_alias or option_zeroconf, which this channel needs")]
+    #[error(
+        "the peer does not offer option_scid_alias or option_zeroconf, which this channel needs"
+    )]
     KindNotOffered,
     /// Its place in the chain cannot be told and hidden.
     #[error("a channel that is named by its alias alone cannot be announced")]

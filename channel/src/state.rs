@@ -402,8 +402,7 @@ impl State {
 
     /// Whether it ended because there is no funding output, and there still is none.
     pub fn is_unfunded(&self) -> bool {
-        let unfunded =
-            matches!(&self.end, Some(End::Failing(reason)) if reason.is_unfunded());
+        let unfunded = matches!(&self.end, Some(End::Failing(reason)) if reason.is_unfunded());
         unfunded && !self.is_funding_confirmed()
     }
 

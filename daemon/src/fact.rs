@@ -14,9 +14,9 @@ mod forward;
 mod route;
 
 pub use body::{
-    AttemptFailed, BackupTaken, ChannelBorn, ForceCloseSet, IntentMade, InvoiceCancelled,
-    InvoiceMade, InvoiceSettled, Moment, MomentKind, OrderKept, PaymentEnded, PaymentStarted,
-    PaymentTried, PeerKept, SweepMade, Text,
+    AttemptFailed, BackupTaken, ChannelBorn, ForceCloseSet, FundingTrusted, IntentMade,
+    InvoiceCancelled, InvoiceMade, InvoiceSettled, Moment, MomentKind, OrderKept, PaymentEnded,
+    PaymentStarted, PaymentTried, PeerKept, SweepMade, Text,
 };
 
 pub use route::{HopTaken, NoWayLeft, PartHeld, PaymentMeans, RouteTaken};
@@ -80,6 +80,8 @@ pub enum Fact {
     Moment(Moment),
     /// How channels with a peer are closed alone.
     ForceCloseSet(ForceCloseSet),
+    /// Whether a peer's fundings are trusted before they are in a block.
+    FundingTrusted(FundingTrusted),
     /// A channel's story so far (`crate::why::Story`): in snapshots alone.
     StoryKept(Vec<u8>),
     /// A part of a payment failed.
@@ -137,6 +139,7 @@ impl Fact {
             Self::BackupTaken(_) => 29,
             Self::Moment(_) => 32,
             Self::ForceCloseSet(_) => 33,
+            Self::FundingTrusted(_) => 45,
             Self::StoryKept(_) => 34,
             Self::AttemptFailed(_) => 35,
             Self::RouteTaken(_) => 46,
@@ -191,6 +194,7 @@ impl Fact {
             Self::BackupTaken(body) => body.encode(out),
             Self::Moment(body) => body.encode(out),
             Self::ForceCloseSet(body) => body.encode(out),
+            Self::FundingTrusted(body) => body.encode(out),
             Self::AttemptFailed(body) => body.encode(out),
             Self::RouteTaken(body) => body.encode(out),
             Self::PaymentMeans(body) => body.encode(out),
@@ -247,6 +251,7 @@ impl Fact {
             29 => Self::BackupTaken(Decode::decode(r)?),
             32 => Self::Moment(Decode::decode(r)?),
             33 => Self::ForceCloseSet(Decode::decode(r)?),
+            45 => Self::FundingTrusted(Decode::decode(r)?),
             34 => Self::StoryKept(r.rest().to_vec()),
             35 => Self::AttemptFailed(Decode::decode(r)?),
             46 => Self::RouteTaken(Decode::decode(r)?),

@@ -110,6 +110,8 @@ pub struct Standing {
     pub their_alias: Option<ShortChannelId>,
     /// Whether it is to be announced.
     pub announce: bool,
+    /// Whether its place in the chain is told to nobody.
+    pub alias_only: bool,
     /// Whether it closes.
     pub over: bool,
     /// The smallest HTLC the peer takes.

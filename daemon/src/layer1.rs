@@ -13,6 +13,7 @@ mod closes;
 mod fees;
 mod intents;
 mod mempool;
+mod origins;
 mod orphans;
 mod sweeps;
 mod watches;
@@ -21,7 +22,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcoin::{OutPoint, ScriptBuf, Transaction};
+use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
 use chain_backend::backend::{BackendError, ChainBackend, ChainEvent, Interest, Locator};
 use channel::onchain::Claim;
 use channel::seal::{Flushed, Sealed, Step};
@@ -81,6 +82,12 @@ pub enum FromChannel {
         channel: ChannelIndex,
         /// The output.
         outpoint: OutPoint,
+        /// What its transaction spends, as far as the channel knows.
+        coins: Vec<OutPoint>,
+        /// What the channel knows to have spent one of those instead, and where.
+        conflict: Option<(Txid, BlockHeight)>,
+        /// No block below this height has to do with it.
+        since: BlockHeight,
         /// Where the channel knows it to be confirmed.
         confirmed: Option<BlockHeight>,
         /// Where the channel knows it to be spent.
@@ -481,8 +488,12 @@ impl Layer1 {
     async fn hear(&mut self, told: FromChannel) -> Result<(), Fatal> {
         tracing::debug!(?told, "heard");
         match told {
-            FromChannel::Watch { channel, outpoint, confirmed, spent } => {
+            FromChannel::Watch { channel, outpoint, coins, conflict, since, confirmed, spent } => {
                 self.watches.add_funding(channel, outpoint, confirmed, spent);
+                self.watches.origins.watch(channel, outpoint.txid, &coins, conflict);
+                if confirmed.is_none() && conflict.is_none() {
+                    self.look_back_at_coins(&coins, since).await;
+                }
                 self.look_back_at_funding(channel, outpoint).await;
             }
             FromChannel::WatchOutputs { channel, outpoints, since } => {

@@ -366,7 +366,11 @@ fn run(
         time: 0,
         synced: false,
     });
-    let policies = Policies::of(config.channel.force_close, &state.force_close);
+    let policies = Policies::of(
+        config.channel.force_close,
+        &state.force_close,
+        std::mem::take(&mut state.trusted),
+    );
     let (force_close, force_close_seen) = watch::channel(policies);
     let (to_payments, from_channels) = back(payments::FROM_CHANNELS);
     let (to_switch, to_switch_in) = back(switch::FROM_CHANNELS);

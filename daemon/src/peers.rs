@@ -31,7 +31,7 @@ use crate::backup;
 use crate::channels::registry;
 use crate::clock::now_ms;
 use crate::edge::{Back, EdgeError, Forward, Inbox, back};
-use crate::fact::{Fact, ForceCloseSet, PeerKept, record};
+use crate::fact::{Fact, ForceCloseSet, FundingTrusted, PeerKept, record};
 use crate::gossip;
 use crate::identity::Identity;
 use crate::journal::Writer;
@@ -41,9 +41,9 @@ use crate::peers::connection::Readers;
 use crate::peers::handshake::{ConnectionFault, Greeted};
 use crate::peers::link::{Link, OUTBOUND};
 use crate::peers::strangers::Strangers;
-use crate::policy::{self, ForceClosePolicy, Policies};
+use crate::policy::{self, Policies};
 use crate::rpc::model::UnixMillis;
-use crate::rpc::model::peer::Peer;
+use crate::rpc::model::peer::{Peer, PeerPolicyChange};
 use crate::rpc::refusal::{Noun, Refusal, Unreachable};
 use crate::tasks::{Fatal, Tasks};
 
@@ -81,12 +81,12 @@ pub enum Ask {
         /// Answered when it is durable.
         reply: Reply<()>,
     },
-    /// Say how channels with a peer are closed alone.
-    ForceClose {
+    /// Change what holds for channels with a peer.
+    Policy {
         /// With whom.
         node: NodeId,
-        /// None: as the node's setting says.
-        policy: Option<ForceClosePolicy>,
+        /// What.
+        change: PeerPolicyChange,
         /// Answered when it is durable, and in force.
         reply: Reply<()>,
     },
@@ -311,7 +311,11 @@ impl Peers {
     }
 
     fn commit(&mut self, fact: &Fact, then: Vec<Then>) {
-        let step = Step::new((), record(std::slice::from_ref(fact)), then);
+        self.commit_all(std::slice::from_ref(fact), then);
+    }
+
+    fn commit_all(&mut self, facts: &[Fact], then: Vec<Then>) {
+        let step = Step::new((), record(facts), then);
         let ((), sealed) = step.stage(&mut self.writer);
         self.waiting.push_back(sealed);
     }
@@ -335,29 +339,38 @@ impl Peers {
         match ask {
             Ask::Connect { node, address, reply } => self.connect(node, address, reply),
             Ask::Disconnect { node, force, reply } => self.disconnect(node, force, reply),
-            Ask::ForceClose { node, policy, reply } => self.set_force_close(node, policy, reply),
+            Ask::Policy { node, change, reply } => self.set_policy(node, change, reply),
             Ask::List { reply } => {
                 let _gone = reply.send(self.list());
             }
         }
     }
 
-    fn set_force_close(
-        &mut self,
-        node: NodeId,
-        policy: Option<ForceClosePolicy>,
-        reply: Reply<()>,
-    ) {
-        let force_close = self.force_close.clone();
+    fn set_policy(&mut self, node: NodeId, change: PeerPolicyChange, reply: Reply<()>) {
+        let policies = self.force_close.clone();
         let then: Then = Box::new(move || {
-            force_close.send_modify(|all| match policy {
-                Some(policy) => drop(all.peers.insert(node, policy)),
-                None => drop(all.peers.remove(&node)),
+            policies.send_modify(|all| {
+                match change.force_close {
+                    Some(Some(policy)) => drop(all.peers.insert(node, policy)),
+                    Some(None) => drop(all.peers.remove(&node)),
+                    None => {}
+                }
+                match change.trust_funding {
+                    Some(true) => drop(all.trusted.insert(node)),
+                    Some(false) => drop(all.trusted.remove(&node)),
+                    None => {}
+                }
             });
             let _gone = reply.send(Ok(()));
         });
-        let policy = policy.map(policy::number);
-        self.commit(&Fact::ForceCloseSet(ForceCloseSet { node, policy }), vec![then]);
+        let force_close = change.force_close.map(|policy| {
+            Fact::ForceCloseSet(ForceCloseSet { node, policy: policy.map(policy::number) })
+        });
+        let trusted = change
+            .trust_funding
+            .map(|trusted| Fact::FundingTrusted(FundingTrusted { node, trusted }));
+        let facts: Vec<Fact> = force_close.into_iter().chain(trusted).collect();
+        self.commit_all(&facts, vec![then]);
     }
 
     fn connect(&mut self, node: NodeId, address: Option<String>, reply: Reply<bool>) {
@@ -436,6 +449,7 @@ impl Peers {
                     connected_at: standing.map(|standing| UnixMillis(standing.since_ms)),
                     last_error: known.last_error.clone(),
                     force_close: self.force_close.borrow().peers.get(node).copied(),
+                    trust_funding: self.force_close.borrow().trusts(*node),
                 }
             })
             .collect();

@@ -1,8 +1,9 @@
-//! When this node closes a channel alone without being told to: for the whole node, and peer by peer.
+//! When this node closes a channel alone without being told to, for the whole node and peer by peer; and whose
+//! fundings are as good as confirmed.
 //!
 //! Not here: what an HTLC near its end is worth (`channel`), who asks for a change (`rpc`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wire::id::NodeId;
 
@@ -50,17 +51,29 @@ pub struct Policies {
     pub node: ForceClosePolicy,
     /// For peers with one of their own.
     pub peers: BTreeMap<NodeId, ForceClosePolicy>,
+    /// Peers whose channels are used before their funding is in a block. A human trusts them; no setting
+    /// does.
+    pub trusted: BTreeSet<NodeId>,
 }
 
 impl Policies {
     /// The node's setting, and what the journal says of peers.
-    pub fn of(node: ForceClosePolicy, kept: &BTreeMap<NodeId, u8>) -> Self {
+    pub fn of(
+        node: ForceClosePolicy,
+        kept: &BTreeMap<NodeId, u8>,
+        trusted: BTreeSet<NodeId>,
+    ) -> Self {
         let peers = kept.iter().filter_map(|(peer, kept)| Some((*peer, of_number(*kept)?)));
-        Self { node, peers: peers.collect() }
+        Self { node, peers: peers.collect(), trusted }
     }
 
     /// For channels with this peer.
     pub fn with(&self, peer: NodeId) -> ForceClosePolicy {
         self.peers.get(&peer).copied().unwrap_or(self.node)
+    }
+
+    /// Whether what this peer funds is used before it is in a block.
+    pub fn trusts(&self, peer: NodeId) -> bool {
+        self.trusted.contains(&peer)
     }
 }

@@ -8,7 +8,7 @@
 pub(crate) mod rows;
 mod snapshot;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::Txid;
 use chain_backend::backend::Locator;
@@ -76,6 +76,8 @@ pub struct State {
     pub stories: Stories,
     /// How channels with some peers are closed alone, as `crate::policy::number`.
     pub force_close: BTreeMap<NodeId, u8>,
+    /// Peers whose fundings are trusted before they are in a block.
+    pub trusted: BTreeSet<NodeId>,
     /// The number of the newest backup.
     pub backup: u64,
     /// Whether a record behind the snapshot says that a channel cheats.
@@ -188,6 +190,12 @@ impl State {
             | Fact::PartHeld(_)
             | Fact::Moment(_)
             | Fact::StoryKept(_) => {}
+            Fact::FundingTrusted(set) => {
+                match set.trusted {
+                    true => self.trusted.insert(set.node),
+                    false => self.trusted.remove(&set.node),
+                };
+            }
             Fact::ForceCloseSet(set) => {
                 match set.policy {
                     Some(policy) => self.force_close.insert(set.node, policy),

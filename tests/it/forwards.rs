@@ -4,5 +4,6 @@ mod blinded;
 mod crash;
 mod held;
 mod line;
+mod named;
 mod policy;
 mod refused;

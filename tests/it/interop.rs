@@ -20,3 +20,4 @@ mod network;
 mod pays;
 mod stops;
 mod table;
+mod unconfirmed;

@@ -9,4 +9,5 @@ mod refusals;
 mod restored;
 mod startup;
 mod twice;
+mod unconfirmed;
 mod why;

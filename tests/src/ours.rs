@@ -5,6 +5,7 @@ use crate::layer1::Layer1;
 use crate::until::{PATIENCE, until_async};
 use bitcoin::ScriptBuf;
 use chain_backend::Sandbox;
+use channel::Kind;
 use daemon::config::{Config, Sources};
 use daemon::datadir::DataDir;
 use daemon::node::{ChainAccess, Handle, Node, StartError};
@@ -13,7 +14,7 @@ use daemon::rpc::model::channel::{
 };
 use daemon::rpc::model::invoice::{CreateInvoice, Description, InvoiceState};
 use daemon::rpc::model::payment::{PayOrder, Payment, PaymentStatus};
-use daemon::rpc::model::peer::ConnectPeer;
+use daemon::rpc::model::peer::{ConnectPeer, PeerPolicyChange};
 use daemon::rpc::model::wallet::{AddressKind, Coins, WalletBalance};
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::rpc::refusal::Refusal;
@@ -339,7 +340,7 @@ impl OurNode {
     /// # Panics
     /// When the channel does not come about.
     pub async fn open_channel(&self, node: NodeId, address: SocketAddr, sat: u64) -> ChannelId {
-        self.open_any_channel(node, address, sat, Msat::ZERO, false).await
+        self.open_any_channel(node, address, sat, Msat::ZERO, false, Kind::default()).await
     }
 
     /// The same, announced to the network once it is six blocks deep.
@@ -352,7 +353,7 @@ impl OurNode {
         address: SocketAddr,
         sat: u64,
     ) -> ChannelId {
-        self.open_any_channel(node, address, sat, Msat::ZERO, true).await
+        self.open_any_channel(node, address, sat, Msat::ZERO, true, Kind::default()).await
     }
 
     /// The same, with half of it on the peer's side.
@@ -366,7 +367,37 @@ impl OurNode {
         sat: u64,
     ) -> ChannelId {
         let half = Msat::new(sat * 500).expect("an amount");
-        self.open_any_channel(node, address, sat, half, true).await
+        self.open_any_channel(node, address, sat, half, true, Kind::default()).await
+    }
+
+    /// The same of another kind, private.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn open_channel_of_kind(
+        &self,
+        node: NodeId,
+        address: SocketAddr,
+        sat: u64,
+        kind: Kind,
+    ) -> ChannelId {
+        self.open_any_channel(node, address, sat, Msat::ZERO, false, kind).await
+    }
+
+    /// From now on it uses channels that `node` funds before they are in a block, or does so no longer.
+    ///
+    /// # Panics
+    /// When it does not do as it is told.
+    pub async fn trust(&self, node: NodeId, trusted: bool) {
+        let change = PeerPolicyChange { force_close: None, trust_funding: Some(trusted) };
+        let now = self.handle.set_peer_policy(node, change).await.expect("durable");
+        assert_eq!(now.trust_funding, trusted);
+    }
+
+    /// A node with the same seed in another place, which knows nothing of this one's channels: what spends the
+    /// same coins twice.
+    pub async fn twin(&self, place: Place) -> Self {
+        Self::run(place, self.seed.clone()).await
     }
 
     async fn open_any_channel(
@@ -376,6 +407,7 @@ impl OurNode {
         sat: u64,
         push: Msat,
         announce: bool,
+        kind: Kind,
     ) -> ChannelId {
         let order = OpenChannel {
             key: None,
@@ -386,6 +418,7 @@ impl OurNode {
             feerate: None,
             to_self_delay: None,
             announce,
+            kind,
         };
         let mut updates = self.handle.open_channel(order).await.expect("an open begun").updates;
         let waiting = async {

@@ -351,7 +351,9 @@ fn a_reorganisation_of_a_working_channel_raises_an_alarm() {
     let bob = &mut world.nodes[BOB];
     bob.step(Event::Chain(ChainFact::FundingUnconfirmed));
     assert!(
-        bob.seen.iter().any(|effect| matches!(effect, Effect::Alarm(Alarm::FundingReorganised { .. })))
+        bob.seen
+            .iter()
+            .any(|effect| matches!(effect, Effect::Alarm(Alarm::FundingReorganised { .. })))
     );
     assert_eq!(bob.channel().short_channel_id(), None);
 }

@@ -8,7 +8,6 @@ use wire::message::OpenChannel;
 use wire::units::BlockHeight;
 
 use super::*;
-use crate::clock::Side;
 use crate::effect::{Alarm, CloseReason, Outcome};
 use crate::env::ForceClosePolicy;
 use crate::onchain::IRREVOCABLE_DEPTH;
@@ -278,7 +277,8 @@ fn while_another_transaction_wants_the_coins_nothing_that_comes_in_is_taken() {
     assert!(world.nodes[BOB].channel().incoming().all(|htlc| htlc.overexposed));
     world.nodes[BOB].step(Event::Chain(ChainFact::FundingUncontested { by }));
     pay(&mut world, ALICE, 50_000_000, 2);
-    let taken: Vec<_> = world.nodes[BOB].channel().incoming().map(|htlc| htlc.overexposed).collect();
+    let taken: Vec<_> =
+        world.nodes[BOB].channel().incoming().map(|htlc| htlc.overexposed).collect();
     assert_eq!(taken, [true, false]);
 }
 
@@ -300,9 +300,8 @@ fn a_double_spend_fails_the_channel_and_says_what_is_lost() {
     assert_eq!(alarms(bob), [Alarm::FundingGone { by: Some(rival()), lost }]);
     assert!(bob.notices().contains(&Notice::Failing(reason.clone())));
     assert!(matches!(bob.outbox.back(), Some(Message::Error(_))));
-    let broadcast = |node: &Node| {
-        node.seen.iter().any(|effect| matches!(effect, Effect::Broadcast { .. }))
-    };
+    let broadcast =
+        |node: &Node| node.seen.iter().any(|effect| matches!(effect, Effect::Broadcast { .. }));
     assert!(!broadcast(bob), "no block could have it");
     assert_eq!(bob.channel().state().unwrap().at_risk(BlockHeight(HEIGHT + 1), 3), msat(0));
     // Again after a restart, without another alarm.
@@ -320,6 +319,7 @@ fn a_double_spend_fails_the_channel_and_says_what_is_lost() {
     to_height(bob, HEIGHT + 6);
     let ended: Vec<_> = bob.channel().resolved().map(|it| (it.htlc, it.outcome)).collect();
     assert_eq!(ended, [(open, Outcome::TimedOut)]);
+    bob.step(Event::Command(Command::ForgetResolved { htlc: open }));
     to_height(bob, HEIGHT + IRREVOCABLE_DEPTH - 1);
     assert!(!bob.channel().is_over());
     to_height(bob, HEIGHT + IRREVOCABLE_DEPTH);
@@ -336,7 +336,8 @@ fn a_reorganisation_can_bring_a_double_spent_funding_back() {
     bob.look();
     bob.step(Event::Chain(ChainFact::FundingConflictGone));
     let force_closed = |node: &Node| {
-        let ours = |effect: &Effect| matches!(effect, Effect::Broadcast { why: Why::ForceClose, .. });
+        let ours =
+            |effect: &Effect| matches!(effect, Effect::Broadcast { why: Why::ForceClose, .. });
         node.seen.iter().any(ours)
     };
     assert!(!force_closed(bob), "still nothing to spend");
@@ -382,9 +383,10 @@ fn a_funding_that_never_comes_is_an_alarm_every_day_and_a_failure_in_the_end() {
     to_height(bob, HEIGHT + 4_031);
     assert!(!bob.channel().is_over());
     to_height(bob, HEIGHT + 4_032);
+    assert_eq!(bob.channel().stage(), Stage::Closed);
+    assert_eq!(bob.channel().resolved().map(|it| it.htlc).collect::<Vec<_>>(), [open]);
+    bob.step(Event::Command(Command::ForgetResolved { htlc: open }));
     assert!(bob.channel().is_over());
-    let state = bob.channel().state().unwrap();
-    assert!(state.ledger.htlc(Side::Us, open).is_some_and(|htlc| htlc.outcome().is_some()));
     // Who made the transaction never gives it up.
     let alice = &mut world.nodes[ALICE];
     alice.height += 5_000;

@@ -141,8 +141,9 @@ impl Node for Fake {
         let request = request.into_inner();
         let own = request.force_close.is_some();
         let force_close = request.force_close.clone().unwrap_or_else(|| "automatic".into());
+        let trust_funding = request.trust_funding.unwrap_or(false);
         self.note(Asked::Policy(request));
-        Ok(Response::new(v1::SetPeerPolicyResponse { force_close, own }))
+        Ok(Response::new(v1::SetPeerPolicyResponse { force_close, own, trust_funding }))
     }
     async fn list_peers(
         &self,

@@ -30,6 +30,12 @@ pub(crate) struct Open {
     /// Tell the network of the channel, so that others route through it.
     #[arg(long)]
     announce: bool,
+    /// Use it at once, before its funding is in a block; the peer has to trust you for that.
+    #[arg(long)]
+    zero_conf: bool,
+    /// Hide where it is in the chain: those who pay you name it by an alias.
+    #[arg(long, conflicts_with = "announce")]
+    scid_alias: bool,
     /// End once the funding transaction is broadcast, without waiting for blocks.
     #[arg(long)]
     no_wait: bool,
@@ -53,6 +59,8 @@ impl Open {
             to_self_delay_blocks: None,
             announce: self.announce,
             dry_run: false,
+            zero_conf: self.zero_conf,
+            scid_alias: self.scid_alias,
         };
         let plan = self.plan(cx, &ask).await?;
         let mut alias = String::new();
@@ -149,7 +157,7 @@ impl Open {
             for (reached, words) in [
                 (Stage::Negotiated, "negotiated".to_owned()),
                 (Stage::Broadcast, broadcast_words(&last)),
-                (Stage::Confirmed, "confirmed".to_owned()),
+                (Stage::Confirmed, confirmed_words(&last)),
             ] {
                 if stage >= reached && told < reached {
                     cx.screen.done(&words)?;
@@ -170,6 +178,13 @@ impl Open {
                 Stage::Negotiated => cx.screen.waiting("broadcasting")?,
             }
         }
+    }
+}
+
+fn confirmed_words(progress: &v1::OpenProgress) -> String {
+    match progress.confirmations {
+        0 => "in use before it is in a block".to_owned(),
+        _ => "confirmed".to_owned(),
     }
 }
 

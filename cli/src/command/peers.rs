@@ -19,13 +19,17 @@ pub(crate) struct Peers {
 enum What {
     /// All of them (the same as no word at all).
     List,
-    /// Say when channels with a peer are closed without asking you.
+    /// Say when channels with a peer are closed without asking you, and whether its fundings are trusted.
     Policy {
         /// The peer: its alias, or the beginning of its id.
         peer: String,
         /// automatic, when-money-at-risk or ask; node: as the daemon's setting says.
-        #[arg(long, value_name = "WHEN", value_parser = ["automatic", "when-money-at-risk", "ask", "node"])]
-        force_close: String,
+        #[arg(long, value_name = "WHEN", required_unless_present = "zero_conf", value_parser = ["automatic", "when-money-at-risk", "ask", "node"])]
+        force_close: Option<String>,
+        /// Whether channels that it opens are used before their funding is in a block. Until it is, it can
+        /// take back what it paid you over them.
+        #[arg(long, value_name = "WHETHER", value_parser = ["accept", "refuse"])]
+        zero_conf: Option<String>,
     },
     /// Drop the connection and do not reconnect.
     Disconnect {
@@ -41,7 +45,9 @@ impl Peers {
     pub(crate) async fn run(self, cx: &mut Context<'_>) -> Result<(), Failure> {
         match self.what.unwrap_or(What::List) {
             What::List => list(cx).await,
-            What::Policy { peer, force_close } => policy(cx, &peer, force_close).await,
+            What::Policy { peer, force_close, zero_conf } => {
+                policy(cx, &peer, force_close, zero_conf).await
+            }
             What::Disconnect { peer, force } => disconnect(cx, &peer, force).await,
         }
     }
@@ -90,12 +96,18 @@ async fn list(cx: &mut Context<'_>) -> Result<(), Failure> {
     )
 }
 
-async fn policy(cx: &mut Context<'_>, peer: &str, word: String) -> Result<(), Failure> {
+async fn policy(
+    cx: &mut Context<'_>,
+    peer: &str,
+    word: Option<String>,
+    zero_conf: Option<String>,
+) -> Result<(), Failure> {
     let node_id = resolve::peer(cx, peer).await?;
     let ask = v1::SetPeerPolicyRequest {
         idempotency_key: cx.key()?,
         node_id: node_id.clone(),
-        force_close: (word != "node").then_some(word),
+        force_close: word.filter(|word| word != "node"),
+        trust_funding: zero_conf.map(|word| word == "accept"),
     };
     let send = |to: api::client::Client, ask| async move { to.node().set_peer_policy(ask).await };
     let done = cx.client.call(ask, send).await?;
@@ -105,7 +117,8 @@ async fn policy(cx: &mut Context<'_>, peer: &str, word: String) -> Result<(), Fa
         |_, done| {
             let whose = if done.own { "its own" } else { "the node's setting" };
             let peer = resolve::short(&node_id);
-            format!("channels with {peer}: force_close = {} ({whose})", done.force_close)
+            let trusted = if done.trust_funding { ", zero_conf = accept" } else { "" };
+            format!("channels with {peer}: force_close = {} ({whose}){trusted}", done.force_close)
         },
     )
 }

@@ -753,7 +753,13 @@ async fn the_policy_of_a_peer_is_set_and_taken_back() {
     let ran = run(script(), User::Types(""), &line).await;
     assert_eq!(ran.out, "channels with 02bb…bbbb: force_close = automatic (the node's setting)\n");
     let [Asked::Policy(asked)] = ran.asked.as_slice() else { panic!("{:?}", ran.asked) };
-    assert_eq!(asked.force_close, None);
+    assert_eq!((asked.force_close.as_deref(), asked.trust_funding), (None, None));
+    let line = ["peers", "policy", "bob", "--zero-conf", "accept"];
+    let ran = run(script(), User::Types(""), &line).await;
+    let said = "channels with 02bb…bbbb: force_close = automatic (the node's setting), zero_conf = accept\n";
+    assert_eq!(ran.out, said);
+    let [Asked::Policy(asked)] = ran.asked.as_slice() else { panic!("{:?}", ran.asked) };
+    assert_eq!((asked.force_close.as_deref(), asked.trust_funding), (None, Some(true)));
 }
 
 #[tokio::test]

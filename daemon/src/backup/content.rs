@@ -6,7 +6,7 @@ use channel::Channel;
 use channel::clock::Side;
 use channel::fact::Restored;
 use channel::keys::ChannelBasepoints;
-use channel::{Params, Terms};
+use channel::{Kind, Params, Terms};
 use wire::codec::{Decode, DecodeError, Encode, Long, Reader};
 use wire::id::{ChannelId, NodeId};
 use wire::units::{BlockHeight, FeeratePerKw, Msat};
@@ -211,6 +211,7 @@ impl Entry {
         let terms = Terms {
             funder: if self.funder { Side::Us } else { Side::Them },
             announce: self.announce,
+            kind: Kind::default(),
             capacity: self.capacity,
             push: Msat::ZERO,
             first_feerate: FeeratePerKw::FLOOR,

@@ -191,6 +191,7 @@ impl ChannelTask {
             our_alias: state.terms.alias,
             their_alias: state.their_alias,
             announce: state.terms.announce,
+            alias_only: state.terms.kind.scid_alias,
             over: is_over(state),
             htlc_minimum: state.terms.them.htlc_minimum,
             htlc_maximum_msat: self.htlc_maximum_msat()?,

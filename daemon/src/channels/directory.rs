@@ -48,6 +48,16 @@ pub struct Glance {
     pub in_flight_max_msat: u64,
     /// What we asked the peer to call it: payers of invoices may name it so.
     pub alias: Option<ShortChannelId>,
+    /// Whether payers may name it so only.
+    pub alias_only: bool,
+}
+
+impl Glance {
+    /// What it is called, and whether payers may call it that.
+    fn names(&self) -> impl Iterator<Item = (ShortChannelId, bool)> + use<> {
+        let place = self.short_id.map(|place| (place, !self.alias_only));
+        place.into_iter().chain(self.alias.map(|alias| (alias, true)))
+    }
 }
 
 /// How to reach the task of a channel.
@@ -76,6 +86,8 @@ pub struct Door {
 pub struct Doors {
     by_index: BTreeMap<ChannelIndex, Door>,
     by_id: BTreeMap<(NodeId, ChannelId), ChannelIndex>,
+    /// Places in the chain and aliases, and whether payers may use them.
+    by_name: BTreeMap<ShortChannelId, (ChannelIndex, bool)>,
 }
 
 impl Doors {
@@ -94,12 +106,26 @@ impl Doors {
         self.by_index.values().find(|door| door.id == id)
     }
 
-    /// By place in the chain, or by alias.
+    /// By place in the chain, or by alias, whatever the channel is.
     pub fn with_short_id(&self, id: ShortChannelId) -> Option<&Door> {
-        self.by_index.values().find(|door| {
-            let glance = *door.glance.borrow();
-            glance.short_id == Some(id) || glance.alias == Some(id)
-        })
+        let (index, _) = self.by_name.get(&id)?;
+        self.by_index.get(index)
+    }
+
+    /// The channel that a payer means: one whose place in the chain is nobody's business is found by its
+    /// alias alone.
+    pub fn named_by_payer(&self, id: ShortChannelId) -> Option<&Door> {
+        // BOLT 2: "if `channel_type` has `option_scid_alias` set: - MUST NOT allow incoming HTLCs to this
+        // channel using the real `short_channel_id`"
+        let (index, told) = self.by_name.get(&id)?;
+        told.then(|| self.by_index.get(index)).flatten()
+    }
+
+    fn name(&mut self, index: ChannelIndex, glance: &Glance) {
+        self.by_name.retain(|_, (named, _)| *named != index);
+        for (name, told) in glance.names() {
+            self.by_name.entry(name).or_insert((index, told));
+        }
     }
 
     /// All channels with a peer.
@@ -142,6 +168,8 @@ impl Directory {
         self.0.send_modify(|doors| {
             let doors = Arc::make_mut(doors);
             doors.by_id.insert((door.node, door.id), door.index);
+            let glance = *door.glance.borrow();
+            doors.name(door.index, &glance);
             doors.by_index.insert(door.index, door);
         });
     }
@@ -154,6 +182,15 @@ impl Directory {
             if let Some(door) = doors.by_index.get_mut(&index) {
                 door.id = id;
                 doors.by_id.insert((door.node, id), index);
+            }
+        });
+    }
+
+    /// A channel is called what its glance says from now on.
+    pub fn name(&self, index: ChannelIndex, glance: &Glance) {
+        self.0.send_modify(|doors| {
+            if doors.by_index.contains_key(&index) {
+                Arc::make_mut(doors).name(index, glance);
             }
         });
     }
@@ -185,6 +222,7 @@ impl Directory {
             let doors = Arc::make_mut(doors);
             doors.by_index.remove(&index);
             doors.by_id.retain(|_, named| *named != index);
+            doors.by_name.retain(|_, (named, _)| *named != index);
         });
     }
 

@@ -8,7 +8,7 @@ use wire::message::OnionPacket;
 use wire::onion::SharedSecret;
 use wire::onion::attribution::HoldTime;
 use wire::onion::failure::{Failure, ReturnPacket};
-use wire::onion::payload::{Payload, PayloadFault, Place};
+use wire::onion::payload::{Final, Forward as ForwardData, Payload, PayloadFault, Place};
 use wire::onion::sphinx::{PeelFault, Peeled};
 
 use crate::channels::blinded::{Told, follow};
@@ -81,66 +81,18 @@ fn one(us: &Identity, channel: ChannelIndex, htlc: HtlcIn) -> One {
 fn read(us: &Identity, channel: ChannelIndex, htlc: &HtlcIn, peeled: Peeled<OnionPacket>) -> One {
     let Peeled { shared_secret, payload, next } = peeled;
     let inside = Inside::new(&htlc.onion, htlc.path_key.is_some());
+    let peeled = Opened { channel, htlc, secret: shared_secret.clone() };
     let place = if next.is_some() { Place::Forward } else { Place::Final };
     match (Payload::decode(&payload, place, htlc.path_key.is_some()), next) {
-        (Ok(Payload::Final(payload)), _) => One::Part(Box::new(Part {
-            channel,
-            htlc: htlc.id,
-            amount: htlc.amount_msat,
-            hash: htlc.payment_hash,
-            cltv_expiry: htlc.cltv_expiry,
-            overexposed: htlc.overexposed,
-            secret: shared_secret,
-            since_ms: now_ms(),
-            blinded: None,
-            payload,
-        })),
-        (Ok(Payload::Forward(payload)), Some(next)) => One::Forward(Box::new(Forward {
-            channel,
-            htlc: htlc.id,
-            amount: htlc.amount_msat,
-            hash: htlc.payment_hash,
-            cltv_expiry: htlc.cltv_expiry,
-            overexposed: htlc.overexposed,
-            accountable: htlc.accountable,
-            tag: tag(&htlc.onion),
-            since_ms: now_ms(),
-            secret: shared_secret,
-            payload,
-            onion: next,
-            blinded: None,
-        })),
+        (Ok(Payload::Final(payload)), _) => peeled.ends(payload, None),
+        (Ok(Payload::Forward(payload)), Some(next)) => peeled.goes_on(payload, next, None),
         (Ok(payload @ (Payload::BlindedForward(_) | Payload::BlindedFinal(_))), next) => {
             match follow(us, htlc, payload, next) {
                 Some(Told::Onward { payload, next, path_key, onion }) => {
-                    One::Forward(Box::new(Forward {
-                        channel,
-                        htlc: htlc.id,
-                        amount: htlc.amount_msat,
-                        hash: htlc.payment_hash,
-                        cltv_expiry: htlc.cltv_expiry,
-                        overexposed: htlc.overexposed,
-                        accountable: htlc.accountable,
-                        tag: tag(&htlc.onion),
-                        since_ms: now_ms(),
-                        secret: shared_secret,
-                        payload,
-                        onion,
-                        blinded: Some(Onward { inside, next, path_key }),
-                    }))
+                    let onward = Onward { inside, next, path_key };
+                    peeled.goes_on(payload, onion, Some(onward))
                 }
-                Some(Told::Here(payload)) => One::Part(Box::new(Part {
-                    channel,
-                    htlc: htlc.id,
-                    amount: htlc.amount_msat,
-                    hash: htlc.payment_hash,
-                    cltv_expiry: htlc.cltv_expiry,
-                    overexposed: htlc.overexposed,
-                    secret: shared_secret,
-                    since_ms: now_ms(),
-                    blinded: Some(inside),
-                    payload,
-                })),
+                Some(Told::Here(payload)) => peeled.ends(payload, Some(inside)),
                 None => fail_blinded(htlc, &shared_secret, inside),
             }
         }
@@ -151,6 +103,50 @@ fn read(us: &Identity, channel: ChannelIndex, htlc: &HtlcIn, peeled: Peeled<Onio
         (Ok(Payload::Forward(_)), None) => {
             fail(htlc, &shared_secret, &Failure::InvalidOnionPayload { kind: 6, offset: 0 })
         }
+    }
+}
+
+/// An HTLC whose onion was read.
+struct Opened<'a> {
+    channel: ChannelIndex,
+    htlc: &'a HtlcIn,
+    secret: SharedSecret,
+}
+
+impl Opened<'_> {
+    fn ends(self, payload: Final, blinded: Option<Inside>) -> One {
+        let htlc = self.htlc;
+        One::Part(Box::new(Part {
+            channel: self.channel,
+            htlc: htlc.id,
+            amount: htlc.amount_msat,
+            hash: htlc.payment_hash,
+            cltv_expiry: htlc.cltv_expiry,
+            overexposed: htlc.overexposed,
+            secret: self.secret,
+            since_ms: now_ms(),
+            blinded,
+            payload,
+        }))
+    }
+
+    fn goes_on(self, payload: ForwardData, onion: OnionPacket, blinded: Option<Onward>) -> One {
+        let htlc = self.htlc;
+        One::Forward(Box::new(Forward {
+            channel: self.channel,
+            htlc: htlc.id,
+            amount: htlc.amount_msat,
+            hash: htlc.payment_hash,
+            cltv_expiry: htlc.cltv_expiry,
+            overexposed: htlc.overexposed,
+            accountable: htlc.accountable,
+            tag: tag(&htlc.onion),
+            since_ms: now_ms(),
+            secret: self.secret,
+            payload,
+            onion,
+            blinded,
+        }))
     }
 }
 

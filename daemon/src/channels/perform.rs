@@ -73,11 +73,16 @@ impl ChannelTask {
                     };
                     self.layer1(layer1::FromChannel::Fund(fund))?;
                 }
-                Effect::WatchFunding { outpoint, .. } => {
+                Effect::WatchFunding { outpoint, inputs, .. } => {
                     let (confirmed, spent) = self.known_of_funding();
+                    let state = self.channel().and_then(channel::Channel::state);
+                    let since = state.map_or(BlockHeight(0), |state| state.created);
                     self.layer1(layer1::FromChannel::Watch {
                         channel: self.index,
                         outpoint,
+                        coins: inputs,
+                        conflict: state.and_then(|state| state.coins.conflict),
+                        since,
                         confirmed,
                         spent,
                     })?;

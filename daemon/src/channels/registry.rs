@@ -12,11 +12,11 @@ use std::sync::Arc;
 use bitcoin::{Amount, Network};
 use channel::seal::{Journal as _, Step};
 use channel::signer::{InMemorySigner, Memory};
-use channel::{AcceptTerms, Channel, Effect, Env, OpenTerms, Params, PeerFault, Stage};
+use channel::{AcceptTerms, Channel, Effect, Env, Kind, OpenTerms, Params, PeerFault, Stage};
 use store::disk::RealDisk;
 use store::marker;
 use tokio::sync::{oneshot, watch};
-use wire::feature::Features;
+use wire::feature::{Feature, Features};
 use wire::id::{ChannelId, NodeId, ShortChannelId};
 use wire::message::{Message, OpenChannel};
 use wire::units::{FeeratePerKw, Msat};
@@ -66,6 +66,8 @@ pub struct Opening {
     pub to_self_delay: Option<u16>,
     /// Whether it is to be announced.
     pub announce: bool,
+    /// Which kind of channel is wanted.
+    pub kind: Kind,
     /// Where our part goes at a close.
     pub shutdown: bitcoin::ScriptBuf,
     /// Its idempotency key, to be kept with the channel's first record.
@@ -404,6 +406,27 @@ impl Registry {
         self.unfunded.len()
     }
 
+    /// Confirmations of a channel that this peer funds: none if a human trusts it and it knows what that is.
+    fn depth_for(&self, link: &Link) -> u32 {
+        let trusted = self.common.force_close.borrow().trusts(link.node);
+        if trusted && link.features.offers(Feature::Zeroconf) { 0 } else { self.asks.minimum_depth }
+    }
+
+    /// A name for a channel that says nothing of its place. The blocks that it seems to be in are centuries
+    /// away, so it is never the real place of another. `None` without random numbers: then it has no alias.
+    fn new_alias(&self) -> Option<ShortChannelId> {
+        let doors = self.common.directory.doors();
+        loop {
+            let mut bytes = [0; 8];
+            getrandom::fill(&mut bytes).ok()?;
+            let alias = ShortChannelId::from_u64(u64::from_be_bytes(bytes) | 0xff << 56);
+            // BOLT 2: "MUST NOT send the same `alias` for multiple peers".
+            if doors.with_short_id(alias).is_none() {
+                return Some(alias);
+            }
+        }
+    }
+
     fn next_index(&mut self) -> ChannelIndex {
         let index = ChannelIndex(self.next);
         self.next = self.next.saturating_add(1);
@@ -449,10 +472,10 @@ impl Registry {
         let terms = AcceptTerms {
             chain_hash: chain_hash(self.network),
             params: params(&self.asks, capacity),
-            minimum_depth: self.asks.minimum_depth,
+            minimum_depth: self.depth_for(link),
             upfront_shutdown: None,
             shutdown_script,
-            alias: new_alias(),
+            alias: self.new_alias(),
             features: Self::features(link),
         };
         let index = self.next_index();
@@ -536,10 +559,11 @@ impl Registry {
             feerate: self.common.feerates.borrow().commitment,
             funding_feerate: opening.funding_feerate,
             announce: opening.announce,
+            kind: opening.kind,
             params,
             upfront_shutdown: None,
             shutdown_script: opening.shutdown,
-            alias: new_alias(),
+            alias: self.new_alias(),
             features: Self::features(&link),
         };
         let kept = opening
@@ -593,12 +617,4 @@ fn params(asks: &Asks, capacity: Amount) -> Params {
 /// The name of a chain on the wire: its genesis hash.
 pub fn chain_hash(network: Network) -> [u8; 32] {
     bitcoin::constants::ChainHash::using_genesis_block(network).to_bytes()
-}
-
-/// A name for a channel that says nothing of its place. The blocks that it seems to be in are centuries
-/// away, so it is never the real place of another. `None` without random numbers: then it has no alias.
-fn new_alias() -> Option<ShortChannelId> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).ok()?;
-    Some(ShortChannelId::from_u64(u64::from_be_bytes(bytes) | 0xff << 56))
 }

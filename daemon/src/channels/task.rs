@@ -655,7 +655,12 @@ impl ChannelTask {
             slots: terms.map_or(0, |terms| terms.accepted_htlcs_max),
             in_flight_max_msat: terms.map_or(0, |terms| terms.in_flight_max_msat),
             alias: channel.terms().and_then(|terms| terms.alias),
+            alias_only: channel.terms().is_some_and(|terms| terms.kind.scid_alias),
         };
+        let named = |glance: &Glance| (glance.short_id, glance.alias, glance.alias_only);
+        if named(&self.glance.borrow()) != named(&glance) {
+            self.common.directory.name(self.index, &glance);
+        }
         self.glance.send_if_modified(|now| {
             let changed = *now != glance;
             *now = glance;

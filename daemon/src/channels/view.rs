@@ -99,6 +99,11 @@ pub fn view(
     view.their_delay = terms.us.to_self_delay;
     view.commitment_number = state.ours;
     view.depth_needed = Some(terms.minimum_depth);
+    view.zero_conf = terms.is_zero_conf();
+    view.scid_alias = terms.kind.scid_alias;
+    view.alias = terms.alias;
+    view.peer_alias = state.their_alias;
+    view.at_risk = state.at_risk(height, policy.funding_depth);
     view.depth =
         funding.and_then(|funding| funding.confirmed).map_or(0, |(at, _)| depth(at, height));
     view.quarantined = channel.is_quarantined();
@@ -171,6 +176,11 @@ fn empty(channel: &Channel, meta: &Meta, linked: bool) -> View {
         htlcs: Vec::new(),
         depth: 0,
         depth_needed: None,
+        zero_conf: false,
+        at_risk: Msat::ZERO,
+        scid_alias: false,
+        alias: None,
+        peer_alias: None,
         funding_fee: None,
         closing: None,
         why: why(channel, meta),
@@ -263,7 +273,10 @@ fn closing(channel: &Channel, meta: &Meta, height: BlockHeight) -> Option<Closin
     let theirs = spec.as_ref().map_or(Amount::ZERO, |spec| share(spec.to_other, Side::Them));
     // What is in a block says it; it may be there before the peer's last word about a close together.
     let agreed = closed.is_some() || matches!(stage, Stage::MutuallyClosed | Stage::ShuttingDown);
-    let kind = if spent.map_or(agreed, |(tx, _)| !is_commitment(tx)) {
+    let unfunded = matches!(&state.end, Some(End::Failing(reason)) if reason.is_unfunded());
+    let kind = if unfunded && spent.is_none() {
+        Some(CloseKind::FundingAbandoned)
+    } else if spent.map_or(agreed, |(tx, _)| !is_commitment(tx)) {
         Some(CloseKind::Cooperative)
     } else if failing {
         Some(CloseKind::ForcedByUs)
@@ -337,6 +350,14 @@ pub fn close_reason(reason: &CloseReason) -> String {
             let whose = if *offered_by_us { "our" } else { "the peer's" };
             format!("{whose} HTLC {htlc} was not resolved before its expiry at block {cltv_expiry}")
         }
+        CloseReason::FundingConflict { by, lost } => format!(
+            "the coins of its funding were spent by transaction {by} instead: {} sat that were ours in it are lost",
+            lost.floor_sat().to_sat()
+        ),
+        CloseReason::FundingNeverCame { lost } => format!(
+            "its funding never confirmed: {} sat that were ours in it are lost",
+            lost.floor_sat().to_sat()
+        ),
     }
 }
 

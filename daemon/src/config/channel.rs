@@ -119,6 +119,7 @@ pub(super) fn check(
             144,
             10_000,
         )?,
+        funding_depth: asks.minimum_depth,
         ..Policy::default()
     };
     let ordered = [

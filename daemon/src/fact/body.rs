@@ -199,6 +199,14 @@ bodies! {
         policy: Option<u8>,
     }
 
+    /// Whether channels that a peer funds are used before their funding is in a block.
+    FundingTrusted {
+        /// The peer.
+        node: NodeId,
+        /// A human says that it does not spend the same coins twice.
+        trusted: bool,
+    }
+
     /// Channels were restored from a backup.
     BackupTaken {
         /// No backup of this node has a lower number from now on.

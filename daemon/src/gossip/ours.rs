@@ -170,7 +170,8 @@ impl Ours {
             let scid = if public {
                 own.standing.short_id
             } else {
-                own.standing.their_alias.or(own.standing.short_id)
+                let place = own.standing.short_id.filter(|_| !own.standing.alias_only);
+                own.standing.their_alias.or(place)
             };
             let Some(scid) = scid else { continue };
             let away =
@@ -222,6 +223,26 @@ impl Ours {
             self.shown.ours.insert(own.standing.index, update.clone());
             let index = own.standing.index;
             all.push(Due { index, update, to: own.link.clone(), public });
+        }
+        all
+    }
+
+    /// An update of ours under each name that a sender may have for the channel, its own first.
+    pub(super) fn under_all_names(
+        &self,
+        index: ChannelIndex,
+        update: &ChannelUpdate,
+    ) -> Vec<ChannelUpdate> {
+        let mut all = vec![update.clone()];
+        let Some(own) = self.channels.get(&index) else { return all };
+        let standing = &own.standing;
+        let place = standing.short_id.filter(|_| !standing.alias_only);
+        for name in standing.our_alias.into_iter().chain(place) {
+            if all.iter().all(|other| other.short_channel_id != name) {
+                let mut other = ChannelUpdate { short_channel_id: name, ..update.clone() };
+                other.signature = self.us.sign_gossip(other.digest());
+                all.push(other);
+            }
         }
         all
     }

@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use routing::gossip::{Filter, range_replies, wanted};
-use wire::codec::Encode as _;
 use wire::id::ChannelId;
 use wire::message::{Message, ReplyShortChannelIdsEnd};
-
-use wire::onion::failure::ChannelUpdateBytes;
 
 use crate::clock::now_ms;
 use crate::gossip::peers::Answer;
@@ -23,8 +20,7 @@ impl Gossip {
         let now = now_secs();
         for due in self.ours.due(now, now_ms()) {
             let update = due.update;
-            let bytes = ChannelUpdateBytes(update.encoded());
-            self.start.updates.publish(due.index, bytes);
+            self.start.updates.publish(due.index, &self.ours.under_all_names(due.index, &update));
             if due.public {
                 self.admit_update(&update, None);
             } else if let Some(link) = due.to {

@@ -167,6 +167,7 @@ fn subject(fact: &Fact) -> Option<Subject> {
         | Fact::IntentDone(_)
         | Fact::Moment(_)
         | Fact::ForceCloseSet(_)
+        | Fact::FundingTrusted(_)
         | Fact::StoryKept(_)
         | Fact::AttemptFailed(_)
         | Fact::RouteTaken(_)

@@ -12,6 +12,7 @@ use crate::clock::now_ms;
 use crate::edge::Back;
 use crate::fact::{ChannelIndex, Fact, IntentMade, OrderKept};
 use crate::layer1::fees::per_kw;
+use crate::layer1::watches::Watches;
 use crate::layer1::{BumpTarget, Layer1, Then, promise_of};
 use crate::payments::Reply;
 use crate::rpc::model::UnixMillis;
@@ -333,11 +334,11 @@ impl Layer1 {
             Ok(found) => found,
             Err(error) => return tracing::warn!(%error, "cannot look back; blocks will tell"),
         };
-        let Some((tx, (block, index))) =
-            found.and_then(|found| found.confirmed.map(|place| (found.tx, place)))
-        else {
-            return;
+        let Some(found) = found else { return };
+        let Some((block, index)) = found.confirmed else {
+            return self.tell_all(|watches| watches.origins.seen(&found.tx)).await;
         };
+        let tx = found.tx;
         if block.height > self.cursor.tip().height {
             return;
         }
@@ -346,6 +347,36 @@ impl Layer1 {
             self.tell_one(channel, fact).await;
         }
         self.look_back_at_spend(channel, outpoint, height).await;
+    }
+
+    /// What spent the coins of a funding before they were watched.
+    pub(super) async fn look_back_at_coins(&mut self, coins: &[OutPoint], since: BlockHeight) {
+        for coin in coins {
+            let spend = match self.backend.spender(*coin, since.0).await {
+                Ok(Some(spend)) => spend,
+                Ok(None) => continue,
+                Err(error) => return tracing::warn!(%error, "cannot look back; blocks will tell"),
+            };
+            let followed = self.cursor.tip().height;
+            match spend.block {
+                Some(block) if block.height <= followed => {
+                    let height = BlockHeight(block.height);
+                    self.tell_all(|watches| watches.origins.connect(&spend.tx, height)).await;
+                }
+                Some(_) => {}
+                None => self.tell_all(|watches| watches.origins.seen(&spend.tx)).await,
+            }
+        }
+    }
+
+    /// Tells channels what watches make of something.
+    pub(super) async fn tell_all(
+        &mut self,
+        of: impl FnOnce(&mut Watches) -> Vec<(ChannelIndex, channel::ChainFact)>,
+    ) {
+        for (channel, fact) in of(&mut self.watches) {
+            self.tell_one(channel, fact).await;
+        }
     }
 
     pub(super) async fn look_back_at_spend(

@@ -55,6 +55,10 @@ impl Layer1 {
                 for tx in all {
                     self.see(tx, None).await;
                 }
+                let there = all.iter().map(|tx| tx.compute_txid()).collect();
+                for rival in self.watches.origins.missing(&there) {
+                    self.tell_all(|watches| watches.origins.vanished(rival)).await;
+                }
                 for (txid, spent) in before.spends {
                     if !self.mempool.spends.contains_key(&txid) {
                         self.tell_vanished(txid, &spent).await;
@@ -67,6 +71,7 @@ impl Layer1 {
     }
 
     async fn see(&mut self, tx: &Transaction, fee: Option<Amount>) {
+        self.tell_all(|watches| watches.origins.seen(tx)).await;
         let spent: Vec<OutPoint> = tx
             .input
             .iter()
@@ -132,6 +137,7 @@ impl Layer1 {
         }
         let mined = matches!(because, RemovedBecause::Confirmed(_));
         if !mined {
+            self.tell_all(|watches| watches.origins.vanished(txid)).await;
             self.tell_vanished(txid, &spent).await;
         }
         if (ours || !spent.is_empty()) && !mined {

@@ -48,9 +48,8 @@ impl Origins {
     }
 
     pub(super) fn forget(&mut self, channel: ChannelIndex) {
-        let is_its = |_: &(ChannelIndex, Txid), _: &mut Origin| true;
-        let of_it = (channel, Txid::MIN)..=(channel, Txid::MAX);
-        let gone: Vec<_> = self.by_channel.extract_if(of_it, is_its).collect();
+        let is_its = |(of, _): &(ChannelIndex, Txid), _: &mut Origin| *of == channel;
+        let gone: Vec<_> = self.by_channel.extract_if(.., is_its).collect();
         for (key, origin) in gone {
             for coin in origin.coins {
                 if let Some(named) = self.by_coin.get_mut(&coin) {
@@ -120,7 +119,10 @@ impl Origins {
     /// A transaction left the mempool for no block.
     pub(super) fn vanished(&mut self, by: Txid) -> Vec<(ChannelIndex, ChainFact)> {
         let channels = self.rivals.remove(&by).unwrap_or_default();
-        channels.into_iter().map(|channel| (channel, ChainFact::FundingUncontested { by })).collect()
+        channels
+            .into_iter()
+            .map(|channel| (channel, ChainFact::FundingUncontested { by }))
+            .collect()
     }
 
     /// Rivals that were there and are not in what the mempool has now.
@@ -163,10 +165,7 @@ mod tests {
             version: transaction::Version::TWO,
             lock_time: absolute::LockTime::ZERO,
             input: coins.iter().map(input).collect(),
-            output: vec![TxOut {
-                value: Amount::from_sat(value),
-                script_pubkey: ScriptBuf::new(),
-            }],
+            output: vec![TxOut { value: Amount::from_sat(value), script_pubkey: ScriptBuf::new() }],
         }
     }
 

@@ -8,6 +8,7 @@ use channel::ChainFact;
 use wire::units::BlockHeight;
 
 use crate::fact::ChannelIndex;
+use crate::layer1::origins::Origins;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
@@ -29,6 +30,8 @@ pub(super) struct Watches {
     by_outpoint: BTreeMap<(OutPoint, ChannelIndex), Watched>,
     /// Funding outputs that are waited for, by their transaction: one may fund many channels.
     fundings: BTreeMap<Txid, BTreeSet<OutPoint>>,
+    /// What fundings are made from.
+    pub(super) origins: Origins,
 }
 
 /// What a block means, by channel.
@@ -83,6 +86,7 @@ impl Watches {
     }
 
     pub(super) fn forget(&mut self, channel: ChannelIndex) {
+        self.origins.forget(channel);
         self.by_outpoint.retain(|(_, whose), _| *whose != channel);
         let kept = &self.by_outpoint;
         self.fundings.retain(|_, outpoints| {
@@ -158,6 +162,9 @@ impl Watches {
                     news.add(channel, fact);
                 }
             }
+            for (channel, fact) in self.origins.connect(tx, height) {
+                news.add(channel, fact);
+            }
             for input in &tx.input {
                 for (channel, fact) in self.spend(input.previous_output, tx, height) {
                     news.add(channel, fact);
@@ -218,6 +225,9 @@ impl Watches {
 
     /// Everything above the fork never happened: last things first.
     fn disconnect(&mut self, fork: BlockHeight, news: &mut News) {
+        for (channel, fact) in self.origins.disconnect(fork) {
+            news.add(channel, fact);
+        }
         let above = |height: Option<BlockHeight>| height.is_some_and(|height| height > fork);
         for kind in [Kind::Output, Kind::Funding] {
             for ((outpoint, channel), watched) in &mut self.by_outpoint {

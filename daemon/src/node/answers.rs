@@ -29,7 +29,6 @@ use crate::payments;
 use crate::payments::blinded::is_bundle;
 use crate::payments::invoice::{self};
 use crate::peers;
-use crate::policy::ForceClosePolicy;
 use crate::rpc::model::backup::{BackupContent, BackupRestored, BackupSource, RestoreBackup};
 use crate::rpc::model::channel::{
     Channel, ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow, CloseKind,
@@ -42,7 +41,9 @@ use crate::rpc::model::invoice::{CreateInvoice, DecodedInvoice, Invoice, Invoice
 use crate::rpc::model::node::{Health, HealthPart, NodeInfo, Tip};
 use crate::rpc::model::page::{Listing, Page};
 use crate::rpc::model::payment::{PayOrder, Payment, PaymentFilter, Spontaneous};
-use crate::rpc::model::peer::{ConnectPeer, Connected, DisconnectPeer, Peer};
+use crate::rpc::model::peer::{
+    ConnectPeer, Connected, DisconnectPeer, Peer, PeerPolicy, PeerPolicyChange,
+};
 use crate::rpc::model::sandbox::{
     Cheat, Cheating, Faucet, FeerateVb, Mine, Mined, Pinned, Poured, Reorg, SandboxStatus,
 };
@@ -158,14 +159,15 @@ impl NodeApi for Handle {
         Self::ask(&self.0.peers, |reply| peers::Ask::Disconnect { node, force, reply }).await?
     }
 
-    async fn set_peer_policy(
-        &self,
-        node: NodeId,
-        policy: Option<ForceClosePolicy>,
-    ) -> Answer<(ForceClosePolicy, bool)> {
-        let ask = |reply| peers::Ask::ForceClose { node, policy, reply };
+    async fn set_peer_policy(&self, node: NodeId, change: PeerPolicyChange) -> Answer<PeerPolicy> {
+        let ask = |reply| peers::Ask::Policy { node, change, reply };
         Self::ask(&self.0.peers, ask).await??;
-        Ok((self.force_close_of(node), policy.is_some()))
+        let all = self.0.force_close.borrow();
+        Ok(PeerPolicy {
+            force_close: all.with(node),
+            own: all.peers.contains_key(&node),
+            trust_funding: all.trusts(node),
+        })
     }
 
     async fn list_peers(&self) -> Answer<Vec<Peer>> {

@@ -95,6 +95,7 @@ impl Handle {
             funding_feerate: order.feerate.unwrap_or(self.0.feerates.borrow().normal),
             to_self_delay: order.to_self_delay,
             announce: order.announce,
+            kind: order.kind,
             shutdown,
             kept,
         };

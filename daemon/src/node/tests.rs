@@ -79,6 +79,7 @@ fn opening(bob: &Node, sat: u64) -> OpenChannel {
         feerate: None,
         to_self_delay: None,
         announce: false,
+        kind: channel::Kind::default(),
     }
 }
 

@@ -179,7 +179,7 @@ fn straight_blinded(
         let Some(end) = tail.end(wish.amount, wish.plan.amount, baseline) else { continue };
         let node = match tail.first() {
             Some(NextHop::Node(node)) => Some(NodeId::from(node)),
-            Some(NextHop::Channel(scid)) => sight.doors.with_short_id(scid).map(|door| door.node),
+            Some(NextHop::Channel(scid)) => sight.doors.named_by_payer(scid).map(|door| door.node),
             None => None,
         };
         let Some(node) = node.filter(|node| !wish.shunned.nodes.contains(node)) else { continue };

@@ -3,6 +3,7 @@
 use api::v1;
 use api::v1::channels_server::Channels;
 use api::v1::open_channel_request::Amount as Asked;
+use channel::Kind;
 use futures_util::StreamExt as _;
 use tonic::{Request, Response, Status};
 
@@ -189,6 +190,10 @@ fn open_order(mut ask: v1::OpenChannelRequest) -> Result<OpenChannel, Refusal> {
         let blocks = parse::within(field, u64::from(blocks), 1, 2_016, "blocks")?;
         u16::try_from(blocks).map_err(|_| Refusal::Malformed { field, why: "too large" })
     });
+    if ask.announce && ask.scid_alias {
+        let why = "a channel that only its aliases name cannot be announced";
+        return Err(Refusal::Malformed { field: "scid_alias", why });
+    }
     Ok(OpenChannel {
         key,
         node: parse::node_id("node_id", &ask.node_id)?,
@@ -198,6 +203,7 @@ fn open_order(mut ask: v1::OpenChannelRequest) -> Result<OpenChannel, Refusal> {
         feerate: parse::feerate(ask.feerate_sat_per_vb)?,
         to_self_delay: delay.transpose()?,
         announce: ask.announce,
+        kind: Kind { scid_alias: ask.scid_alias, zero_conf: ask.zero_conf },
     })
 }
 

@@ -9,7 +9,7 @@ use wire::feature::{Feature, Features};
 use super::graph::alias;
 use super::model::node::{Health, HealthPart};
 use super::model::page::Listing;
-use super::model::peer::{ConnectPeer, DisconnectPeer, Peer};
+use super::model::peer::{ConnectPeer, DisconnectPeer, Peer, PeerPolicyChange};
 use super::parse::{self, Pager, Paging};
 use super::refusal::Refusal;
 use super::{NodeApi, Rpc};
@@ -109,9 +109,15 @@ impl<N: NodeApi> Node for Rpc<N> {
         let why = "not automatic, when-money-at-risk or ask";
         let wrong = Refusal::Malformed { field: "force_close", why };
         let wish = ask.force_close.map(|word| policy::of_word(&word).ok_or(wrong)).transpose()?;
-        let (now, own) = self.node.set_peer_policy(node, wish).await?;
-        let force_close = policy::word(now).to_owned();
-        Ok(Response::new(v1::SetPeerPolicyResponse { force_close, own }))
+        // Whoever speaks of the other alone leaves this one as it is.
+        let force_close = (wish.is_some() || ask.trust_funding.is_none()).then_some(wish);
+        let change = PeerPolicyChange { force_close, trust_funding: ask.trust_funding };
+        let now = self.node.set_peer_policy(node, change).await?;
+        Ok(Response::new(v1::SetPeerPolicyResponse {
+            force_close: policy::word(now.force_close).to_owned(),
+            own: now.own,
+            trust_funding: now.trust_funding,
+        }))
     }
 
     async fn list_peers(
@@ -156,6 +162,7 @@ pub(super) fn peer(mut peer: Peer, graph: &Snapshot) -> v1::Peer {
         connected_at_ms: peer.connected_at.map(|at| at.0),
         last_error: peer.last_error,
         force_close: peer.force_close.map(|own| policy::word(own).to_owned()),
+        trust_funding: peer.trust_funding,
     }
 }
 

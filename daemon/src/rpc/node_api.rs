@@ -25,7 +25,9 @@ use super::model::invoice::{CreateInvoice, DecodedInvoice, Invoice, InvoiceFilte
 use super::model::node::{HealthPart, NodeInfo};
 use super::model::page::{Listing, Page};
 use super::model::payment::{PayOrder, Payment, PaymentFilter, Spontaneous};
-use super::model::peer::{ConnectPeer, Connected, DisconnectPeer, Peer};
+use super::model::peer::{
+    ConnectPeer, Connected, DisconnectPeer, Peer, PeerPolicy, PeerPolicyChange,
+};
 use super::model::sandbox::{
     Cheat, Cheating, Faucet, FeerateVb, Mine, Mined, Pinned, Poured, Reorg, SandboxStatus,
 };
@@ -36,7 +38,6 @@ use super::model::why::{ChannelWhy, PaymentWhy};
 use super::model::{OrderKey, Started, Updates};
 use super::refusal::Refusal;
 use crate::backup::Status;
-use crate::policy::ForceClosePolicy;
 use crate::switch::policy::ForwardPolicy;
 
 /// What a call answers.
@@ -63,13 +64,8 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
     /// Ends a connection and stops keeping it up.
     async fn disconnect_peer(&self, order: DisconnectPeer) -> Answer<()>;
 
-    /// Sets how channels with a peer are closed alone; `None`: as the node's setting says. Answers what
-    /// holds now, and whether it is the peer's own.
-    async fn set_peer_policy(
-        &self,
-        node: NodeId,
-        policy: Option<ForceClosePolicy>,
-    ) -> Answer<(ForceClosePolicy, bool)>;
+    /// Changes what holds for channels with a peer. Answers what holds now.
+    async fn set_peer_policy(&self, node: NodeId, change: PeerPolicyChange) -> Answer<PeerPolicy>;
 
     /// All peers, in order of index.
     async fn list_peers(&self) -> Answer<Vec<Peer>>;

@@ -8,7 +8,9 @@ use channel::record::RecordError;
 use channel::seal::Lsn;
 use wire::codec::{Decode, DecodeError, Encode, Long, Reader};
 
-use crate::fact::{ChannelBorn, ChannelIndex, Fact, FactError, ForceCloseSet, facts};
+use crate::fact::{
+    ChannelBorn, ChannelIndex, Fact, FactError, ForceCloseSet, FundingTrusted, facts,
+};
 use crate::state::rows::{decode_asked, decode_sent, encode_asked, encode_sent};
 use crate::state::{Kept, State};
 use crate::why::Story;
@@ -100,6 +102,10 @@ impl State {
             let set = ForceCloseSet { node: *node, policy: Some(*policy) };
             put(&mut rest, 0, &Fact::ForceCloseSet(set));
         }
+        for node in &self.trusted {
+            let set = FundingTrusted { node: *node, trusted: true };
+            put(&mut rest, 0, &Fact::FundingTrusted(set));
+        }
         Long(rest).encode(&mut out);
         out
     }
@@ -161,6 +167,9 @@ impl State {
                 }
                 Fact::ForceCloseSet(ForceCloseSet { node, policy: Some(policy) }) => {
                     self.force_close.insert(node, policy);
+                }
+                Fact::FundingTrusted(FundingTrusted { node, trusted: true }) => {
+                    self.trusted.insert(node);
                 }
                 Fact::ForwardsBefore(_) | Fact::PolicySet(_) => {
                     self.forwards.apply(place, &fact);

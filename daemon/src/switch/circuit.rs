@@ -157,14 +157,15 @@ impl Switch {
         }
         let payload = forward.payload;
         let named = match forward.blinded.map(|onward| onward.next) {
-            None => doors.with_short_id(payload.short_channel_id),
-            Some(NextHop::Channel(scid)) => doors.with_short_id(scid),
+            None => doors.named_by_payer(payload.short_channel_id),
+            Some(NextHop::Channel(scid)) => doors.named_by_payer(scid),
             Some(NextHop::Node(node)) => choose::best_with(doors, node.into(), forward.channel),
         };
         let Some(named) = named else {
             return self.refuse(name, &Failure::UnknownNextPeer);
         };
-        let (height, update) = (self.tip.borrow().height, self.updates.of(named.index));
+        let (height, update) =
+            (self.tip.borrow().height, self.updates.of(named.index, payload.short_channel_id));
         let policies = &self.forwards.policies;
         if let Err(failure) = policies.check(named.index, forward, height, now_ms(), &update) {
             return self.refuse(name, &failure);
@@ -183,7 +184,9 @@ impl Switch {
             let Some(open) = self.open.get_mut(&name) else { return };
             let amount = open.forward.payload.amt_to_forward;
             let Some(next) = open.left.pop_front() else {
-                let update = open.named.map(|named| self.updates.of(named)).unwrap_or_default();
+                let scid = open.forward.payload.short_channel_id;
+                let update = open.named.map(|named| self.updates.of(named, scid));
+                let update = update.unwrap_or_default();
                 let failure = settle::failure_of(open.refusal.as_ref(), amount, update);
                 return self.refuse(name, &failure);
             };

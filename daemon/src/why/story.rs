@@ -236,7 +236,10 @@ impl Story {
                 }
                 return;
             }
-            Of::WeReady
+            Of::FundingSeen { .. }
+            | Of::FundingConflict { .. }
+            | Of::FundingConflictGone
+            | Of::WeReady
             | Of::TheyReady { .. }
             | Of::WeSigned(_)
             | Of::TheySigned(_)

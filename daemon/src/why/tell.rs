@@ -152,6 +152,8 @@ const fn cause(reason: &CloseReason) -> &'static str {
         CloseReason::Fault(_) => "force-close-fault",
         CloseReason::PeerError => "force-close-peer-error",
         CloseReason::HtlcDeadline { .. } => "force-close-deadline",
+        CloseReason::FundingConflict { .. } => "funding-double-spent",
+        CloseReason::FundingNeverCame { .. } => "funding-never-came",
     }
 }
 
@@ -346,7 +348,9 @@ fn step(story: &Story, milestone: &Milestone) -> Step {
 /// Whether the policy had a say: not over our own command.
 const fn is_ours(reason: &CloseReason) -> bool {
     match reason {
-        CloseReason::Asked => false,
+        CloseReason::Asked
+        | CloseReason::FundingConflict { .. }
+        | CloseReason::FundingNeverCame { .. } => false,
         CloseReason::Fault(_) | CloseReason::PeerError | CloseReason::HtlcDeadline { .. } => true,
     }
 }

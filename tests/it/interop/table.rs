@@ -13,7 +13,7 @@ use secp256k1::PublicKey;
 use std::path::PathBuf;
 use std::sync::Arc;
 use viaduct_tests::layer1::Layer1;
-use viaduct_tests::ldk::{LdkNode, Options};
+use viaduct_tests::ldk::{LdkNode, Limits, Options};
 use viaduct_tests::ours::{OurNode, Place};
 use viaduct_tests::until::until_async;
 use wire::id::{ChannelId, NodeId, PaymentHash};
@@ -39,6 +39,11 @@ impl Table {
 
     /// With more settings for our node.
     pub(super) async fn lay_with(settings: &[(&str, &str)]) -> Self {
+        Self::lay_for(settings, Limits::default()).await
+    }
+
+    /// With other limits of LDK's.
+    pub(super) async fn lay_for(settings: &[(&str, &str)], limits: Limits) -> Self {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_test_writer()
@@ -47,7 +52,8 @@ impl Table {
         let layer1 = Layer1::start();
         let ours =
             OurNode::start(Place::with_settings("ours", dir.path(), &layer1, settings)).await;
-        let ldk = LdkNode::start(Options::named("ldk", dir.path()), layer1.backend()).await;
+        let options = Options { limits, ..Options::named("ldk", dir.path()) };
+        let ldk = LdkNode::start(options, layer1.backend()).await;
         layer1.give(&[ours.wallet_script().await, ldk.wallet_script()]).await;
         let table = Self { layer1, ours, ldk, dir };
         table.level().await;

@@ -149,6 +149,7 @@ async fn all_data_and_all_files_are_lost_and_peers_give_back_what_brings_every_b
             feerate: None,
             to_self_delay: None,
             announce: false,
+            kind: channel::Kind::default(),
         };
         let refused = pair.alice.handle().open_channel(order).await.map(drop);
         let quarantined = Refusal::NotReady { state: Unready::Quarantined };

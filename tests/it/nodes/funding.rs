@@ -98,6 +98,7 @@ async fn crashes_while_a_channel_is_opened_leave_a_channel_or_the_coins() {
                 feerate: None,
                 to_self_delay: None,
                 announce: false,
+                kind: channel::Kind::default(),
             };
             let handle = pair.alice.handle().clone();
             let opening = tokio::spawn(async move {

@@ -44,6 +44,7 @@ fn open_order(pair: &Pair, sat: u64) -> OpenChannel {
         feerate: None,
         to_self_delay: None,
         announce: false,
+        kind: channel::Kind::default(),
     }
 }
 

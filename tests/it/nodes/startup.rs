@@ -120,6 +120,7 @@ async fn open(layer1: &Layer1, node: &Node, other: &Node) {
         feerate: None,
         to_self_delay: None,
         announce: false,
+        kind: channel::Kind::default(),
     };
     let started = node.handle().open_channel(order).await.unwrap();
     layer1.mempool_of(1).await;

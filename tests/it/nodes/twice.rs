@@ -139,6 +139,7 @@ async fn an_open_with_the_same_key_opens_one_channel() {
             feerate: None,
             to_self_delay: None,
             announce: false,
+            kind: channel::Kind::default(),
         };
         assert!(pair.alice.handle().open_channel(order.clone()).await.unwrap().fresh);
         assert!(!pair.alice.handle().open_channel(order).await.unwrap().fresh);

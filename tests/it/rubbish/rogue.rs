@@ -74,6 +74,7 @@ pub(crate) fn order(node: wire::id::NodeId, sat: u64) -> OpenChannel {
         feerate: None,
         to_self_delay: None,
         announce: false,
+        kind: channel::Kind::default(),
     }
 }
 

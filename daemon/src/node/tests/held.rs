@@ -4,6 +4,7 @@
 use super::forced::{EXPIRY, hold, htlcs, mine, world};
 use super::*;
 use crate::policy::ForceClosePolicy;
+use crate::rpc::model::peer::PeerPolicyChange;
 use crate::rpc::model::why::ChannelWhy;
 
 async fn why(node: &Handle) -> ChannelWhy {
@@ -27,6 +28,10 @@ async fn a_close_over_an_htlc_waits_for_the_user_and_happens_once_the_policy_all
     tokio::time::timeout(Duration::from_secs(90), held()).await.expect("in time");
 }
 
+const fn ask(force_close: Option<ForceClosePolicy>) -> PeerPolicyChange {
+    PeerPolicyChange { force_close: Some(force_close), trust_funding: None }
+}
+
 async fn held() {
     let world = world();
     let (alice, bob) = (world.start(0).await, world.start(1).await);
@@ -34,8 +39,9 @@ async fn held() {
     fill(&a, 3_000_000).await;
     open(&a, &bob, 1_000_000).await;
     usable(&bob.handle()).await;
-    let own = a.set_peer_policy(bob.handle().node_id(), Some(ForceClosePolicy::Ask)).await;
-    assert_eq!(own.unwrap(), (ForceClosePolicy::Ask, true));
+    let own = a.set_peer_policy(bob.handle().node_id(), ask(Some(ForceClosePolicy::Ask))).await;
+    let own = own.unwrap();
+    assert_eq!((own.force_close, own.own, own.trust_funding), (ForceClosePolicy::Ask, true, false));
     hold(&world, &a, &bob.handle(), 0, 20_000).await;
     htlcs(&a, 1).await;
     htlcs(&bob.handle(), 1).await;
@@ -67,7 +73,7 @@ async fn held() {
     let channel = a.list_channels(ChannelFilter::default()).await.unwrap().remove(0);
     assert_eq!(channel.phase, ChannelPhase::Open, "nothing was done");
 
-    a.set_peer_policy(peer, None).await.unwrap();
+    a.set_peer_policy(peer, ask(None)).await.unwrap();
     mine(&a, 1).await;
     let decided = told(&a, "force-close-deadline").await;
     assert!(decided.summary.starts_with("we closed alone: our HTLC"), "{decided:?}");

@@ -51,7 +51,10 @@ pub fn gates(doors: &Doors, gossip: &OwnGossip) -> Vec<Gate> {
     for door in doors.iter() {
         let glance = *door.glance.borrow();
         let Some(update) = gossip.theirs.get(&door.index) else { continue };
-        let (Some(scid), Ok(node)) = (glance.short_id, PublicKey::from_slice(&door.node.0)) else {
+        // Our own update names the channel as its peer wants it to be called.
+        let scid = gossip.ours.get(&door.index).map(|ours| ours.short_channel_id);
+        let scid = scid.or(glance.short_id.filter(|_| !glance.alias_only));
+        let (Some(scid), Ok(node)) = (scid, PublicKey::from_slice(&door.node.0)) else {
             continue;
         };
         if !glance.usable || update.is_disabled() {

@@ -1,6 +1,7 @@
 //! Channels: opening, looking at, closing them.
 
 use bitcoin::{Amount, OutPoint, ScriptBuf, Txid};
+use channel::Kind;
 use wire::id::{ChannelId, NodeId, PaymentHash, ShortChannelId};
 use wire::units::{BlockHeight, FeeratePerKw, Msat};
 
@@ -26,6 +27,8 @@ pub struct OpenChannel {
     pub to_self_delay: Option<u16>,
     /// Whether the network may be told of it (BOLT 7).
     pub announce: bool,
+    /// Which kind of channel is wanted.
+    pub kind: Kind,
 }
 
 /// What an open would cost; nothing was done.
@@ -325,6 +328,16 @@ pub struct Channel {
     pub depth: u32,
     /// Blocks that are wanted; `None` before the terms are agreed.
     pub depth_needed: Option<u32>,
+    /// Whether it is used before its funding is in a block.
+    pub zero_conf: bool,
+    /// What is ours in it and gone if the funding that the peer made does not stay or come.
+    pub at_risk: Msat,
+    /// Whether payers name it by its aliases alone.
+    pub scid_alias: bool,
+    /// What we asked the peer to have it called, once the terms are agreed.
+    pub alias: Option<ShortChannelId>,
+    /// What the peer wants it called, once it said so.
+    pub peer_alias: Option<ShortChannelId>,
     /// The chain fee of its funding transaction, if we paid it.
     pub funding_fee: Option<Amount>,
     /// How it ends, once it does.

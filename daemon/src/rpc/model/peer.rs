@@ -53,6 +53,28 @@ pub struct Peer {
     pub last_error: String,
     /// How channels with it are closed alone, if not as the node's setting says.
     pub force_close: Option<ForceClosePolicy>,
+    /// Whether channels that it funds are used before their funding is in a block.
+    pub trust_funding: bool,
+}
+
+/// What is to be another for channels with a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PeerPolicyChange {
+    /// When they are closed alone; of `None`: as the node's setting says.
+    pub force_close: Option<Option<ForceClosePolicy>>,
+    /// Whether they are used before the funding that the peer made is in a block.
+    pub trust_funding: Option<bool>,
+}
+
+/// What holds for channels with a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerPolicy {
+    /// When they are closed alone.
+    pub force_close: ForceClosePolicy,
+    /// Whether that is the peer's own; else it is the node's setting.
+    pub own: bool,
+    /// Whether they are used before the funding that the peer made is in a block.
+    pub trust_funding: bool,
 }
 
 /// A connection that stands.

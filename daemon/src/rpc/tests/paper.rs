@@ -14,7 +14,6 @@ use wire::id::{ChannelId, NodeId, PaymentHash, Preimage};
 use wire::units::{BlockHeight, FeeratePerKw, Msat};
 
 use crate::backup::Status;
-use crate::policy::ForceClosePolicy;
 use crate::rpc::model::backup::*;
 use crate::rpc::model::channel::*;
 use crate::rpc::model::event::*;
@@ -163,6 +162,11 @@ pub(super) fn a_channel(index: u64) -> Channel {
         }],
         depth: 6,
         depth_needed: Some(1),
+        zero_conf: false,
+        at_risk: Msat::ZERO,
+        scid_alias: false,
+        alias: None,
+        peer_alias: None,
         funding_fee: Some(Amount::from_sat(154)),
         closing: None,
         why: None,
@@ -256,12 +260,11 @@ impl NodeApi for PaperNode {
         if order.force { Ok(()) } else { Err(Refusal::PeerHasChannels { node, channels: 2 }) }
     }
 
-    async fn set_peer_policy(
-        &self,
-        _: NodeId,
-        policy: Option<ForceClosePolicy>,
-    ) -> Answer<(ForceClosePolicy, bool)> {
-        Ok((policy.unwrap_or_default(), policy.is_some()))
+    async fn set_peer_policy(&self, _: NodeId, change: PeerPolicyChange) -> Answer<PeerPolicy> {
+        let own = change.force_close.flatten();
+        let trust_funding = change.trust_funding.unwrap_or(false);
+        let force_close = own.unwrap_or_default();
+        Ok(PeerPolicy { force_close, own: own.is_some(), trust_funding })
     }
 
     async fn list_peers(&self) -> Answer<Vec<Peer>> {
@@ -597,6 +600,7 @@ fn a_peer(index: u64, node: NodeId) -> Peer {
         connected_at: None,
         last_error: String::new(),
         force_close: None,
+        trust_funding: false,
     }
 }
 
