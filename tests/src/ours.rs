@@ -396,8 +396,13 @@ impl OurNode {
 
     /// A node with the same seed in another place, which knows nothing of this one's channels: what spends the
     /// same coins twice.
+    ///
+    /// # Panics
+    /// When it does not start.
     pub async fn twin(&self, place: Place) -> Self {
-        Self::run(place, self.seed.clone()).await
+        let words = self.seed.words().expect("words");
+        let seed = Seed::from_words(&words, "").expect("the same seed");
+        Self::run(place, seed).await
     }
 
     async fn open_any_channel(
