@@ -26,6 +26,8 @@ mod sandbox;
 mod wallet;
 mod why;
 
+pub(crate) use graph::alias;
+
 #[cfg(test)]
 mod tests;
 

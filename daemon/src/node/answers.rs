@@ -29,6 +29,7 @@ use crate::payments;
 use crate::payments::blinded::is_bundle;
 use crate::payments::invoice::{self};
 use crate::peers;
+use crate::rpc::alias;
 use crate::rpc::model::backup::{BackupContent, BackupRestored, BackupSource, RestoreBackup};
 use crate::rpc::model::channel::{
     Channel, ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow, CloseKind,
@@ -171,7 +172,12 @@ impl NodeApi for Handle {
     }
 
     async fn list_peers(&self) -> Answer<Vec<Peer>> {
-        Self::ask(&self.0.peers, |reply| peers::Ask::List { reply }).await
+        let mut all = Self::ask(&self.0.peers, |reply| peers::Ask::List { reply }).await?;
+        let graph = self.graph();
+        for peer in &mut all {
+            peer.alias = alias(&graph, peer.node);
+        }
+        Ok(all)
     }
 
     async fn backup_status(&self) -> Answer<Status> {

@@ -31,6 +31,7 @@ use crate::node::orders::{self, DeskAsks, Standing};
 use crate::payments;
 use crate::peers;
 use crate::policy::Policies;
+use crate::rpc::alias;
 use crate::rpc::model::channel::{Channel, ChannelRef, Side};
 use crate::rpc::model::invoice::Invoice;
 use crate::rpc::model::payment::Payment;
@@ -226,8 +227,9 @@ impl Handle {
         Self::ask(&self.0.registry, |reply| registry::Order::Closed { reply }).await
     }
 
-    /// With what the wallet knows: what the funding transaction paid.
+    /// With what others know: what the peer calls itself, and what the funding transaction paid.
     pub(super) async fn dress(&self, mut channel: Channel) -> Channel {
+        channel.node_alias = alias(&self.graph(), channel.node);
         if channel.funder == Side::Us
             && channel.funding_fee.is_none()
             && let Some(funding) = channel.funding

@@ -198,7 +198,7 @@ fn wide(count: usize) -> u64 {
 }
 
 /// What a node calls itself, with everything that could disturb a terminal replaced; empty if it said nothing.
-pub(super) fn alias(graph: &Snapshot, id: NodeId) -> String {
+pub(crate) fn alias(graph: &Snapshot, id: NodeId) -> String {
     graph.node(id).map_or_else(String::new, |node| alias_text(&node))
 }
 

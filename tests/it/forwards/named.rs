@@ -2,7 +2,6 @@
 
 use channel::Kind;
 use daemon::rpc::model::payment::PaymentStatus;
-use daemon::rpc::node_api::NodeApi as _;
 use viaduct_tests::until::until_async;
 use wire::id::ChannelId;
 

@@ -4,8 +4,11 @@ use daemon::rpc::model::channel::{ChannelRef, CloseChannel, CloseHow};
 use daemon::rpc::model::forward::{ForwardFailure, ForwardState};
 use daemon::rpc::model::payment::{PaymentFailure, PaymentStatus};
 use daemon::rpc::node_api::NodeApi as _;
+use viaduct_tests::until::until_async;
+use wire::codec::{Decode as _, Reader};
 use wire::id::ShortChannelId;
-use wire::onion::failure::{ChannelUpdateBytes, code};
+use wire::message::ChannelUpdate;
+use wire::onion::failure::code;
 use wire::units::{BlockHeight, Msat};
 
 use super::line::{DELTA, Line, failure, fee};
@@ -84,12 +87,23 @@ async fn what_the_payee_refuses_comes_back_under_the_payees_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failure_carries_the_update_that_was_put_there() {
+async fn a_failure_carries_the_update_under_the_name_that_was_used() {
     in_time(async {
         let line = Line::start().await;
-        let door = line.bob.handle().own_updates().clone();
-        door.publish(daemon::fact::ChannelIndex(1), ChannelUpdateBytes(vec![7; 130]));
-        assert_eq!(door.of(daemon::fact::ChannelIndex(1)).0.len(), 130);
+        let second = find(&line.bob, line.second).await;
+        let updates = line.bob.handle().own_updates().clone();
+        let index = daemon::fact::ChannelIndex(second.index);
+        let names = [second.alias, second.short_id].map(|name| name.expect("a name"));
+        for name in names {
+            let update = until_async("an update", String::new, || async {
+                let update = updates.of(index, name);
+                (!update.0.is_empty()).then_some(update)
+            })
+            .await;
+            let read = ChannelUpdate::decode(&mut Reader::new(&update.0)).expect("an update");
+            assert_eq!(read.short_channel_id, name);
+        }
+        assert!(updates.of(index, ShortChannelId::from_u64(7)).0.is_empty());
         refused(&line, MSAT, fee(MSAT) - 1, DELTA, code::FEE_INSUFFICIENT).await;
     })
     .await;
