@@ -394,17 +394,6 @@ impl OurNode {
         assert_eq!(now.trust_funding, trusted);
     }
 
-    /// A node with the same seed in another place, which knows nothing of this one's channels: what spends the
-    /// same coins twice.
-    ///
-    /// # Panics
-    /// When it does not start.
-    pub async fn twin(&self, place: Place) -> Self {
-        let words = self.seed.words().expect("words");
-        let seed = Seed::from_words(&words, "").expect("the same seed");
-        Self::run(place, seed).await
-    }
-
     async fn open_any_channel(
         &self,
         node: NodeId,
@@ -581,6 +570,17 @@ impl Asleep {
     /// Where its data lie.
     pub const fn dir(&self) -> &DataDir {
         &self.place.config.dir
+    }
+
+    /// A node with the same seed in another place, which knows nothing of this one's channels: what spends the
+    /// same coins twice.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn twin(&self, place: Place) -> OurNode {
+        let words = self.seed.words().expect("words");
+        let seed = Seed::from_words(&words, "").expect("the same seed");
+        OurNode::run(place, seed).await
     }
 
     /// Starts it again from its directory, on the same address.

@@ -10,7 +10,9 @@ use crate::nodes::pair::{find, in_time, pay, pay_order};
 
 /// Bob closes the line's second channel and opens another to carol; answers its id.
 async fn second_of_kind(line: &Line, kind: Kind) -> ChannelId {
+    let funding = find(&line.bob, line.second).await.funding.expect("funded");
     line.bob.close(line.second, false).await;
+    line.layer1.spend_seen(funding).await;
     line.mine(2).await;
     let (node, address) = (line.carol.id(), line.carol.address());
     let id = line.bob.open_channel_of_kind(node, address, SMALLER, kind).await;

@@ -139,11 +139,11 @@ async fn a_trusted_peer_that_spends_the_coins_elsewhere_takes_what_it_paid_and_n
         pair.layer1.mempool_of(1).await;
         // Bob knows which coins it is made from, also after a crash.
         pair.bob = pair.bob.crash_and_restart().await;
-        let place = Place::new("twin", pair.path(), &pair.layer1);
-        let twin = pair.alice.twin(place).await;
-        twin.at_height(pair.layer1.height().await).await;
         let alice = pair.alice.sleep().await;
         assert!(pair.layer1.chain().evict(funding).await.expect("the sandbox"));
+        let place = Place::new("twin", pair.dir.path(), &pair.layer1);
+        let twin = alice.twin(place).await;
+        twin.at_height(pair.layer1.height().await).await;
         let network = bitcoin::Network::Regtest;
         let address = Address::from_script(&nobody(), network).expect("an address");
         let label = String::new();
