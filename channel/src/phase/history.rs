@@ -34,6 +34,10 @@ impl Live {
 
     /// Records what was found, as far as it fits.
     pub(crate) fn on_history_found(&mut self, txid: Txid, found: Vec<PastHtlc>, out: &mut Out) {
+        // What was searched for may have left the mempool meanwhile: if it comes back it is searched for again.
+        if self.searching == Some(txid) {
+            self.searching = None;
+        }
         let Some(tx) = self.closing_tx() else { return };
         if tx.compute_txid() != txid || self.state.past.found(txid).is_some() {
             return;

@@ -138,6 +138,32 @@ fn what_only_the_archive_remembers_is_punished_before_a_block_has_the_cheat() {
 }
 
 #[test]
+fn a_cheat_that_leaves_the_mempool_while_it_is_searched_for_is_punished_whole_when_a_block_has_it()
+{
+    for comes_back in [false, true] {
+        let (mut world, tx, archive) = cheated();
+        let bob = &mut world.nodes[BOB];
+        bob.step(Event::Chain(ChainFact::FundingSpendSeen { tx: tx.clone() }));
+        let search = asked(bob).pop().expect("the archive is asked at once");
+        bob.step(Event::Chain(ChainFact::FundingSpendVanished { txid: tx.compute_txid() }));
+        if comes_back {
+            // It is asked once: the answer that is on its way will do.
+            bob.step(Event::Chain(ChainFact::FundingSpendSeen { tx: tx.clone() }));
+            assert!(asked(bob).is_empty());
+            answer(bob, search, &archive);
+        } else {
+            answer(bob, search, &archive);
+            confirm(bob, &tx);
+            let search = asked(bob).pop().expect("nothing was kept of the answer");
+            answer(bob, search, &archive);
+        }
+        confirm(bob, &tx);
+        assert_eq!(punished(bob), everything(bob, &tx));
+        assert!(asked(bob).is_empty());
+    }
+}
+
+#[test]
 fn what_was_found_survives_a_restart_and_a_search_that_did_not_end_is_asked_again() {
     let (mut world, tx, archive) = cheated();
     let bob = &mut world.nodes[BOB];

@@ -64,11 +64,7 @@ fn c13_a_feerate_ten_times_higher_at_the_reserve_leaves_a_valid_commitment() {
         let heard = bob.channel().stage();
         let faulty = Stage::Failing(CloseReason::Fault(PeerFault::CannotAffordFee));
         assert!(heard == Stage::Open || heard == faulty, "{times}: {heard:?}");
-        assert_eq!(
-            heard == Stage::Open,
-            times <= 11,
-            "{times}: what is left pays for eleven times"
-        );
+        assert_eq!(heard == Stage::Open, times <= 9, "{times}: what is left pays for nine times");
         let sent = bob.seen.iter().find_map(|effect| match effect {
             Effect::Broadcast { tx, .. } => Some(tx.clone()),
             _ => None,
