@@ -31,7 +31,7 @@ const NOT_FOUND: i64 = -5;
 const INVALID_PARAMETER: i64 = -8;
 
 /// How Bitcoin Core is reached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BitcoindSettings {
     /// `http://host:port`; plain HTTP, as Core serves.
     pub url: String,
@@ -58,13 +58,22 @@ impl BitcoindChain {
     /// [`BackendError::Unavailable`] when it does not answer (the words say whether it is the address or the
     /// password), [`BackendError::WrongChain`] on another network.
     pub async fn connect(settings: &BitcoindSettings) -> Result<Self, BackendError> {
-        let client = Client::new(&settings.url, settings.login.clone())?;
-        let chain = Self { client, network: settings.network, poll: settings.poll };
+        let chain = Self::lazy(settings)?;
         let genesis = chain.hash_at(0).await?;
         if genesis != genesis_block(settings.network).block_hash() {
             return Err(BackendError::WrongChain);
         }
         Ok(chain)
+    }
+
+    /// The same without asking anything: for a Bitcoin Core that does not answer yet. A wrong network shows when
+    /// events are asked for.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`] when the URL cannot be used.
+    pub fn lazy(settings: &BitcoindSettings) -> Result<Self, BackendError> {
+        let client = Client::new(&settings.url, settings.login.clone())?;
+        Ok(Self { client, network: settings.network, poll: settings.poll })
     }
 
     async fn hash_at(&self, height: u32) -> Result<BlockHash, BackendError> {

@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use api::auth::RootKey;
 use chain_backend::sandbox::Sandbox;
-use chain_backend::{BackendError, BuiltinChain, ChainError, Options, Policy, RemoteChain};
+use chain_backend::{
+    BackendError, BitcoindChain, BuiltinChain, ChainBackend, ChainError, Options, Policy,
+    RemoteChain,
+};
 
 use crate::clock::{UnixTime, now_ms};
 use crate::config::{ChainSource, Config, Mining, Network};
@@ -156,10 +159,26 @@ impl Chain {
                 if config.network == Network::Sandbox {
                     return Ok(Self::shared(Arc::new(chain)));
                 }
-                let access = ChainAccess { backend: Arc::new(chain), sandbox: None };
-                Ok(Self { access, own: None, mining: Mining::Manual })
+                Ok(Self::foreign(Arc::new(chain)))
+            }
+            ChainSource::Bitcoind(settings) => {
+                let failed = |source| BootError::Remote { url: settings.url.clone(), source };
+                let chain = match BitcoindChain::connect(settings).await {
+                    Err(BackendError::Unavailable(why)) => {
+                        tracing::warn!(url = settings.url, why, "Bitcoin Core cannot be asked yet");
+                        BitcoindChain::lazy(settings).map_err(failed)?
+                    }
+                    reached => reached.map_err(failed)?,
+                };
+                Ok(Self::foreign(Arc::new(chain)))
             }
         }
+    }
+
+    /// A chain that is not ours to steer.
+    fn foreign(backend: Arc<dyn ChainBackend>) -> Self {
+        let access = ChainAccess { backend, sandbox: None };
+        Self { access, own: None, mining: Mining::Manual }
     }
 
     /// A chain that others run too: it is steered here, but neither mined by itself nor stopped.

@@ -11,6 +11,9 @@ mod tests;
 
 use core::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use chain_backend::bitcoind::{BitcoindSettings, Login};
 
 use crate::datadir::DataDir;
 use crate::layer1::FeeLimits;
@@ -176,6 +179,14 @@ pub enum ChainSource {
         /// `http://HOST:PORT`.
         url: String,
     },
+    /// Bitcoin Core.
+    Bitcoind(BitcoindSettings),
+}
+
+/// Whether this is `http://HOST:PORT`.
+fn is_http(url: &str) -> bool {
+    let parts = url.strip_prefix("http://").and_then(|rest| rest.rsplit_once(':'));
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// How peers are met.
@@ -451,13 +462,39 @@ impl Check<'_> {
         if backend == "builtin" {
             return Ok(ChainSource::Builtin { mining });
         }
-        let url = backend.strip_prefix("http://").and_then(|rest| rest.rsplit_once(':'));
-        match url {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-                Ok(ChainSource::Remote { url: backend })
+        let why = "use builtin, http://HOST:PORT or bitcoind=http://HOST:PORT";
+        match backend.strip_prefix("bitcoind=") {
+            Some(url) if is_http(url) => {
+                Ok(ChainSource::Bitcoind(self.bitcoind(raw, url, network)?))
             }
-            _ => Err(self.invalid("chain", "backend", "use builtin or http://HOST:PORT")),
+            None if is_http(&backend) => Ok(ChainSource::Remote { url: backend }),
+            Some(_) | None => Err(self.invalid("chain", "backend", why)),
         }
+    }
+
+    fn bitcoind(
+        &self,
+        raw: &RawConfig,
+        url: &str,
+        network: Network,
+    ) -> Result<BitcoindSettings, ConfigError> {
+        let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let chain = &raw.chain;
+        let login = match (set(&chain.rpc_cookie), set(&chain.rpc_user), set(&chain.rpc_password)) {
+            (Some(path), None, None) => Login::Cookie(path.into()),
+            (None, Some(user), Some(password)) => Login::User { user, password },
+            _ => {
+                let why = "Bitcoin Core wants rpc_cookie, or rpc_user and rpc_password";
+                return Err(self.invalid("chain", "backend", why));
+            }
+        };
+        let poll: u32 = self.number("chain", "poll_ms", chain.poll_ms, 10, 60_000)?;
+        Ok(BitcoindSettings {
+            url: url.to_owned(),
+            login,
+            network: network.params(),
+            poll: Duration::from_millis(u64::from(poll)),
+        })
     }
 
     fn may_cheat(&self, raw: &RawConfig, network: Network) -> Result<bool, ConfigError> {

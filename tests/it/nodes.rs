@@ -2,6 +2,7 @@
 
 mod backup;
 mod closes;
+mod core;
 mod crash;
 mod funding;
 pub(crate) mod pair;

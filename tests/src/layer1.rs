@@ -3,17 +3,28 @@
 use crate::until::until_async;
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, TxOut, WPubkeyHash};
-use chain_backend::{BuiltinChain, ChainBackend, Sandbox, Totals};
+use chain_backend::bitcoind::{BitcoindSettings, Login};
+use chain_backend::rpc::{self, Access, Settings};
+use chain_backend::{BitcoindChain, BuiltinChain, ChainBackend, Sandbox, Totals};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Blocks before a coinbase can be spent.
 const MATURITY: u32 = 100;
+
+/// Says over what nodes see the chain: `bitcoind` is Bitcoin Core's JSON-RPC; else they see the chain itself.
+const OVER: &str = "VIADUCT_TEST_CHAIN";
 
 /// A chain of our own.
 #[derive(Clone, Debug)]
 pub struct Layer1 {
     chain: BuiltinChain,
+    /// The way nodes reach it, if that is not the chain itself.
+    core: Option<BitcoindChain>,
+}
+
+fn empty() -> BuiltinChain {
+    BuiltinChain::in_memory(unix_now).expect("a thread for the chain")
 }
 
 impl Layer1 {
@@ -22,7 +33,40 @@ impl Layer1 {
     /// # Panics
     /// When the system gives no thread.
     pub fn start() -> Self {
-        Self { chain: BuiltinChain::in_memory(unix_now).expect("a thread for the chain") }
+        let over_rpc = std::env::var(OVER).is_ok_and(|over| over == "bitcoind");
+        if over_rpc { Self::over_rpc() } else { Self { chain: empty(), core: None } }
+    }
+
+    /// The same, and nodes reach it by Bitcoin Core's JSON-RPC, as they would reach Bitcoin Core.
+    ///
+    /// # Panics
+    /// When the system gives no thread or no port.
+    pub fn over_rpc() -> Self {
+        let chain = empty();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let at = listener.local_addr().expect("it is bound");
+        let (user, password) = ("viaduct".to_owned(), "secret".to_owned());
+        let access = Access::user(&user, &password);
+        let served = chain.clone();
+        // A thread of its own: nodes of one test may have a runtime each.
+        let serve = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                listener.set_nonblocking(true).expect("a socket");
+                let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+                let settings = Settings { access, wallets: None, now: unix_now };
+                let ended = rpc::serve(served, listener, settings, std::future::pending()).await;
+                ended.expect("it serves");
+            });
+        };
+        std::thread::Builder::new().name("rpc".to_owned()).spawn(serve).expect("a thread");
+        let settings = BitcoindSettings {
+            url: format!("http://{at}"),
+            login: Login::User { user, password },
+            network: bitcoin::Network::Regtest,
+            poll: Duration::from_millis(10),
+        };
+        Self { chain, core: Some(BitcoindChain::lazy(&settings).expect("a URL")) }
     }
 
     /// The chain itself, to steer it.
@@ -32,7 +76,10 @@ impl Layer1 {
 
     /// The chain as nodes see it.
     pub fn backend(&self) -> Arc<dyn ChainBackend> {
-        Arc::new(self.chain.clone())
+        match &self.core {
+            Some(core) => Arc::new(core.clone()),
+            None => Arc::new(self.chain.clone()),
+        }
     }
 
     /// Mines blocks that pay nobody; answers the height of the tip.

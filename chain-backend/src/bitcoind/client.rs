@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
 
 /// Who we are to Bitcoin Core.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Login {
     /// `rpcuser` and `rpcpassword`.
     User {

@@ -151,8 +151,16 @@ settings! {
     /// Layer 1.
     chain RawChain "chain" {
         /// "builtin": the node runs the chain itself (sandbox only). "http://HOST:PORT": a
-        /// viaduct-chain server.
+        /// viaduct-chain server. "bitcoind=http://HOST:PORT": the JSON-RPC of Bitcoin Core.
         backend: text = "\"builtin\"",
+        /// The cookie file of Bitcoin Core. Empty: rpc_user and rpc_password.
+        rpc_cookie: text = "\"\"",
+        /// Who we are to Bitcoin Core.
+        rpc_user: text = "\"\"",
+        /// Our password there.
+        rpc_password: text = "\"\"",
+        /// How often Bitcoin Core is asked for news, in milliseconds.
+        poll_ms: number = "1_000",
         /// When the built-in chain makes a block: "manual", "on-tx" (as soon as a transaction waits)
         /// or a number of seconds between blocks.
         mine: text = "\"manual\"",

@@ -135,6 +135,30 @@ fn the_built_in_chain_is_the_sandboxes_alone() {
 }
 
 #[test]
+fn bitcoin_core_is_reached_by_its_cookie_or_by_user_and_password_and_not_by_both() {
+    let chain = |lines: &str| {
+        let text = format!(
+            "network = \"regtest\"\n[chain]\nbackend = \"bitcoind=http://h:18443\"\n{lines}"
+        );
+        from(&text, &[], &[]).map(|config| config.chain)
+    };
+    let ChainSource::Bitcoind(core) = chain("rpc_cookie = \"/c\"").unwrap() else { panic!("Core") };
+    assert_eq!((core.url.as_str(), core.poll.as_millis()), ("http://h:18443", 1_000));
+    assert_eq!(core.login, Login::Cookie("/c".into()));
+    let ChainSource::Bitcoind(core) = chain("rpc_user = \"u\"\nrpc_password = \"p\"").unwrap()
+    else {
+        panic!("Core")
+    };
+    assert_eq!(core.login, Login::User { user: "u".into(), password: "p".into() });
+    for wrong in
+        ["", "rpc_user = \"u\"", "rpc_cookie = \"/c\"\nrpc_user = \"u\"\nrpc_password = \"p\""]
+    {
+        let said = chain(wrong).unwrap_err().to_string();
+        assert!(said.contains("rpc_cookie, or rpc_user and rpc_password"), "{said}");
+    }
+}
+
+#[test]
 fn only_a_node_of_the_sandbox_can_be_allowed_to_cheat_and_only_on_demand() {
     assert!(!from("", &[], &[]).unwrap().may_cheat);
     assert!(from("[chain]\ncheat = true", &[], &[]).unwrap().may_cheat);
@@ -153,7 +177,7 @@ fn blocks_come_by_hand_by_need_or_by_the_clock() {
     let mine = |word: &str| from(&format!("[chain]\nmine = \"{word}\""), &[], &[]);
     let mining = |word: &str| match mine(word).unwrap().chain {
         ChainSource::Builtin { mining } => mining,
-        ChainSource::Remote { .. } => panic!("built in"),
+        ChainSource::Remote { .. } | ChainSource::Bitcoind(_) => panic!("built in"),
     };
     assert_eq!(mining("manual"), Mining::Manual);
     assert_eq!(mining("on-tx"), Mining::OnTransaction);

@@ -46,8 +46,12 @@ pub(crate) struct Pair {
 impl Pair {
     /// Two nodes with a coin each, not connected.
     pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
+        Self::on(Layer1::start(), settings).await
+    }
+
+    /// The same on this chain.
+    pub(crate) async fn on(layer1: Layer1, settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let layer1 = Layer1::start();
         let place = |name| Place::with_settings(name, dir.path(), &layer1, settings);
         let alice = OurNode::start(place("alice")).await;
         let bob = OurNode::start(place("bob")).await;
