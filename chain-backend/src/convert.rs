@@ -50,7 +50,11 @@ pub(crate) fn ref_out(block: BlockRef) -> wire::BlockRef {
 pub(crate) fn ref_in(block: Option<&wire::BlockRef>) -> Result<BlockRef, BackendError> {
     let block = block.ok_or(nonsense("a missing block"))?;
     let header: bitcoin::block::Header = bytes(&block.header, "a header")?;
-    Ok(BlockRef { height: block.height, hash: header.block_hash(), header, mtp: block.median_time })
+    let hash = header.block_hash();
+    if !header.target().is_met_by(hash) {
+        return Err(nonsense("a header without its work"));
+    }
+    Ok(BlockRef { height: block.height, hash, header, mtp: block.median_time })
 }
 
 pub(crate) fn tx_in(transaction: &[u8]) -> Result<Arc<Transaction>, BackendError> {

@@ -1,5 +1,6 @@
 //! Peers that break every rule: a node drops them, tells why, and goes on with everybody else.
 
+mod closers;
 mod forgotten;
 mod held;
 mod rogue;

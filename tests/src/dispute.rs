@@ -53,6 +53,9 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(3);
 
+/// Blocks at once while nothing happens.
+const QUIET: u32 = 6;
+
 /// The most blocks until everything is over: what HTLCs wait, what delays lock, and a hundred on top.
 const BLOCKS_MAX: u32 = 700;
 
@@ -365,6 +368,7 @@ impl Scene {
     pub async fn agreed(&mut self, htlcs: usize) -> [Channel; 2] {
         let start = Instant::now();
         loop {
+            self.say_again().await;
             let (ours, theirs) = (self.view(Who::Funder).await, self.view(Who::Fundee).await);
             let counted = ours.htlcs.len() == htlcs && theirs.htlcs.len() == htlcs;
             if counted && ours.ours == theirs.theirs && ours.theirs == theirs.ours {
@@ -405,6 +409,30 @@ impl Scene {
             self.layer1.mine(1).await;
             self.level().await;
         }
+    }
+
+    /// Mines so many blocks in which nothing is expected to happen: several at once, as long as nothing waits for them.
+    ///
+    /// # Panics
+    /// When somebody falls behind.
+    pub async fn pass(&mut self, blocks: u32) {
+        let mut left = blocks;
+        while left > 0 {
+            let waiting = self.layer1.chain().mempool().await.expect("it answers");
+            let step = if waiting.is_empty() { left.min(QUIET) } else { 1 };
+            self.layer1.mine(step).await;
+            self.level().await;
+            left -= step;
+        }
+    }
+
+    /// [`Self::pass`] until the chain is so high.
+    ///
+    /// # Panics
+    /// When somebody falls behind.
+    pub async fn pass_to(&mut self, height: u32) {
+        let now = self.layer1.height().await;
+        self.pass(height.saturating_sub(now)).await;
     }
 
     /// Mines until the chain is so high.
@@ -504,6 +532,25 @@ impl Scene {
                 return;
             }
             assert!(start.elapsed() < PATIENCE, "it does not cheat: {refused:?}");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Gives whoever is awake some time to answer what spends the channel, in a block or not, until nothing but
+    /// anchors is left of it; a block would take ten minutes.
+    ///
+    /// # Panics
+    /// When somebody who died does not start again.
+    pub async fn answered(&mut self) {
+        let start = Instant::now();
+        while start.elapsed() < ANSWER {
+            self.tend().await;
+            let spend = self.layer1.chain().spender(self.funding, 0).await.expect("it answers");
+            let Some(spend) = spend else { return };
+            let left = self.layer1.unspent_of(&spend.tx).await;
+            if left.iter().all(|(_, output)| output.value.to_sat() == ANCHORS / 2) {
+                return;
+            }
             tokio::time::sleep(PAUSE).await;
         }
     }

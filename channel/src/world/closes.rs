@@ -297,6 +297,38 @@ fn thirty_two_closes_are_signed_over_many_connections_and_the_next_is_refused() 
 }
 
 #[test]
+fn whichever_of_the_closes_that_were_signed_is_mined_the_channel_ends_together() {
+    let mut world = answer_with(|fee| fee, Some((0, 100_000)));
+    let first = world.nodes[ALICE].channel().state().unwrap().closes[0].fee_sat;
+    let mut signed = Vec::new();
+    for fee in first + 1..first + 8 {
+        world.nodes.iter_mut().for_each(Node::disconnect);
+        world.nodes.iter_mut().for_each(Node::connect);
+        world.deliver(BOB);
+        world.nodes[ALICE].flush();
+        world.nodes[ALICE].look();
+        counter(&mut world, fee, Some((0, 100_000)));
+        signed.push(broadcast(&world.nodes[ALICE]).expect("signed by both"));
+    }
+    let names: std::collections::BTreeSet<_> = signed.iter().map(|tx| tx.compute_txid()).collect();
+    assert_eq!(names.len(), signed.len(), "each is another one");
+    let alice = &world.nodes[ALICE];
+    for tx in &signed {
+        let step = alice.channel().clone().step(
+            Event::Chain(ChainFact::FundingSpent {
+                tx: tx.clone(),
+                height: BlockHeight(alice.height),
+            }),
+            &alice.env(),
+        );
+        let (closed, _) = step.stage(&mut Disk::default());
+        let resolution = closed.resolution(&alice.env()).expect("on Layer 1");
+        assert_eq!(resolution.close, crate::onchain::Close::Mutual);
+        assert!(resolution.claims.is_empty());
+    }
+}
+
+#[test]
 fn a_peer_without_ranges_is_met_half_way() {
     let mut world = answer_with(|fee| fee * 20, None);
     let said = |world: &mut World| match world.nodes[ALICE].outbox.pop_front() {

@@ -3,7 +3,7 @@
 //! A record has two moments: the first is before it is written, the second when it is durable and nobody has heard
 //! of it. A cell is an end, who closes, the fees, a set of HTLCs, and who dies; its moments are played one after the
 //! other until a run ends before the next one came. CI plays a slice. `VIADUCT_DISPUTE_KILLS=0..120` plays all
-//! moments of all cells, `7..8` those of one; `VIADUCT_DISPUTE_KILLS_FROM=31` begins with that moment;
+//! moments of all cells, `7..8` those of one; with `VIADUCT_DISPUTE_KILLS_AT=31..34` these moments of each alone;
 //! `VIADUCT_DISPUTE_KILLS_STRIDE=25` lets the node die again 25 moments after each start, so that as many runs cover a cell.
 
 use std::ops::Range;
@@ -48,32 +48,35 @@ async fn dies(cell: u64, moment: u64, again: Option<u64>) -> bool {
     deaths != [0; 2]
 }
 
-/// Every moment of every cell.
-async fn all(cells: Range<u64>, mut moment: u64, stride: Option<u64>) {
+/// These moments of every cell, or all until one does not come.
+async fn all(cells: Range<u64>, moments: Range<u64>, stride: Option<u64>) {
     for cell in cells {
-        let end = stride.map_or(MOMENTS_MAX, |stride| moment + stride);
+        let mut moment = moments.start;
+        let end = moments.end.min(stride.map_or(u64::MAX, |stride| moment + stride));
         while moment < end && dies(cell, moment, stride).await {
             moment += 1;
         }
-        println!("{cell}: all moments before {moment} are played");
+        println!("{cell}: moments {}..{moment} of at most {end} are played", moments.start);
         assert!(moment < MOMENTS_MAX, "it writes for ever");
-        moment = 1;
     }
 }
 
-/// A number from the environment.
-fn told(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+/// A range from the environment.
+fn told(name: &str) -> Option<Range<u64>> {
+    let text = std::env::var(name).ok()?;
+    let (from, to) = text.split_once("..").expect("a range");
+    let number = |text: &str| text.parse().expect("a number");
+    Some(number(from)..number(to))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_death_at_any_write_of_any_end_costs_nobody_anything() {
     super::logged();
-    if let Ok(text) = std::env::var("VIADUCT_DISPUTE_KILLS") {
-        let (from, to) = text.split_once("..").expect("a range of cells");
-        let number = |text: &str| text.parse().expect("a number");
-        let (first, stride) = ("VIADUCT_DISPUTE_KILLS_FROM", "VIADUCT_DISPUTE_KILLS_STRIDE");
-        return all(number(from)..number(to), told(first).unwrap_or(1), told(stride)).await;
+    if let Some(cells) = told("VIADUCT_DISPUTE_KILLS") {
+        let moments = told("VIADUCT_DISPUTE_KILLS_AT").unwrap_or(1..MOMENTS_MAX);
+        let stride = std::env::var("VIADUCT_DISPUTE_KILLS_STRIDE").ok();
+        let stride = stride.map(|text| text.parse().expect("a number"));
+        return all(cells, moments, stride).await;
     }
     // A slice: each end once, both sides, and moments of the beginning, where most is decided.
     for (cell, moment) in [(0, 7), (76, 4), (47, 12), (18, 9), (109, 20)] {

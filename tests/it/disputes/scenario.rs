@@ -174,10 +174,11 @@ impl Scenario {
         self.blocks(scene, 3, 22).await;
         // What nobody has a preimage for expires.
         let expiry = scene.last_expiry();
+        scene.pass_to(expiry.saturating_sub(12)).await;
         scene.mine_to(expiry).await;
         self.blocks(scene, 4, 24).await;
         // What was locked opens.
-        scene.mine(130).await;
+        scene.pass(130).await;
         self.blocks(scene, 5, 12).await;
     }
 
@@ -195,9 +196,10 @@ impl Scenario {
             self.fees_rise(scene).await;
         }
         if self.end.is_dark() {
-            scene.mine(100).await;
+            scene.pass(100).await;
             self.fees_rise(scene).await;
             scene.wake(victim).await;
+            scene.answered().await;
         }
         self.stage(scene, 1).await;
         for stage in 2..5 {
@@ -211,7 +213,12 @@ impl Scenario {
         let account = scene.account(since).await;
         assert!(account.left <= ANCHORS, "only anchors are left: {account:?}");
         let thief = self.end.is_theft().then_some(self.by);
-        let most = if self.spike { 400_000 } else { 60_000 };
+        // What expired while the victim slept is fought for with up to half of its worth.
+        let most = match self.end {
+            _ if self.spike => 400_000,
+            End::RevokedInTheDark => 60_000 + 2 * LARGE as i64,
+            End::Together | End::Alone | End::AloneInTheDark | End::Revoked => 60_000,
+        };
         let mut kinds = Vec::new();
         for who in Who::BOTH {
             let view = scene.view(who).await;

@@ -1,11 +1,12 @@
 //! The same invoice again: at the same moment, after a restart, by somebody else.
 
 use bitcoin::Amount;
-use daemon::rpc::model::payment::{PaymentFailure, PaymentStatus};
+use daemon::rpc::model::payment::{PayOrder, PaymentFailure, PaymentStatus};
 use daemon::rpc::model::{OrderKey, channel::OpenChannel, wallet::Coins};
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::rpc::refusal::Refusal;
 use viaduct_tests::ours::{OurNode, Place};
+use viaduct_tests::until::until;
 use wire::units::Msat;
 
 use super::pair::{CAPACITY, Pair, in_time, pay, pay_order};
@@ -122,6 +123,37 @@ async fn an_idempotency_key_does_a_thing_once_and_guards_against_another() {
         pair.mine(1).await;
         let bob = pair.bob.balance().await.confirmed;
         assert_eq!(bob, Amount::from_sat(super::pair::COIN + 1_000_000));
+    })
+    .await;
+}
+
+/// Moments of the payer's journal at which it dies: before a record is written, or behind it.
+const DEATHS: [u64; 8] = [0, 1, 2, 3, 4, 5, 7, 10];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c33a_a_payment_whose_payer_dies_at_a_write_and_is_asked_again_is_paid_once() {
+    in_time(async {
+        let (mut pair, id) = Pair::with_channel().await;
+        for (number, moments) in (1..).zip(DEATHS) {
+            let (invoice, hash) = pair.bob.create_invoice(Some(MSAT), 3_600).await;
+            let key = OrderKey { word: format!("payment {number}"), digest: [1; 32] };
+            let order = PayOrder { key: Some(key), ..pay_order(&invoice) };
+            pair.alice.fail_at_moment(moments);
+            // Whatever it answers before it dies, if it answers at all.
+            let _said = pay(pair.alice.handle(), order.clone()).await;
+            until("alice to die or to be done", String::new, || {
+                let done = pair.alice.fail_no_more() != 0;
+                (done || pair.alice.has_failed()).then_some(())
+            })
+            .await;
+            pair.alice = pair.alice.crash_and_restart().await;
+            pair.usable(id).await;
+            let (_, status) = pay(pair.alice.handle(), order).await.expect("not refused");
+            assert!(matches!(status, PaymentStatus::Succeeded { .. }), "{moments}: {status:?}");
+            assert_eq!(pair.bob.settled(hash).await, Some(MSAT));
+            let paid = Msat::new(number * MSAT).unwrap();
+            assert_eq!(pair.agree(id).await.theirs, paid, "{moments}: once, and no more");
+        }
     })
     .await;
 }

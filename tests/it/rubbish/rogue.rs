@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bitcoin::hashes::Hash as _;
-use bitcoin::{Amount, ScriptBuf, WPubkeyHash};
+use bitcoin::{Amount, ScriptBuf, Transaction, WPubkeyHash};
 use channel::seal::{Flushed, Journal, Lsn, Step};
 use channel::signer::{InMemorySigner, Memory};
 use channel::tx::Inline;
@@ -57,6 +57,8 @@ pub(crate) struct Rogue {
     pub(crate) twist: Twist,
     /// Outcomes of our HTLCs.
     pub(crate) resolved: Vec<Resolved>,
+    /// What our machine would broadcast.
+    pub(crate) sent: Vec<Transaction>,
     /// `error` and `warning` of the node.
     pub(crate) complaints: VecDeque<(bool, String)>,
     /// Whether the node hung up.
@@ -96,6 +98,7 @@ impl Rogue {
             commands: 0,
             twist: Box::new(Some),
             resolved: Vec::new(),
+            sent: Vec::new(),
             complaints: VecDeque::new(),
             gone: false,
         }
@@ -182,6 +185,7 @@ impl Rogue {
                     }
                 }
                 Effect::Resolved(resolved) => self.resolved.push(resolved),
+                Effect::Broadcast { tx, .. } => self.sent.push(tx),
                 _ => {}
             }
         }

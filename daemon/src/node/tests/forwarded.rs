@@ -277,7 +277,7 @@ async fn what_expires_on_layer_1_comes_back_upstream_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_onion_that_went_on_once_does_not_go_on_again() {
+async fn c39_an_onion_that_went_on_once_does_not_go_on_again() {
     in_time(async {
         let mut line = Line::start(|_| {}).await;
         let sent = line.send(50_000_000).await;

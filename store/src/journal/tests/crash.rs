@@ -143,7 +143,7 @@ fn lives(seed: u64, entries: Entries, loss: Loss, totals: &mut (u64, u64, u64)) 
 }
 
 #[test]
-fn whatever_was_acknowledged_survives_every_crash() {
+fn c42_whatever_was_acknowledged_survives_every_crash() {
     let seeds = std::env::var("VIADUCT_CRASH_SEEDS").map_or(100, |seeds| seeds.parse().unwrap());
     let mut totals = (0, 0, 0);
     for entries in [Entries::Ext4, Entries::Posix] {

@@ -192,7 +192,7 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
 
     #[test]
-    fn no_bytes_on_the_disk_make_opening_panic(
+    fn c45_no_bytes_on_the_disk_make_opening_panic(
         at in 0..4_096_usize,
         junk in proptest::collection::vec(proptest::num::u8::ANY, 1..300),
     ) {

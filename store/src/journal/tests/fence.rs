@@ -34,7 +34,7 @@ fn whoever_reads_the_history_keeps_others_out_too() {
 }
 
 #[test]
-fn a_writer_of_an_earlier_epoch_acknowledges_nothing_more() {
+fn c43_a_writer_of_an_earlier_epoch_acknowledges_nothing_more() {
     let disk = disk();
     let (mut old, ..) = open(&disk).unwrap();
     old.append(b"one").unwrap();
