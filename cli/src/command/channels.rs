@@ -114,6 +114,9 @@ fn row(screen: &Screen, channel: &v1::Channel) -> Vec<String> {
     let words = match state {
         _ if channel.quarantined => screen.paint(Tone::Warn, "QUARANTINE"),
         v1::ChannelState::Open if !channel.connected => screen.paint(Tone::Warn, "peer away"),
+        v1::ChannelState::Open if channel.at_risk_msat > 0 => {
+            screen.paint(Tone::Warn, "unconfirmed")
+        }
         v1::ChannelState::Confirming => {
             format!("{}/{} conf", channel.confirmations, channel.confirmations_required)
         }
@@ -206,6 +209,15 @@ fn details(channel: &v1::Channel) -> String {
     }
     if let Some(scid) = &channel.short_channel_id {
         lines.push(format!("short id    {scid}"));
+    }
+    if let (Some(alias), true) = (&channel.alias, channel.scid_alias) {
+        lines.push(format!("alias       {alias}: payers name it so alone"));
+    }
+    if channel.at_risk_msat > 0 {
+        lines.push(format!(
+            "AT RISK     {}: its funding is not final, and the peer can take it back until then",
+            msat(channel.at_risk_msat)
+        ));
     }
     if let Some(outpoint) = &channel.funding_outpoint {
         lines.push(format!(

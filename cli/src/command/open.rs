@@ -182,8 +182,9 @@ impl Open {
 }
 
 fn confirmed_words(progress: &v1::OpenProgress) -> String {
+    let zero_conf = progress.channel.as_ref().is_some_and(|channel| channel.zero_conf);
     match progress.confirmations {
-        0 => "in use before it is in a block".to_owned(),
+        0 if zero_conf => "in use before it is in a block".to_owned(),
         _ => "confirmed".to_owned(),
     }
 }
