@@ -92,7 +92,7 @@ fn in_domain(message: Message, seed: &mut Seed) -> Message {
         Message::Init(mut init) => {
             // LDK repeats bits 0 to 13 in `globalfeatures`.
             init.features = Features::init();
-            init.globalfeatures = Features::from_wire(vec![0x11, 0x01]);
+            init.globalfeatures = Features::from_wire(vec![0x19, 0x81]);
             let address = Address::Dns(Hostname::new("node.example").unwrap(), 9735);
             init.remote_addr = init.remote_addr.map(|_| address.encoded());
             init.into()
