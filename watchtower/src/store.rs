@@ -9,6 +9,7 @@
 //!
 //! Not here: what a record means (`kit`, `lnd`), what came of a breach (`respond`).
 
+mod beside;
 mod compact;
 pub mod fact;
 pub mod keeper;
@@ -20,12 +21,16 @@ pub mod seal;
 pub mod segment;
 mod shelf;
 pub mod state;
+pub mod vault;
 
 pub use fact::{Fact, Kit, Opening};
 pub use keeper::{Bell, Limits};
 pub use open::{Disks, OpenError, Opened, Options, Report, open};
-pub use order::{Ends, Figures, Found, Hit, Keeper, Late, Mode, Refused, Sighting, Standing, Wish};
+pub use order::{
+    Ends, Figures, Found, Heard, Hit, Keeper, Late, Mode, Refused, Replicated, Sighting, Standing, Wish,
+};
 pub use seal::{Cleared, Durable};
 pub use segment::Stored;
 pub use shelf::ShelfError;
 pub use state::State;
+pub use vault::DiskKey;

@@ -10,8 +10,9 @@ mod answer;
 mod block;
 mod late;
 mod read;
+mod replica;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,10 +24,12 @@ use futures_util::StreamExt;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::kit::replica::Replica;
+use crate::message::HtlcAdd;
 use crate::respond::book::Book;
 use crate::respond::fact::ClaimFact;
 use crate::respond::plan::Lessons;
-use crate::store::{Bell, Fact, Keeper, Late, Refused};
+use crate::store::{Bell, DiskKey, Fact, Keeper, Late, Refused};
 
 /// Pauses between tries to reach a backend, doubling.
 const PAUSE_START: Duration = Duration::from_millis(200);
@@ -150,6 +153,9 @@ pub struct Watcher {
     lessons: Lessons,
     /// The block of the ring's bottom, once it was asked for.
     bottom: Option<(BlockId, BlockHash)>,
+    /// Keys of replica sessions with a breach.
+    replicas: BTreeMap<u32, (Replica, Vec<HtlcAdd>)>,
+    disk_key: DiskKey,
     /// What came late and is still to be looked at.
     in_hand: VecDeque<Late>,
     /// The block a late record was last for.
@@ -171,11 +177,13 @@ pub struct Beginning {
     pub book: Book,
     /// The place on the chain that the disk has.
     pub cursor: Option<Locator>,
+    /// What opens the keys of replica sessions.
+    pub disk_key: DiskKey,
 }
 
 /// A watcher, and what others see of it; `None` without any backend.
 pub fn watcher(beginning: Beginning) -> Option<(Watcher, View)> {
-    let Beginning { keeper, bell, backends, book, cursor } = beginning;
+    let Beginning { keeper, bell, backends, book, cursor, disk_key } = beginning;
     let chain = Arc::clone(backends.first()?);
     let tip = cursor.as_ref().map(Locator::tip);
     let watching = Watching { tip, book: Arc::new(book.clone()), ..Watching::default() };
@@ -191,6 +199,8 @@ pub fn watcher(beginning: Beginning) -> Option<(Watcher, View)> {
         cursor,
         lessons: Lessons::default(),
         bottom: None,
+        replicas: BTreeMap::new(),
+        disk_key,
         in_hand: VecDeque::new(),
         recent: None,
         publish,

@@ -5,8 +5,8 @@
 //!
 //! Not here: the records of clients (`segment`), what facts add up to (`state`).
 
-use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
+use bitcoin::{BlockHash, OutPoint};
 use wire::codec::{Decode, DecodeError, Encode, Reader};
 
 use crate::index::Place;
@@ -153,12 +153,29 @@ pub enum Fact {
     },
     /// What came of a breach.
     Claim(ClaimFact),
-    /// A replica session learnt of a revoked state, in the layout of its kit.
+    /// A replica session was told of revoked states. Its HTLCs are in the archive already.
     Replica {
         /// Which.
         session: u32,
-        /// What the client sent.
-        update: Vec<u8>,
+        /// The number of the first of `secrets`.
+        first: u64,
+        /// Secrets in a row.
+        secrets: Vec<[u8; 32]>,
+        /// All secrets in one, or nothing.
+        chain: Vec<u8>,
+        /// How many HTLCs it has in all.
+        htlcs: u64,
+        /// Funding outputs that are new.
+        fundings: Vec<OutPoint>,
+    },
+    /// Records whose client needs them no more.
+    Forgotten {
+        /// The session.
+        session: u32,
+        /// The first.
+        first_seq: u32,
+        /// The last, included.
+        last_seq: u32,
     },
 }
 
@@ -265,10 +282,20 @@ fn body(fact: &Fact) -> (u8, Vec<u8>) {
             claim.encode(&mut out);
             10
         }
-        Fact::Replica { session, update } => {
+        Fact::Replica { session, first, secrets, chain, htlcs, fundings } => {
             session.encode(&mut out);
-            out.extend_from_slice(update);
+            first.encode(&mut out);
+            secrets.encode(&mut out);
+            chain.encode(&mut out);
+            htlcs.encode(&mut out);
+            fundings.encode(&mut out);
             11
+        }
+        Fact::Forgotten { session, first_seq, last_seq } => {
+            session.encode(&mut out);
+            first_seq.encode(&mut out);
+            last_seq.encode(&mut out);
+            12
         }
     };
     (kind, out)
@@ -299,7 +326,19 @@ fn read(kind: u8, r: &mut Reader<'_>) -> Result<Option<Fact>, DecodeError> {
         8 => Fact::BlocksDisconnected { height: u32::decode(r)?, hash: hash(r)? },
         9 => Fact::Compared { place: Place::decode(r)? },
         10 => Fact::Claim(ClaimFact::decode(r)?),
-        11 => Fact::Replica { session: u32::decode(r)?, update: r.rest().to_vec() },
+        11 => Fact::Replica {
+            session: u32::decode(r)?,
+            first: u64::decode(r)?,
+            secrets: Vec::decode(r)?,
+            chain: Vec::decode(r)?,
+            htlcs: u64::decode(r)?,
+            fundings: Vec::decode(r)?,
+        },
+        12 => Fact::Forgotten {
+            session: u32::decode(r)?,
+            first_seq: u32::decode(r)?,
+            last_seq: u32::decode(r)?,
+        },
         _ => return Ok(None),
     }))
 }

@@ -13,22 +13,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::store::disk::Disk;
 use ::store::journal::Journal;
-use bitcoin::OutPoint;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
 use crate::index::{Index, Place, Prefix};
-use crate::message::Sealed;
+use crate::message::{ReplicaUpdate, Sealed};
+use crate::store::beside;
 use crate::store::compact;
 use crate::store::fact::{self, Fact, Kit, Opening, Part, Progress};
 use crate::store::order::{
-    Answer, Ends, Figures, Found, Hit, Late, Mode, Order, Refused, Sighting, Standing, Wish,
+    Answer, Ends, Figures, Found, Heard, Hit, Late, Mode, Order, Refused, Replicated, Sighting,
+    Standing, Wish,
 };
-use crate::store::replicas;
+use crate::store::replicas::{self, Fundings};
 use crate::store::ring::{self, Ring};
 use crate::store::seal::{Cleared, Durable};
 use crate::store::segment::SEALED_MAX;
-use crate::store::shelf::{Shelf, ShelfError};
+use crate::store::shelf::{self, Shelf, ShelfError};
 use crate::store::state::{State, add_part, counts_for};
 
 /// A group is not made longer than this: one slow sync would hold up all that follow.
@@ -104,7 +105,7 @@ pub(crate) struct Thread<D: Disk> {
     pub(crate) state: State,
     pub(crate) index: Index,
     pub(crate) ring: Ring,
-    pub(crate) fundings: BTreeMap<OutPoint, u32>,
+    pub(crate) fundings: Fundings,
     pub(crate) late: VecDeque<Late>,
     pub(crate) parts: BTreeMap<u32, Part>,
     pub(crate) bell: Bell,
@@ -134,7 +135,9 @@ pub(crate) struct Parts<D: Disk> {
 
 impl<D: Disk> Thread<D> {
     pub(crate) fn new(parts: Parts<D>) -> Self {
-        let fundings = replicas::fundings(&parts.state);
+        let fundings = Fundings::of(&parts.state);
+        let mut late = parts.late;
+        late.extend(fundings.all());
         let bytes = parts
             .state
             .segments()
@@ -146,7 +149,7 @@ impl<D: Disk> Thread<D> {
             index: parts.index,
             ring: parts.ring,
             fundings,
-            late: parts.late,
+            late,
             parts: BTreeMap::new(),
             bell: parts.bell,
             limits: parts.limits,
@@ -215,7 +218,12 @@ impl<D: Disk> Thread<D> {
                         tracing::warn!(%error, "old blocks of the ring stay on the disk");
                     }
                 }
-                let _gone = answer.send(self.hits(&txs, Place { part: 0, offset: 0 }));
+                let hits = self.hits(&txs, Place { part: 0, offset: 0 });
+                for hit in hits.iter().filter(|hit| !hit.replicas.is_empty()) {
+                    let tx = txs.get(hit.nth);
+                    self.fundings.spent(tx.map_or(&[][..], |tx| tx.inputs.as_slice()));
+                }
+                let _gone = answer.send(hits);
             }
             Order::Earlier { block, txs, answer } => {
                 let hits = self.hits(&txs, self.state.compared());
@@ -245,8 +253,33 @@ impl<D: Disk> Thread<D> {
                 let all = self.state.sessions().map(|(number, s)| (number, s.clone()));
                 let _gone = answer.send(all.collect());
             }
-            Order::Where { session, first_seq, last_seq, answer } => {
-                let _gone = answer.send(self.segments_with(session, first_seq, last_seq));
+            Order::Look { session, first_seq, last_seq, answer } => {
+                let parts = self.segments_with(session, first_seq, last_seq);
+                let seqs = (first_seq, last_seq);
+                let search = beside::search(self.shelf.disk().clone(), parts, session, seqs);
+                let _gone = answer.send(search);
+            }
+            Order::Tell { session, update, answer } => self.tell(session, *update, answer),
+            Order::Replica { session, answer } => {
+                let found = self.state.session(session);
+                let _gone = answer.send(found.map(|found| Replicated {
+                    opening: found.opening.clone(),
+                    told: found.told.clone(),
+                    htlcs: replicas::htlcs(self.shelf.disk(), session, found.told.htlcs),
+                }));
+            }
+            Order::PutCheckpoint { session, version, bytes, answer } => {
+                let put = match self.mode {
+                    Mode::ReadOnly => Err((Refused::ReadOnly, 0)),
+                    Mode::Open | Mode::Draining | Mode::Full => {
+                        beside::put_checkpoint(self.shelf.disk(), session, version, &bytes)
+                    }
+                };
+                let _gone = answer.send(put.map(Durable::attest));
+            }
+            Order::Checkpoint { session, answer } => {
+                let found = beside::checkpoint(self.shelf.disk(), session);
+                let _gone = answer.send(found.map_err(|_| Refused::ReadOnly));
             }
             Order::Figures { answer } => {
                 let _gone = answer.send(self.count());
@@ -441,6 +474,64 @@ impl<D: Disk> Thread<D> {
         Ok(Some(progress))
     }
 
+    /// HTLCs into the archive first, then the fact that counts them.
+    fn tell(
+        &mut self,
+        session: u32,
+        update: ReplicaUpdate,
+        answer: Answer<Result<Durable<Heard>, Refused>>,
+    ) {
+        match self.telling(session, update) {
+            Ok(fact) if self.write(std::slice::from_ref(&fact)) => {
+                self.pending.push(Pending::Tell { session, fact, answer });
+                // The next update is measured against this one.
+                self.flush();
+            }
+            Ok(_) => {
+                let _gone = answer.send(Err(Refused::ReadOnly));
+            }
+            Err(refused) => {
+                let _gone = answer.send(Err(refused));
+            }
+        }
+    }
+
+    fn telling(&self, session: u32, update: ReplicaUpdate) -> Result<Fact, Refused> {
+        match self.mode {
+            Mode::Open | Mode::Full => {}
+            Mode::Draining => return Err(Refused::Busy),
+            Mode::ReadOnly => return Err(Refused::ReadOnly),
+        }
+        let found = self.state.session(session).ok_or(Refused::NoSession)?;
+        if !found.is(Kit::Replica) {
+            return Err(Refused::Otherwise);
+        }
+        if !found.is_open(self.state.tip().map_or(0, |tip| tip.height)) {
+            return Err(Refused::Expired);
+        }
+        let ReplicaUpdate { first, secrets, chain, first_htlc, htlcs, fundings } = update;
+        let mut told = found.told.clone();
+        told.reveal(first, &secrets, &chain).map_err(|_| Refused::Differs)?;
+        if first_htlc > told.htlcs {
+            let expected = u32::try_from(told.htlcs).unwrap_or(u32::MAX);
+            return Err(Refused::Gap { expected });
+        }
+        let known = usize::try_from(told.htlcs.saturating_sub(first_htlc)).unwrap_or(usize::MAX);
+        let new = htlcs.get(known..).unwrap_or_default();
+        let more = u64::try_from(new.len()).unwrap_or(u64::MAX);
+        let all = told.htlcs.saturating_add(more);
+        if all.saturating_mul(replicas::HTLC_BYTES) > found.opening.quota_bytes
+            || told.fundings.len().saturating_add(fundings.len()) > replicas::FUNDINGS_MAX
+        {
+            return Err(Refused::Quota);
+        }
+        if !new.is_empty() {
+            replicas::archive(self.shelf.disk(), session, told.htlcs, new)
+                .map_err(|error| if shelf::is_full(&error) { Refused::Full } else { Refused::ReadOnly })?;
+        }
+        Ok(Fact::Replica { session, first, secrets, chain, htlcs: all, fundings })
+    }
+
     /// How far a session has come, with what waits.
     fn progress(&self, session: u32) -> Result<&Progress, Refused> {
         let known = self.state.session(session).ok_or(Refused::NoSession)?;
@@ -529,6 +620,22 @@ impl<D: Disk> Thread<D> {
                 };
                 let _gone = answer.send(noted);
             }
+            Pending::Tell { session, fact, answer } => {
+                let mut heard = Err(Refused::ReadOnly);
+                if written {
+                    self.note(&fact);
+                    let tip = self.state.tip();
+                    let found = self.state.session(session).ok_or(Refused::NoSession);
+                    heard = found.map(|found| {
+                        Durable::attest(Heard {
+                            count: found.told.secrets.count(),
+                            htlcs: found.told.htlcs,
+                            standing: Standing::of(session, found, tip),
+                        })
+                    });
+                }
+                let _gone = answer.send(heard);
+            }
             Pending::Settle { facts, answer } => {
                 facts.iter().for_each(|fact| self.state.apply(fact));
                 let _gone = answer.send(Cleared::attest(written));
@@ -538,8 +645,7 @@ impl<D: Disk> Thread<D> {
 
     /// A fact of a session, and what the thread keeps beside the state.
     fn note(&mut self, fact: &Fact) {
-        self.state.apply(fact);
-        let late = replicas::follow(&mut self.fundings, &self.state, fact);
+        let late = self.fundings.follow(&mut self.state, fact);
         if !late.is_empty() {
             self.late.extend(late);
             self.bell.late.notify_one();
@@ -657,7 +763,7 @@ impl<D: Disk> Thread<D> {
             let replicas: Vec<u32> = if self.fundings.is_empty() {
                 Vec::new()
             } else {
-                tx.inputs.iter().filter_map(|input| self.fundings.get(input).copied()).collect()
+                tx.inputs.iter().filter_map(|input| self.fundings.session(input)).collect()
             };
             let none = places.is_empty() && replicas.is_empty();
             (!none).then_some(Hit { nth, places, replicas })
@@ -676,7 +782,11 @@ impl<D: Disk> Thread<D> {
         let mut read = read.into_iter();
         let next = |_: &Place| {
             let stored = read.next().flatten()?;
-            let opening = self.state.session(stored.session)?.opening.clone();
+            let session = self.state.session(stored.session)?;
+            if session.has_forgotten(stored.seq) {
+                return None;
+            }
+            let opening = session.opening.clone();
             Some(Found { stored, opening })
         };
         places.iter().map(next).collect()

@@ -1,16 +1,18 @@
 //! What can be asked of the keeper, and what it answers.
 
+use std::{fmt, io};
+
 use bitcoin::{BlockHash, OutPoint};
 use chain_backend::BlockId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::hint::Hint;
 use crate::index::Place;
-use crate::message::Sealed;
+use crate::message::{HtlcAdd, ReplicaUpdate, Sealed};
 use crate::store::fact::{Fact, Kit, Opening};
 use crate::store::seal::{Cleared, Durable};
 use crate::store::segment::Stored;
-use crate::store::state::{Session, State};
+use crate::store::state::{Session, State, Told};
 
 /// Orders that wait for the keeper; who sends more waits.
 const QUEUE: usize = 1_024;
@@ -42,6 +44,9 @@ pub enum Refused {
     /// Other bytes are stored under that number.
     #[error("other bytes are stored under that number")]
     Differs,
+    /// A checkpoint that is older than the one that is kept.
+    #[error("a newer checkpoint is kept")]
+    Stale,
     /// A record is longer than any may be, or there is none.
     #[error("a record is too long")]
     TooLong,
@@ -214,6 +219,37 @@ pub enum Mode {
     Full,
     /// The disk failed.
     ReadOnly,
+}
+
+/// How far a replica session has come, as far as the disk has it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Heard {
+    /// How many commitments are revoked.
+    pub count: u64,
+    /// How many HTLCs it knows.
+    pub htlcs: u64,
+    /// The session.
+    pub standing: Standing,
+}
+
+/// All that a replica session was told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Replicated {
+    /// The session.
+    pub opening: Opening,
+    /// Secrets and funding outputs.
+    pub told: Told,
+    /// All HTLCs.
+    pub htlcs: Vec<HtlcAdd>,
+}
+
+/// A reading that is still to be done.
+pub(crate) struct Search(pub(crate) Box<dyn FnOnce() -> io::Result<Vec<Stored>> + Send>);
+
+impl fmt::Debug for Search {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Search")
+    }
 }
 
 /// The answer to an order comes here; whoever does not wait for it need not.
@@ -448,18 +484,64 @@ impl Keeper {
         self.ask(|answer| Order::Sessions { answer }).await
     }
 
-    /// The segments that have records of a session between two numbers, each with the bytes of it that are
-    /// durable.
+    /// Reads the records of a session between two numbers, both included, in order. The reading goes on on a
+    /// thread of its own, and holds nobody up.
     ///
     /// # Errors
-    /// [`Refused::Stopped`].
-    pub async fn segments_with(
+    /// [`Refused::Stopped`]; [`Refused::ReadOnly`] if the disk does not give them.
+    pub async fn records(
         &self,
         session: u32,
         first_seq: u32,
         last_seq: u32,
-    ) -> Result<Vec<(u32, u32)>, Refused> {
-        self.ask(|answer| Order::Where { session, first_seq, last_seq, answer }).await
+    ) -> Result<Vec<Stored>, Refused> {
+        let search = self.ask(|answer| Order::Look { session, first_seq, last_seq, answer }).await?;
+        let found = tokio::task::spawn_blocking(move || (search.0)()).await;
+        found.map_err(|_| Refused::Stopped)?.map_err(|_| Refused::ReadOnly)
+    }
+
+    /// Tells a replica session of revoked states.
+    ///
+    /// # Errors
+    /// [`Refused::Gap`] with the number of HTLCs if some are missing, [`Refused::Differs`] for secrets that do
+    /// not fit, and others.
+    pub async fn tell(
+        &self,
+        session: u32,
+        update: ReplicaUpdate,
+    ) -> Result<Durable<Heard>, Refused> {
+        let update = Box::new(update);
+        self.ask(|answer| Order::Tell { session, update, answer }).await?
+    }
+
+    /// All that a replica session was told.
+    ///
+    /// # Errors
+    /// [`Refused::NoSession`], [`Refused::Stopped`].
+    pub async fn replica(&self, session: u32) -> Result<Replicated, Refused> {
+        self.ask(|answer| Order::Replica { session, answer }).await?.ok_or(Refused::NoSession)
+    }
+
+    /// Keeps a checkpoint of a session in place of a lower one.
+    ///
+    /// # Errors
+    /// [`Refused`], and the version that is kept.
+    pub async fn put_checkpoint(
+        &self,
+        session: u32,
+        version: u64,
+        bytes: Vec<u8>,
+    ) -> Result<Durable<u64>, (Refused, u64)> {
+        let order = |answer| Order::PutCheckpoint { session, version, bytes, answer };
+        self.ask(order).await.unwrap_or(Err((Refused::Stopped, 0)))
+    }
+
+    /// The checkpoint of a session; version 0 if there is none.
+    ///
+    /// # Errors
+    /// [`Refused::ReadOnly`] if the disk does not give it, [`Refused::Stopped`].
+    pub async fn checkpoint(&self, session: u32) -> Result<(u64, Vec<u8>), Refused> {
+        self.ask(|answer| Order::Checkpoint { session, answer }).await?
     }
 
     /// How full it is.

@@ -8,7 +8,9 @@
 
 use std::collections::BTreeMap;
 
+use bitcoin::OutPoint;
 use chain_backend::{BlockId, Locator};
+use channel::shachain::{RevealedSecrets, ShachainError};
 use wire::codec::{Decode, DecodeError, Encode, Reader};
 
 use crate::hint::Hint;
@@ -29,8 +31,21 @@ pub struct Session {
     pub opening: Opening,
     /// How far it has come.
     pub progress: Progress,
-    /// What a replica was told, in order.
-    pub updates: Vec<Vec<u8>>,
+    /// What a replica was told.
+    pub told: Told,
+    /// Records that are nobody's any more: first and last number, rising.
+    pub forgotten: Vec<(u32, u32)>,
+}
+
+/// What a replica session was told, but the HTLCs: those are in the archive.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Told {
+    /// The secrets of revoked commitments.
+    pub secrets: RevealedSecrets,
+    /// How many HTLCs.
+    pub htlcs: u64,
+    /// Funding outputs beside those of the template.
+    pub fundings: Vec<OutPoint>,
 }
 
 /// A closed segment.
@@ -67,7 +82,8 @@ impl State {
                 let session = Session {
                     opening: opening.clone(),
                     progress: Progress::default(),
-                    updates: Vec::new(),
+                    told: Told::default(),
+                    forgotten: Vec::new(),
                 };
                 self.sessions.insert(opening.session, session);
             }
@@ -114,9 +130,17 @@ impl State {
             }
             Fact::Compared { place } => self.compared = Some(*place),
             Fact::Claim(claim) => self.book.apply(claim),
-            Fact::Replica { session, update } => {
+            Fact::Replica { session, first, secrets, chain, htlcs, fundings } => {
                 if let Some(session) = self.sessions.get_mut(session) {
-                    session.updates.push(update.clone());
+                    // It was checked before it was written.
+                    let _same = session.told.reveal(*first, secrets, chain);
+                    session.told.htlcs = *htlcs;
+                    session.told.fund(fundings);
+                }
+            }
+            Fact::Forgotten { session, first_seq, last_seq } => {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.forget(*first_seq, *last_seq);
                 }
             }
         }
@@ -282,25 +306,84 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Whether its client needs this record no more.
+    pub fn has_forgotten(&self, seq: u32) -> bool {
+        self.forgotten.iter().any(|(first, last)| *first <= seq && seq <= *last)
+    }
+
+    fn forget(&mut self, first: u32, last: u32) {
+        self.forgotten.push((first, last));
+        self.forgotten.sort_unstable();
+        let mut merged: Vec<(u32, u32)> = Vec::new();
+        for (first, last) in self.forgotten.drain(..) {
+            match merged.last_mut() {
+                Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
+                Some(_) | None => merged.push((first, last)),
+            }
+        }
+        self.forgotten = merged;
+    }
+}
+
+impl Told {
+    /// Takes more secrets: in a row, or all in one.
+    ///
+    /// # Errors
+    /// If they do not fit those that are known.
+    pub fn reveal(
+        &mut self,
+        first: u64,
+        secrets: &[[u8; 32]],
+        chain: &[u8],
+    ) -> Result<(), ShachainError> {
+        let mut next = self.secrets.clone();
+        if !chain.is_empty() {
+            let said = RevealedSecrets::from_bytes(chain)?;
+            let both = next.count().min(said.count());
+            let last = both.saturating_sub(1);
+            if both > 0 && next.secret(last) != said.secret(last) {
+                return Err(ShachainError::Unrelated { number: last });
+            }
+            next = if said.count() > next.count() { said } else { next };
+        }
+        for (number, secret) in (first..).zip(secrets) {
+            match next.secret(number) {
+                Some(known) if known == *secret => {}
+                Some(_) => return Err(ShachainError::Unrelated { number }),
+                None => next.insert(number, *secret)?,
+            }
+        }
+        self.secrets = next;
+        Ok(())
+    }
+
+    fn fund(&mut self, fundings: &[OutPoint]) {
+        for funding in fundings {
+            if !self.fundings.contains(funding) {
+                self.fundings.push(*funding);
+            }
+        }
+    }
+}
+
 impl Encode for Session {
     fn encode(&self, out: &mut Vec<u8>) {
         self.opening.encode(out);
         self.progress.encode(out);
-        u32::try_from(self.updates.len()).unwrap_or(u32::MAX).encode(out);
-        for update in &self.updates {
-            bytes(update, out);
-        }
+        bytes(&self.told.secrets.to_bytes(), out);
+        self.told.htlcs.encode(out);
+        self.told.fundings.encode(out);
+        list(&self.forgotten, out);
     }
 }
 
 impl Decode for Session {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (opening, progress) = (Opening::decode(r)?, Progress::decode(r)?);
-        let mut updates = Vec::new();
-        for _ in 0..u32::decode(r)? {
-            updates.push(take(r)?.to_vec());
-        }
-        Ok(Self { opening, progress, updates })
+        let secrets = RevealedSecrets::from_bytes(take(r)?).map_err(|_| DecodeError::Range)?;
+        let told = Told { secrets, htlcs: u64::decode(r)?, fundings: Vec::decode(r)? };
+        Ok(Self { opening, progress, told, forgotten: read_list(r)? })
     }
 }
 

@@ -46,7 +46,11 @@ impl Watcher {
             }
         };
         let now = Now { tip_height: self.height(), fees: &fees, lessons: &self.lessons };
-        Ok(plan(&self.book, &now))
+        let mut ready = Vec::new();
+        for job in plan(&self.book, &now) {
+            ready.extend(self.signed(job).await?);
+        }
+        Ok(ready)
     }
 
     /// Notes a transaction that was not sent before.

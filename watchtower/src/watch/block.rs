@@ -57,9 +57,10 @@ impl Watcher {
         }
         let seen = sight::mined(&self.book, block.height, &whole.txdata);
         self.news(&seen);
-        for fact in seen {
-            self.follow_fact(fact, &mut facts);
+        for fact in &seen {
+            self.follow_fact(fact.clone(), &mut facts);
         }
+        self.second_stages(&seen, &whole.txdata, block.height, &mut facts).await?;
         for fact in sight::over(&self.book, block.height) {
             self.follow_fact(fact, &mut facts);
         }
@@ -161,6 +162,9 @@ impl Watcher {
         for hit in hits {
             let Some(tx) = txs.get(hit.nth) else { continue };
             self.places(&hit.places, tx, facts).await?;
+            for session in &hit.replicas {
+                self.replica(*session, tx, facts).await?;
+            }
         }
         Ok(())
     }

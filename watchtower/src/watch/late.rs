@@ -31,7 +31,9 @@ impl Watcher {
         while let Some(late) = self.in_hand.pop_front() {
             let done = match &late {
                 Late::Record { place, block } => self.late_record(*place, *block, &mut facts).await,
-                Late::Replica { .. } => Ok(()),
+                Late::Replica { session, funding } => {
+                    self.late_replica(*session, *funding, &mut facts).await
+                }
             };
             match done {
                 Ok(()) => {}
@@ -70,6 +72,25 @@ impl Watcher {
         Ok(())
     }
 
+    /// A replica learnt something: its channel may be spent already.
+    async fn late_replica(
+        &mut self,
+        session: u32,
+        funding: OutPoint,
+        facts: &mut Vec<Fact>,
+    ) -> Result<(), WatchError> {
+        let Some(spend) = self.chain.spender(funding, 0).await? else { return Ok(()) };
+        self.replica(session, &spend.tx, facts).await?;
+        let source = spend.tx.compute_txid();
+        let Some(block) = spend.block.filter(|block| block.height <= self.height()) else {
+            return Ok(());
+        };
+        if self.book.source(&source).is_some_and(|known| known.height != Some(block.height)) {
+            self.follow_fact(ClaimFact::Confirmed { source, height: block.height }, facts);
+        }
+        self.spent_since(source, block.height, facts).await
+    }
+
     /// What became of the outputs of a breach in the blocks that came already.
     async fn spent_since(
         &mut self,
@@ -88,9 +109,10 @@ impl Watcher {
             if block.height <= self.height() {
                 let seen = sight::mined(&self.book, block.height, [spend.tx.as_ref()]);
                 self.news(&seen);
-                for fact in seen {
-                    self.follow_fact(fact, facts);
+                for fact in &seen {
+                    self.follow_fact(fact.clone(), facts);
                 }
+                self.second_stages(&seen, [spend.tx.as_ref()], block.height, facts).await?;
             }
         }
         Ok(())

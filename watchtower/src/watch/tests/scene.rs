@@ -260,6 +260,10 @@ pub(crate) fn htlc(direction: Direction, id: u64, sat: u64, expiry: u32) -> Spec
     }
 }
 
+pub(crate) fn disk_key() -> store::DiskKey {
+    store::DiskKey::of(&SecretKey::from_slice(&[9; 32]).unwrap())
+}
+
 /// A tower that runs.
 pub(crate) struct Tower {
     pub(crate) keeper: Keeper,
@@ -298,6 +302,7 @@ impl Tower {
             backends,
             book: opened.state.book.clone(),
             cursor: opened.state.cursor().cloned(),
+            disk_key: disk_key(),
         };
         let (watcher, view) = watcher(beginning).unwrap();
         let stop = CancellationToken::new();
