@@ -133,6 +133,8 @@ impl Client {
     }
 
     services! {
+        /// Service Tower, of a watchtower.
+        tower -> TowerClient
         /// Service Node.
         node -> NodeClient
         /// Service Wallet.

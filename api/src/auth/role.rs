@@ -47,6 +47,11 @@ const READS: &[&str] = &[
     "/viaduct.v1.Backup/Show",
     "/viaduct.v1.Backup/Export",
     "/viaduct.v1.Backup/Verify",
+    "/viaduct.v1.Tower/GetInfo",
+    "/viaduct.v1.Tower/ListSessions",
+    "/viaduct.v1.Tower/ListClaims",
+    "/viaduct.v1.Tower/SelfTest",
+    "/viaduct.v1.Tower/WatchEvents",
 ];
 
 const INVOICE: &[&str] = &[

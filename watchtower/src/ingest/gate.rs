@@ -101,7 +101,7 @@ struct Visitor {
 }
 
 impl Gate {
-    pub(crate) const fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         let (addresses, order, keys) = (BTreeMap::new(), VecDeque::new(), BTreeSet::new());
         Self { bounds, addresses, order, keys }
     }

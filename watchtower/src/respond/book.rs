@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bitcoin::{OutPoint, ScriptBuf, Txid};
 use wire::codec::{Decode, DecodeError, Encode, Reader};
-use wire::units::Sat;
+use wire::units::{BlockHeight, Sat};
 
 use crate::kit::claim::{Claim, Way};
-use crate::message::ClaimState;
+use crate::message::{ClaimState, ClaimStatus};
 use crate::respond::fact::{ClaimFact, Taker, read_txid, txid};
 
 /// So deep nothing is taken back any more. BOLT 5: "irrevocably resolved".
@@ -166,6 +166,37 @@ impl Book {
     /// What is over, the newest last.
     pub fn ended(&self) -> impl DoubleEndedIterator<Item = &EndedClaim> {
         self.ended.iter()
+    }
+
+    /// The claims of a session, the newest breaches first, as their client is told.
+    pub fn statuses(
+        &self,
+        session: u32,
+        tip_height: u32,
+    ) -> impl Iterator<Item = ClaimStatus> + '_ {
+        let none = || <Txid as bitcoin::hashes::Hash>::all_zeros();
+        let open = self.claims.iter().filter_map(move |(outpoint, tracked)| {
+            let source = self.sources.get(&outpoint.txid)?;
+            (source.session == session).then(|| ClaimStatus {
+                outpoint: *outpoint,
+                value: tracked.claim.value,
+                state: tracked.state(source, tip_height),
+                justice: match (tracked.taken, tracked.sent) {
+                    (Some(taken), _) => taken.by,
+                    (None, Some(sent)) => sent.txid,
+                    (None, None) => none(),
+                },
+                height: BlockHeight(tracked.taken.map_or(0, |taken| taken.height)),
+            })
+        });
+        let ended = self.ended.iter().rev().filter(move |ended| ended.session == session);
+        open.chain(ended.map(move |ended| ClaimStatus {
+            outpoint: ended.outpoint,
+            value: ended.value,
+            state: ended.taken.map_or(ClaimState::Failed, |taken| taken.state(tip_height)),
+            justice: ended.taken.map_or_else(none, |taken| taken.by),
+            height: BlockHeight(ended.taken.map_or(0, |taken| taken.height)),
+        }))
     }
 
     /// How many records opened and could not be used.

@@ -22,7 +22,7 @@ use crate::store::beside;
 use crate::store::compact;
 use crate::store::fact::{self, Fact, Kit, Opening, Part, Progress};
 use crate::store::order::{
-    Answer, Ends, Figures, Found, Heard, Hit, Late, Mode, Order, Refused, Replicated, Sighting,
+    Answer, Ends, Figures, Found, Heard, Hit, Lasting, Late, Mode, Order, Refused, Replicated, Sighting,
     Standing, Wish,
 };
 use crate::store::replicas::{self, Fundings};
@@ -95,6 +95,11 @@ enum Pending {
     Settle {
         facts: Vec<Fact>,
         answer: Answer<Cleared>,
+    },
+    Tell {
+        session: u32,
+        fact: Fact,
+        answer: Lasting<Heard>,
     },
 }
 
@@ -204,7 +209,9 @@ impl<D: Disk> Thread<D> {
                 let tip = self.state.tip();
                 let found = self.state.session_of(&key);
                 let _gone =
-                    answer.send(found.map(|(number, s)| (Standing::of(number, s, tip), s.clone())));
+                    answer.send(found.map(|(number, s)| {
+                        (Durable::attest(Standing::of(number, s, tip)), s.clone())
+                    }));
             }
             Order::Block { block, before, txs, answer } => {
                 let prefixes: Vec<Prefix> = txs.iter().map(|tx| Prefix::of(&tx.hint)).collect();

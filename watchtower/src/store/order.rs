@@ -255,86 +255,38 @@ impl fmt::Debug for Search {
 /// The answer to an order comes here; whoever does not wait for it need not.
 pub(crate) type Answer<T> = oneshot::Sender<T>;
 
+/// The answer to something that the disk must have first.
+pub(crate) type Lasting<T> = Answer<Result<Durable<T>, Refused>>;
+
+/// The version of a checkpoint that is kept, after one was offered.
+type Kept = Result<Durable<u64>, (Refused, u64)>;
+
 /// What the keeper is asked.
 #[derive(Debug)]
 pub(crate) enum Order {
-    Open {
-        wish: Wish,
-        answer: Answer<Result<Durable<Standing>, Refused>>,
-    },
-    Append {
-        session: u32,
-        first_seq: u32,
-        records: Vec<Sealed>,
-        answer: Answer<Result<Durable<Standing>, Refused>>,
-    },
-    Note {
-        fact: Fact,
-        answer: Answer<Result<Durable<()>, Refused>>,
-    },
-    Settle {
-        facts: Vec<Fact>,
-        late_done: bool,
-        answer: Answer<Cleared>,
-    },
-    Standing {
-        key: [u8; 33],
-        answer: Answer<Option<(Standing, Session)>>,
-    },
-    Block {
-        block: BlockId,
-        before: BlockHash,
-        txs: Vec<Sighting>,
-        answer: Answer<Vec<Hit>>,
-    },
-    Earlier {
-        block: BlockId,
-        txs: Vec<Sighting>,
-        answer: Answer<Vec<Hit>>,
-    },
-    Rewind {
-        height: u32,
-    },
-    Match {
-        txs: Vec<Sighting>,
-        answer: Answer<Vec<Hit>>,
-    },
-    Read {
-        places: Vec<Place>,
-        answer: Answer<Vec<Option<Found>>>,
-    },
-    Late {
-        count: usize,
-        answer: Answer<Vec<Late>>,
-    },
-    Wanted {
-        answer: Answer<Option<BlockId>>,
-    },
-    Ends {
-        height: u32,
-        answer: Answer<Ends>,
-    },
-    Sessions {
-        answer: Answer<Vec<(u32, Session)>>,
-    },
-    Where {
-        session: u32,
-        first_seq: u32,
-        last_seq: u32,
-        answer: Answer<Vec<(u32, u32)>>,
-    },
-    Figures {
-        answer: Answer<Figures>,
-    },
-    State {
-        answer: Answer<State>,
-    },
-    Drain {
-        drain: bool,
-    },
-    Compact {
-        answer: Answer<u32>,
-    },
+    Open { wish: Wish, answer: Lasting<Standing> },
+    Append { session: u32, first_seq: u32, records: Vec<Sealed>, answer: Lasting<Standing> },
+    Note { fact: Fact, answer: Lasting<()> },
+    Settle { facts: Vec<Fact>, late_done: bool, answer: Answer<Cleared> },
+    Standing { key: [u8; 33], answer: Answer<Option<(Durable<Standing>, Session)>> },
+    Block { block: BlockId, before: BlockHash, txs: Vec<Sighting>, answer: Answer<Vec<Hit>> },
+    Earlier { block: BlockId, txs: Vec<Sighting>, answer: Answer<Vec<Hit>> },
+    Rewind { height: u32 },
+    Match { txs: Vec<Sighting>, answer: Answer<Vec<Hit>> },
+    Read { places: Vec<Place>, answer: Answer<Vec<Option<Found>>> },
+    Late { count: usize, answer: Answer<Vec<Late>> },
+    Wanted { answer: Answer<Option<BlockId>> },
+    Ends { height: u32, answer: Answer<Ends> },
+    Sessions { answer: Answer<Vec<(u32, Session)>> },
+    Look { session: u32, first_seq: u32, last_seq: u32, answer: Answer<Search> },
+    Tell { session: u32, update: Box<ReplicaUpdate>, answer: Lasting<Heard> },
+    Replica { session: u32, answer: Answer<Option<Replicated>> },
+    PutCheckpoint { session: u32, version: u64, bytes: Vec<u8>, answer: Answer<Kept> },
+    Checkpoint { session: u32, answer: Answer<Result<(u64, Vec<u8>), Refused>> },
+    Figures { answer: Answer<Figures> },
+    State { answer: Answer<State> },
+    Drain { drain: bool },
+    Compact { answer: Answer<u32> },
 }
 
 /// The way to the keeper.
@@ -402,7 +354,10 @@ impl Keeper {
     ///
     /// # Errors
     /// [`Refused::NoSession`], [`Refused::Stopped`].
-    pub async fn standing(&self, key: [u8; 33]) -> Result<(Standing, Session), Refused> {
+    pub async fn standing(
+        &self,
+        key: [u8; 33],
+    ) -> Result<(Durable<Standing>, Session), Refused> {
         self.ask(|answer| Order::Standing { key, answer }).await?.ok_or(Refused::NoSession)
     }
 

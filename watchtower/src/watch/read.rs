@@ -3,9 +3,14 @@
 use bitcoin::{Transaction, Txid};
 use secp256k1::PublicKey;
 
+use wire::codec::Decode;
+
 use crate::kit::claim::Claim;
 use crate::kit::sealed::{self, OpenError};
 use crate::kit::template::Template;
+use crate::lnd::blob::{self, BlobError};
+use crate::lnd::justice;
+use crate::lnd::session::Session;
 use crate::store::{Found, Kit};
 
 /// What a record is for a transaction.
@@ -23,7 +28,22 @@ pub(crate) enum Meaning {
 pub(crate) fn read(found: &Found, txid: Txid, tx: &Transaction) -> Meaning {
     match found.opening.kit {
         Kit::Sealed => sealed(found, txid, tx),
-        Kit::Lnd | Kit::Replica => Meaning::None,
+        Kit::Lnd => lnd(found, txid, tx),
+        Kit::Replica => Meaning::None,
+    }
+}
+
+fn lnd(found: &Found, txid: Txid, tx: &Transaction) -> Meaning {
+    let Ok(session) = Session::decode_exact(&found.opening.template) else { return Meaning::None };
+    let (kind, blob) = (session.blob_type, &found.stored.sealed.ciphertext);
+    let kit = match blob::Kit::open(kind, &txid, blob) {
+        Ok(kit) => kit,
+        Err(BlobError::Sealed | BlobError::Length { .. }) => return Meaning::None,
+        Err(error) => return Meaning::Useless(error.to_string()),
+    };
+    match justice::claims(kind, session.sweep_feerate, &kit, tx) {
+        Ok(claims) => Meaning::Claims(claims),
+        Err(error) => Meaning::Useless(error.to_string()),
     }
 }
 
