@@ -29,6 +29,7 @@ use crate::v1::invoices_client::InvoicesClient;
 use crate::v1::node_client::NodeClient;
 use crate::v1::payments_client::PaymentsClient;
 use crate::v1::sandbox_client::SandboxClient;
+use crate::v1::tower_client::TowerClient;
 use crate::v1::wallet_client::WalletClient;
 use crate::v1::why_client::WhyClient;
 

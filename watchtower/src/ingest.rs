@@ -121,7 +121,8 @@ pub async fn serve(
     let tracker = TaskTracker::new();
     let reception = Arc::new(reception);
     loop {
-        let room = Arc::clone(&connections).available_permits() > 0 && half_open.available_permits() > 0;
+        let room =
+            Arc::clone(&connections).available_permits() > 0 && half_open.available_permits() > 0;
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
@@ -308,11 +309,7 @@ async fn converse(
 }
 
 fn caps() -> Caps {
-    Caps {
-        flags: 1,
-        max_batch: 1_024,
-        max_record: u32::try_from(SEALED_MAX).unwrap_or(u32::MAX),
-    }
+    Caps { flags: 1, max_batch: 1_024, max_record: u32::try_from(SEALED_MAX).unwrap_or(u32::MAX) }
 }
 
 const fn offer(offered: &Offered) -> Offer {

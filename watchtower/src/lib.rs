@@ -18,5 +18,7 @@ pub mod lnd;
 pub mod message;
 pub mod proof;
 pub mod respond;
+pub mod settings;
 pub mod store;
+pub mod tower;
 pub mod watch;

@@ -27,7 +27,8 @@ pub use fact::{Fact, Kit, Opening};
 pub use keeper::{Bell, Limits};
 pub use open::{Disks, OpenError, Opened, Options, Report, open};
 pub use order::{
-    Ends, Figures, Found, Heard, Hit, Keeper, Late, Mode, Refused, Replicated, Sighting, Standing, Wish,
+    Ends, Figures, Found, Heard, Hit, Keeper, Late, Mode, Refused, Replicated, Sighting, Standing,
+    Wish,
 };
 pub use seal::{Cleared, Durable};
 pub use segment::Stored;

@@ -55,8 +55,7 @@ pub(crate) async fn audit(
     key: &PublicKey,
     tower: &Keypair,
 ) -> Result<AuditReply, LineFault> {
-    let refuse =
-        |code| AuditReply { code, digest: [0; 32], signature: Signature([0; 64]) };
+    let refuse = |code| AuditReply { code, digest: [0; 32], signature: Signature([0; 64]) };
     let challenge = Challenge { nonce: audit.nonce, seqs: audit.seqs.clone() };
     let Some(last) = challenge.seqs.last() else { return Ok(refuse(Code::PERMANENT)) };
     if !challenge.is_fair(last.saturating_add(1)) {

@@ -508,7 +508,8 @@ impl Talk {
             Err(broadcast::error::RecvError::Closed) => return Err(LineFault::Stopped),
         };
         let ours = self.session.as_ref().map(|known| known.number);
-        let Some(number) = event.kind.number().filter(|_| event.session.is_some() && event.session == ours)
+        let Some(number) =
+            event.kind.number().filter(|_| event.session.is_some() && event.session == ours)
         else {
             return Ok(());
         };
@@ -530,10 +531,8 @@ pub(crate) const fn code(refused: Refused) -> Code {
         Refused::Differs => Code::DIFFERS,
         Refused::Stale => Code::STALE_VERSION,
         Refused::Otherwise | Refused::TooLong => Code::PERMANENT,
-        Refused::TooMany
-        | Refused::Busy
-        | Refused::Full
-        | Refused::ReadOnly
-        | Refused::Stopped => Code::TEMPORARY,
+        Refused::TooMany | Refused::Busy | Refused::Full | Refused::ReadOnly | Refused::Stopped => {
+            Code::TEMPORARY
+        }
     }
 }

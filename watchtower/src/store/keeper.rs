@@ -22,8 +22,8 @@ use crate::store::beside;
 use crate::store::compact;
 use crate::store::fact::{self, Fact, Kit, Opening, Part, Progress};
 use crate::store::order::{
-    Answer, Ends, Figures, Found, Heard, Hit, Lasting, Late, Mode, Order, Refused, Replicated, Sighting,
-    Standing, Wish,
+    Answer, Ends, Figures, Found, Heard, Hit, Lasting, Late, Mode, Order, Refused, Replicated,
+    Sighting, Standing, Wish,
 };
 use crate::store::replicas::{self, Fundings};
 use crate::store::ring::{self, Ring};
@@ -533,8 +533,9 @@ impl<D: Disk> Thread<D> {
             return Err(Refused::Quota);
         }
         if !new.is_empty() {
-            replicas::archive(self.shelf.disk(), session, told.htlcs, new)
-                .map_err(|error| if shelf::is_full(&error) { Refused::Full } else { Refused::ReadOnly })?;
+            replicas::archive(self.shelf.disk(), session, told.htlcs, new).map_err(|error| {
+                if shelf::is_full(&error) { Refused::Full } else { Refused::ReadOnly }
+            })?;
         }
         Ok(Fact::Replica { session, first, secrets, chain, htlcs: all, fundings })
     }

@@ -354,10 +354,7 @@ impl Keeper {
     ///
     /// # Errors
     /// [`Refused::NoSession`], [`Refused::Stopped`].
-    pub async fn standing(
-        &self,
-        key: [u8; 33],
-    ) -> Result<(Durable<Standing>, Session), Refused> {
+    pub async fn standing(&self, key: [u8; 33]) -> Result<(Durable<Standing>, Session), Refused> {
         self.ask(|answer| Order::Standing { key, answer }).await?.ok_or(Refused::NoSession)
     }
 
@@ -450,7 +447,8 @@ impl Keeper {
         first_seq: u32,
         last_seq: u32,
     ) -> Result<Vec<Stored>, Refused> {
-        let search = self.ask(|answer| Order::Look { session, first_seq, last_seq, answer }).await?;
+        let search =
+            self.ask(|answer| Order::Look { session, first_seq, last_seq, answer }).await?;
         let found = tokio::task::spawn_blocking(move || (search.0)()).await;
         found.map_err(|_| Refused::Stopped)?.map_err(|_| Refused::ReadOnly)
     }

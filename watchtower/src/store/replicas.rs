@@ -73,9 +73,10 @@ impl Fundings {
             self.sessions.insert(*funding, *session);
         }
         let known = state.session(*session).map(|found| found.told.fundings.as_slice());
-        let due = known.unwrap_or_default().iter().filter(|funding| {
-            fundings.contains(funding) || self.spent.contains(funding)
-        });
+        let due = known
+            .unwrap_or_default()
+            .iter()
+            .filter(|funding| fundings.contains(funding) || self.spent.contains(funding));
         due.map(|funding| Late::Replica { session: *session, funding: *funding }).collect()
     }
 }

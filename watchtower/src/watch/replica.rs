@@ -108,10 +108,7 @@ impl Watcher {
         }
     }
 
-    async fn keys(
-        &mut self,
-        session: u32,
-    ) -> Result<Option<&(Replica, Vec<HtlcAdd>)>, WatchError> {
+    async fn keys(&mut self, session: u32) -> Result<Option<&(Replica, Vec<HtlcAdd>)>, WatchError> {
         if !self.replicas.contains_key(&session) {
             let told = match self.keeper.replica(session).await {
                 Ok(told) => told,
