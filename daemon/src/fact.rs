@@ -151,7 +151,7 @@ impl Fact {
             Self::PolicySet(_) => 40,
             Self::ForwardsBefore(_) => 41,
             Self::ChannelRolledBack { .. } => 36,
-            Self::SweepMade(_) => 20,
+            Self::SweepMade(_) => 21,
         }
     }
 
@@ -266,7 +266,8 @@ impl Fact {
                 let index = ChannelIndex(u64::decode(r)?);
                 Self::ChannelRolledBack { index, state: r.rest().to_vec() }
             }
-            20 => Self::SweepMade(Decode::decode(r)?),
+            20 => Self::SweepMade(SweepMade::decode_unordered(r)?),
+            21 => Self::SweepMade(Decode::decode(r)?),
             kind => return Err(FactError::Kind(kind)),
         })
     }

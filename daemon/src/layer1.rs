@@ -498,8 +498,12 @@ impl Layer1 {
             }
             FromChannel::WatchOutputs { channel, outpoints, since } => {
                 for (outpoint, spent) in outpoints {
-                    self.watches.add_output(channel, outpoint, spent);
-                    self.look_back_at_spend(channel, outpoint, since).await;
+                    // All are named again whenever one of them is spent: a block says that of those known.
+                    if self.watches.add_output(channel, outpoint, spent)
+                        && !self.look_back_at_spend(channel, outpoint, since).await
+                    {
+                        self.watches.drop_output(channel, outpoint);
+                    }
                 }
             }
             FromChannel::Broadcast { channel, tx, label } => {

@@ -165,6 +165,9 @@ impl Sweeper {
             begun.deadline = begun.deadline.into_iter().chain(made.deadline).min();
             begun.since = begun.since.min(made.since);
             begun.feerate = begun.feerate.max(made.feerate);
+            if made.ordered > FeeratePerKw(0) {
+                self.orders.insert(*outpoint, Order::Feerate(made.ordered));
+            }
             self.said.remove(outpoint);
         }
         let attempt = Attempt {

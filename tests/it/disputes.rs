@@ -15,6 +15,7 @@
 mod blocks;
 mod breach;
 mod catalogue;
+mod crowd;
 mod kills;
 mod matrix;
 mod scenario;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bitcoin::{Amount, FeeRate, OutPoint, Transaction, Txid};
 use chain_backend::{ChainBackend as _, Reorg, Sandbox as _, Stall};
 use daemon::rpc::model::channel::{ChannelPhase, ChannelRef};
-use daemon::rpc::model::sandbox::{Cheat, Cheating};
+use daemon::rpc::model::sandbox::{Cheat, Cheating, Mine};
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::rpc::refusal::Refusal;
 use viaduct_tests::layer1::{Layer1, nobody};
@@ -322,10 +322,15 @@ async fn nobody_cheats_who_was_not_told_to_and_what_is_not_revoked_is_no_cheatin
 async fn c55_a_pinned_commitment_costs_its_rival_what_the_pin_pays() {
     in_time(async {
         let (pair, id, _) = scene().await;
+        // The faucet has coins for the pin, and need not mine any.
+        pair.alice.handle().mine(Mine { key: None, blocks: 112, to: None }).await.expect("mined");
+        pair.synced().await;
         let funding = find(&pair.alice, id).await.funding.expect("funded");
         pair.alice.close(id, true).await;
         let commitment = pair.layer1.spend_seen(funding).await;
         let pinned = pair.bob.handle().pin(commitment.compute_txid()).await.expect("pinned");
+        let parent = pair.layer1.chain().tx(commitment.compute_txid()).await.unwrap();
+        assert!(parent.expect("there").confirmed.is_none(), "both wait");
         assert!(pinned.vsize > 90_000 && pinned.fee.to_sat() >= pinned.vsize, "{pinned:?}");
         assert!(pair.layer1.chain().tx(pinned.txid).await.unwrap().is_some());
         let again = pair.bob.handle().pin(commitment.compute_txid()).await;

@@ -593,6 +593,14 @@ impl Scene {
         false
     }
 
+    /// How many outputs of a breach nobody spends yet, its anchors not counted.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub async fn untaken(&self, breach: Txid) -> usize {
+        taken_from(&self.layer1, breach).await.1
+    }
+
     /// Blocks from a breach to the last transaction that punishes it, 0 if all were in its block; `None` if
     /// an output is left to the thief. The victim's own balance does not count.
     ///

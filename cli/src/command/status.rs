@@ -1,5 +1,6 @@
 //! `status`.
 
+use api::calendar::UnixMs;
 use api::v1;
 use serde::Serialize;
 
@@ -50,6 +51,8 @@ impl Status {
             health,
             wallet,
         };
+        let now = cx.now;
+        let human = |screen: &Screen, answer: &Answer| human(screen, answer, now);
         cx.screen.result(&answer, |answer| vec![answer.info.node_id.clone()], human)?;
         if self.check && answer.health.state() != v1::HealthState::Ok {
             return Err(Failure::Unhealthy);
@@ -58,13 +61,17 @@ impl Status {
     }
 }
 
-fn human(screen: &Screen, answer: &Answer) -> String {
+fn human(screen: &Screen, answer: &Answer, now: UnixMs) -> String {
     let Answer { info, health, wallet, .. } = answer;
     let synced = if info.synced_to_chain { "synced" } else { "catching up" };
     let mut lines = vec![
         format!("{} {}", screen.paint(Tone::Strong, &visible(&info.alias)), info.node_id),
         format!("network    {}, viaduct {}", info.network, info.version),
-        format!("block      {}, {synced}", grouped(info.block_height.into())),
+        format!(
+            "block      {}, {synced}, made {} ago",
+            grouped(info.block_height.into()),
+            words::age(now, info.block_made_at_ms)
+        ),
         format!("peers      {} connected", info.peers_connected),
         format!(
             "channels   {} open, {} opening, {} closing",

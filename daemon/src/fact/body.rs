@@ -323,6 +323,24 @@ pub struct SweepMade {
     pub deadline: Option<BlockHeight>,
     /// The outputs it takes, each behind the index of the channel it belongs to.
     pub members: Vec<(u64, OutPoint)>,
+    /// What a human ordered it to pay by weight at least; 0: nobody did.
+    pub ordered: FeeratePerKw,
+}
+
+impl SweepMade {
+    /// As it was written before orders were.
+    pub(super) fn decode_unordered(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            txid: Decode::decode(r)?,
+            name: Decode::decode(r)?,
+            fee_sat: Decode::decode(r)?,
+            feerate: Decode::decode(r)?,
+            since: Decode::decode(r)?,
+            deadline: Decode::decode(r)?,
+            members: Decode::decode(r)?,
+            ordered: FeeratePerKw(0),
+        })
+    }
 }
 
 impl Encode for SweepMade {
@@ -334,20 +352,14 @@ impl Encode for SweepMade {
         self.since.encode(out);
         self.deadline.encode(out);
         self.members.encode(out);
+        self.ordered.encode(out);
     }
 }
 
 impl Decode for SweepMade {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            txid: Decode::decode(r)?,
-            name: Decode::decode(r)?,
-            fee_sat: Decode::decode(r)?,
-            feerate: Decode::decode(r)?,
-            since: Decode::decode(r)?,
-            deadline: Decode::decode(r)?,
-            members: Decode::decode(r)?,
-        })
+        let made = Self::decode_unordered(r)?;
+        Ok(Self { ordered: Decode::decode(r)?, ..made })
     }
 }
 

@@ -184,6 +184,7 @@ fn each() -> Vec<Fact> {
             since: BlockHeight(7),
             deadline: Some(BlockHeight(9)),
             members: vec![(3, OutPoint { txid: Txid::all_zeros(), vout: 1 })],
+            ordered: FeeratePerKw(9_000),
         }),
     ]
 }
@@ -194,6 +195,20 @@ fn every_fact_reads_back_as_it_was_written() {
     let kinds: std::collections::BTreeSet<_> = all.iter().map(Fact::kind).collect();
     assert_eq!(kinds.len(), 32, "one of each kind");
     assert_eq!(facts(&record(&all)), Ok(all));
+}
+
+#[test]
+fn a_sweep_that_was_written_before_orders_were_is_one_that_nobody_ordered() {
+    let made = each().into_iter().find_map(|fact| match fact {
+        Fact::SweepMade(made) => Some(made),
+        _ => None,
+    });
+    let made = SweepMade { ordered: FeeratePerKw(0), ..made.unwrap() };
+    let mut bytes = record(&[Fact::SweepMade(made.clone())]);
+    bytes.truncate(bytes.len() - 4);
+    bytes[0] = 20;
+    bytes[5] -= 4;
+    assert_eq!(facts(&bytes), Ok(vec![Fact::SweepMade(made)]));
 }
 
 #[test]

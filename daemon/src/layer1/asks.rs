@@ -346,7 +346,7 @@ impl Layer1 {
         for (channel, fact) in self.watches.confirm(outpoint, &tx, height, index) {
             self.tell_one(channel, fact).await;
         }
-        self.look_back_at_spend(channel, outpoint, height).await;
+        let _asked = self.look_back_at_spend(channel, outpoint, height).await;
     }
 
     /// What spent the coins of a funding before they were watched.
@@ -379,28 +379,33 @@ impl Layer1 {
         }
     }
 
+    /// Says whether the backend answered.
     pub(super) async fn look_back_at_spend(
         &mut self,
         channel: ChannelIndex,
         outpoint: OutPoint,
         since: BlockHeight,
-    ) {
+    ) -> bool {
         if self.watches.is_spent(channel, outpoint) {
-            return;
+            return true;
         }
         let spend = match self.backend.spender(outpoint, since.0).await {
             Ok(spend) => spend,
-            Err(error) => return tracing::warn!(%error, "cannot look back; blocks will tell"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot look back; blocks will tell");
+                return false;
+            }
         };
-        let Some(spend) = spend else { return };
-        let Some(block) = spend.block.filter(|block| block.height <= self.cursor.tip().height)
-        else {
-            return;
+        let done = self.cursor.tip().height;
+        let mined = spend.and_then(|spend| Some((spend.block?, spend.tx)));
+        let Some((block, tx)) = mined.filter(|(block, _)| block.height <= done) else {
+            return true;
         };
         let height = BlockHeight(block.height);
-        for (channel, fact) in self.watches.spend(outpoint, &spend.tx, height) {
+        for (channel, fact) in self.watches.spend(outpoint, &tx, height) {
             self.tell_one(channel, fact).await;
         }
+        true
     }
 
     pub(super) async fn tell_one(&self, channel: ChannelIndex, fact: channel::ChainFact) {

@@ -332,6 +332,7 @@ impl Layer1 {
             members: (job.members.iter())
                 .map(|wanted| (wanted.channel.0, wanted.claim.spend.outpoint))
                 .collect(),
+            ordered: job.ordered,
         };
         self.sweeper.made(&made);
         if self.intents.add(intent.clone()) {

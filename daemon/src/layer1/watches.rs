@@ -1,5 +1,6 @@
 //! Outputs that channels watch, and what each block means for them. Pure but for its own memory.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{OutPoint, Transaction, Txid};
@@ -75,14 +76,23 @@ impl Watches {
         self.by_outpoint.insert((outpoint, channel), funding);
     }
 
+    /// `true` if it was not watched before: blocks that are done already say nothing of it.
     pub(super) fn add_output(
         &mut self,
         channel: ChannelIndex,
         outpoint: OutPoint,
         spent: Option<BlockHeight>,
-    ) {
+    ) -> bool {
         let output = Watched { kind: Kind::Output, confirmed: None, spent };
-        self.by_outpoint.entry((outpoint, channel)).or_insert(output);
+        let entry = self.by_outpoint.entry((outpoint, channel));
+        let is_new = matches!(entry, Entry::Vacant(_));
+        entry.or_insert(output);
+        is_new
+    }
+
+    /// It could not be found out what blocks had of it: as if it were not watched yet.
+    pub(super) fn drop_output(&mut self, channel: ChannelIndex, outpoint: OutPoint) {
+        self.by_outpoint.remove(&(outpoint, channel));
     }
 
     pub(super) fn forget(&mut self, channel: ChannelIndex) {

@@ -52,6 +52,7 @@ impl<N: NodeApi> Node for Rpc<N> {
             forwarded_msat: info.forwarded.forwarded_msat,
             forward_fees_msat: info.forwarded.fees_msat,
             event_seq: info.last_event,
+            block_made_at_ms: u64::from(info.tip.header_time).saturating_mul(1_000),
         }))
     }
 

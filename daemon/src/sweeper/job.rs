@@ -30,6 +30,8 @@ pub struct Job {
     pub members: Vec<Wanted>,
     /// What it should pay, together with its parents.
     pub feerate: FeeratePerKw,
+    /// What a human ordered it to pay at least; 0: nobody did.
+    pub ordered: FeeratePerKw,
     /// What it may cost at most: it is not worth more.
     pub limit: Amount,
     /// For whom it pays besides.

@@ -249,6 +249,7 @@ impl Sweeper {
             name: old.map_or_else(|| name(first), |attempt| attempt.name),
             members,
             feerate,
+            ordered: asked,
             limit,
             parents,
             needs_coins,

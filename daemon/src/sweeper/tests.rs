@@ -102,6 +102,7 @@ impl Field {
             since: job.since,
             deadline: job.deadline,
             members: job.members.iter().map(|of| (of.channel.0, of.claim.spend.outpoint)).collect(),
+            ordered: job.ordered,
         };
         self.sweeper.made(&made);
         self.sweeper.seen(made.txid, true);
@@ -414,4 +415,25 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_a_human_ordered_a_sweep_to_pay_is_not_forgotten_by_a_restart() {
+    // More than half of its worth buys, which nothing but an order allows.
+    let ordered = FeeratePerKw(80_000);
+    let mut field = Field::new(&[(1, claim(1, 50_000, None))], 1_000);
+    field.sweeper.order(&[outpoint(1)], Order::Feerate(ordered));
+    let jobs = field.plan(1_000);
+    assert_eq!((jobs[0].feerate, jobs[0].ordered), (ordered, ordered));
+    let made = field.made(&jobs[0]);
+    let mut again = Field::new(&[], 1_000);
+    again.sweeper = Sweeper::restore([made.clone()]);
+    again.sweeper.claims(ChannelIndex(1), vec![claim(1, 50_000, None)]);
+    again.sweeper.over(made.txid);
+    assert_eq!(again.plan(1_001)[0].feerate, ordered);
+    // Once it is in a block the order is done.
+    again.sweeper.made(&made);
+    again.sweeper.mined(made.txid, Some(BlockHeight(1_002)));
+    again.sweeper.over(made.txid);
+    assert!(again.plan(1_003)[0].feerate < ordered);
 }

@@ -1,6 +1,6 @@
 //! Stories in the index: a row a channel, written whenever its story goes on.
 
-use store::engine::{Batch, Engine};
+use store::engine::{Batch, Engine, MAX_VALUE_BYTES};
 use store::table::{Table, TableError, Value};
 use wire::codec::{Decode, Encode, Reader};
 
@@ -25,9 +25,13 @@ impl Value for Story {
     }
 }
 
-/// Writes a story with the batch.
+/// Bytes that a row's envelope may take.
+const ENVELOPE: usize = 64;
+
+/// Writes a story with the batch, as far as it fits: a commitment of 966 HTLCs must not stop the index.
 pub(crate) fn put(batch: &mut Batch, story: &Story) -> Result<(), TableError> {
-    STORIES.put(batch, &story.channel, story)
+    let row = story.row(MAX_VALUE_BYTES.saturating_sub(ENVELOPE));
+    STORIES.put(batch, &story.channel, &row)
 }
 
 /// The story of a channel.

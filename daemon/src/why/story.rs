@@ -163,6 +163,34 @@ impl Story {
         }
     }
 
+    /// What people are told of it, in at most so many bytes: without what only the fold needs, and if it must
+    /// be without more of the middle.
+    pub(crate) fn row(&self, bytes_max: usize) -> Self {
+        let mut row = Self {
+            channel: self.channel,
+            id: self.id,
+            node: self.node,
+            funder: self.funder,
+            created_ms: self.created_ms,
+            capacity_sat: self.capacity_sat,
+            ended: self.ended,
+            milestones: self.milestones.clone(),
+            left_out: self.left_out,
+            values: BTreeMap::new(),
+            ours: BTreeSet::new(),
+        };
+        loop {
+            let mut bytes = Vec::new();
+            Encode::encode(&row, &mut bytes);
+            let middle = row.milestones.len().div_euclid(2).min(FIRST);
+            if bytes.len() <= bytes_max || middle >= row.milestones.len() {
+                return row;
+            }
+            row.milestones.remove(middle);
+            row.left_out = row.left_out.saturating_add(1);
+        }
+    }
+
     fn end(&mut self) {
         self.ended = true;
         self.values = BTreeMap::new();

@@ -473,3 +473,24 @@ fn a_payment_that_arrived_and_one_on_its_way_say_so() {
     let why = payment::account(&paying(&[tried(0)]), |_| None);
     assert_eq!(why.status, "in-flight");
 }
+
+#[test]
+fn a_story_of_966_htlcs_and_of_a_peer_that_talks_fits_a_row_of_the_index() {
+    let mut story = story();
+    let outputs: Vec<(u64, bool)> = (0..970).map(|number| (1_000 + number, true)).collect();
+    let crowd =
+        Of::FundingSpent { tx: Box::new(tx(&[funding()], &outputs)), height: BlockHeight(200) };
+    story.take(Lsn(3), 200, &crowd);
+    for number in 0..400_u32 {
+        let words = format!("{number} {}", "x".repeat(200));
+        let said = Told::PeerError(words);
+        story.take(Lsn(4 + u64::from(number)), 200, &Of::Told(said));
+    }
+    let mut batch = store::engine::Batch::default();
+    rows::put(&mut batch, &story).unwrap();
+    let row = story.row(16_000);
+    assert_eq!(row.milestones.first(), story.milestones.first());
+    assert_eq!(row.milestones.last(), story.milestones.last());
+    let all = row.milestones.len() + row.left_out as usize;
+    assert_eq!(all, story.milestones.len() + story.left_out as usize);
+}

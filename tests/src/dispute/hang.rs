@@ -74,7 +74,31 @@ impl Scene {
         self.hang_one(Hung { from, sat, known: false, hash, preimage: Preimage([0; 32]) }).await;
     }
 
+    /// Hangs many HTLCs of the same size at once, every other one with a preimage that its taker will learn.
+    ///
+    /// # Panics
+    /// When it does not come about.
+    pub async fn hang_many(&mut self, from: Who, count: u32, sat: u64) {
+        for _ in 0..count {
+            let number = self.hung.len() as u32;
+            let mut bytes = [0xab; 32];
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            let preimage = Preimage(bytes);
+            let known = number.is_multiple_of(2);
+            let hung = Hung { from, sat, known, hash: preimage.hash(), preimage };
+            self.offer(hung).await;
+            self.hung.push(hung);
+        }
+        self.all_hang(from).await;
+    }
+
     async fn hang_one(&mut self, hung: Hung) {
+        self.offer(hung).await;
+        self.hung.push(hung);
+        self.all_hang(hung.from).await;
+    }
+
+    async fn offer(&self, hung: Hung) {
         let Hung { from, sat, .. } = hung;
         let taker = self.node(hung.to()).id();
         let via = Via {
@@ -91,7 +115,10 @@ impl Scene {
             timeout_ms: 60_000,
         };
         self.node(from).handle().pay_along(order, vec![via]).await.expect("not refused");
-        self.hung.push(hung);
+    }
+
+    /// Waits until everything hangs for both, and is held.
+    async fn all_hang(&mut self, from: Who) {
         let hanging = self.hung.len();
         let [ours, _] = self.agreed(hanging).await;
         let expiries = ours.htlcs.iter().map(|htlc| htlc.cltv_expiry.0);
@@ -160,11 +187,13 @@ impl Scene {
     /// Waits until a node holds so many HTLCs, which are irrevocable on both sides then.
     async fn holds(&self, who: Who, count: usize) {
         let handle = self.node(who).handle();
-        until_async("HTLCs to be held", String::new, || async {
+        let last = std::cell::Cell::new(0);
+        let account = || format!("{} of {count}", last.get());
+        until_async("HTLCs to be held", account, || async {
             let held = ForwardFilter { held: true, ..ForwardFilter::default() };
             let all = Page { size: Page::SIZE_MAX, ..Page::default() };
-            let held = handle.list_forwards(held, all).await.ok()?.entries.len();
-            (held == count).then_some(())
+            last.set(handle.list_forwards(held, all).await.ok()?.entries.len());
+            (last.get() == count).then_some(())
         })
         .await;
     }
