@@ -7,6 +7,7 @@
 
 mod field;
 mod flow;
+mod reach;
 mod single;
 mod split;
 mod walk;
@@ -87,16 +88,24 @@ fn one_path(field: &Field<'_>) -> Result<Routes, Missed> {
         // A label knows all limits but how long its own payload is; so what it found can be walked.
         walk::one(field, &path).ok_or_else(|| Missed { length: true, ..Missed::default() })
     };
-    let missed = match found(Aim::Best) {
+    let mut missed = match found(Aim::Best) {
         Ok(routes) => return Ok(routes),
         Err(missed) => missed,
     };
-    let aims = [
-        (Aim::Thrifty, missed.fees),
-        (Aim::Cheapest, missed.fees),
-        (Aim::Soonest, missed.blocks),
-        (Aim::Shortest, missed.length),
-    ];
+    // Where no way is wide enough, no other aim finds one.
+    if reach::behind(field, field.request.amount.to_u64()).is_some() {
+        return Err(Missed { narrow: true, ..Missed::default() });
+    }
+    if missed.fees {
+        missed.cheapest = single::cheapest(field);
+        if missed.cheapest.is_none_or(|fee| fee <= field.request.fee_limit.to_u64()) {
+            let mut again = [Aim::Thrifty, Aim::Cheapest].into_iter().map(found);
+            if let Some(routes) = again.find_map(Result::ok) {
+                return Ok(routes);
+            }
+        }
+    }
+    let aims = [(Aim::Soonest, missed.blocks), (Aim::Shortest, missed.length)];
     let mut again = aims.iter().filter(|(_, worth_it)| *worth_it).map(|(aim, _)| found(*aim));
     again.find_map(Result::ok).ok_or(missed)
 }

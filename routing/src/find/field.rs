@@ -98,6 +98,10 @@ pub(super) struct Loose {
     pub(super) least: bool,
     /// Hops and bytes.
     pub(super) length: bool,
+    /// The fee limit.
+    pub(super) fees: bool,
+    /// The CLTV limit.
+    pub(super) blocks: bool,
 }
 
 impl<'a> Field<'a> {
@@ -173,6 +177,12 @@ impl<'a> Field<'a> {
             return doubt_fresh(self.prior, real(amount), real(lane.capacity));
         }
         self.doubt_special(lane, amount)
+    }
+
+    /// Whether what fits a lane's limits can pass it, by all that is known.
+    #[inline]
+    pub(super) fn is_plain(&self, lane: &Lane, public: bool) -> bool {
+        !public || !self.is_special(lane)
     }
 
     /// Whether more is known of a public lane than gossip says.
@@ -289,6 +299,12 @@ impl Worth {
             Aim::Soonest => u64::from(blocks),
             Aim::Shortest => 1,
         }
+    }
+
+    /// Whether doubt counts.
+    #[inline]
+    pub(super) const fn knows_doubt(&self) -> bool {
+        matches!(self.aim, Aim::Best | Aim::Thrifty)
     }
 
     /// What a part that is e times less likely is worse by.

@@ -39,28 +39,21 @@ pub(super) struct Flowing {
     pub(super) flow: u64,
 }
 
-/// A flow, and which nodes could still reach the payee when no more fitted.
+/// A flow.
 #[derive(Debug)]
 pub(super) struct Flow {
     /// By the lane's place.
     pub(super) lanes: BTreeMap<u32, Flowing>,
     /// What of the amount does not flow.
     pub(super) short: u64,
-    /// For each node, whether it could; all, if nothing is short.
-    pub(super) behind: Vec<bool>,
 }
 
 /// Sends as much of the amount as can flow.
 pub(super) fn send(field: &Field<'_>, aim: Aim, grain: Grain, amount: u64) -> Flow {
     let mut sending = Sending::start(field, aim, grain, amount);
     let mut left = amount;
-    let mut behind = Vec::new();
     for _ in 0..FILLS_MAX {
-        if left == 0 {
-            break;
-        }
-        if !sending.search() {
-            behind = sending.nodes.iter().map(|node| node.distance != u64::MAX).collect();
+        if left == 0 || !sending.search() {
             break;
         }
         let filled = sending.fill(left);
@@ -70,7 +63,7 @@ pub(super) fn send(field: &Field<'_>, aim: Aim, grain: Grain, amount: u64) -> Fl
         left = left.saturating_sub(filled);
     }
     sending.flow.retain(|_, lane| lane.flow > 0);
-    Flow { lanes: sending.flow, short: left, behind }
+    Flow { lanes: sending.flow, short: left }
 }
 
 /// How a node reaches the payee in what is left.

@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::field::{Aim, ExtraVia, Field};
+use super::field::{Aim, ExtraVia, Field, Loose};
 use super::walk::Step;
 use crate::graph::{Lane, at};
 use crate::request::PAYLOADS_MAX;
@@ -53,6 +53,10 @@ pub(super) struct Missed {
     pub(super) length: bool,
     /// `htlc_minimum_msat`.
     pub(super) least: bool,
+    /// No way is wide enough, whatever it costs.
+    pub(super) narrow: bool,
+    /// Fees of the cheapest way that was found when nothing limited them.
+    pub(super) cheapest: Option<u64>,
 }
 
 /// The best path by an aim, from the payer on.
@@ -61,13 +65,26 @@ pub(super) struct Missed {
 /// What was in the way; nothing of it, if no path is wide enough.
 pub(super) fn search(field: &Field<'_>, aim: Aim) -> Result<Vec<Step>, Missed> {
     let mut search = Search::start(field, aim);
-    while let Some(node) = search.next() {
-        if node == field.payer {
-            return Ok(search.path());
-        }
-        search.spread(node);
-    }
-    Err(search.missed)
+    if search.run() { Ok(search.path()) } else { Err(search.missed) }
+}
+
+/// What the cheapest way takes, whatever the fee limit is; `None` if another limit leaves none.
+pub(super) fn cheapest(field: &Field<'_>) -> Option<u64> {
+    let any = field.loose(Loose { fees: true, ..Loose::default() });
+    fee_of(&any, Aim::Cheapest)
+}
+
+/// What the best way by an aim takes.
+pub(super) fn fee_of(field: &Field<'_>, aim: Aim) -> Option<u64> {
+    let mut search = Search::start(field, aim);
+    search.run().then(|| search.fee())
+}
+
+/// Blocks of the way with the fewest.
+pub(super) fn soonest(field: &Field<'_>) -> Option<u32> {
+    let mut search = Search::start(field, Aim::Soonest);
+    let found = search.run();
+    search.labels.get(at(field.payer)).filter(|_| found).map(|label| label.cltv)
 }
 
 struct Search<'f, 'a> {
@@ -77,6 +94,8 @@ struct Search<'f, 'a> {
     heap: BinaryHeap<Reverse<(u64, u32)>>,
     /// What a node must receive at most, so that fees stay within their limit.
     amount_max: u64,
+    /// Blocks from now to the expiry of what a node receives at most.
+    cltv_max: u32,
     least_hop: u64,
     missed: Missed,
 }
@@ -95,9 +114,28 @@ impl<'f, 'a> Search<'f, 'a> {
         let mut heap = BinaryHeap::with_capacity(1_024);
         heap.push(Reverse((0, field.payee)));
         let least_hop = field.worth(aim, amount).least_hop();
-        let amount_max = amount.saturating_add(request.fee_limit.to_u64());
+        let fees = if field.loose.fees { u64::MAX } else { request.fee_limit.to_u64() };
+        let amount_max = amount.saturating_add(fees);
+        let cltv_max = if field.loose.blocks { u32::MAX } else { request.cltv_limit };
         let missed = Missed::default();
-        Self { field, aim, labels, heap, amount_max, least_hop, missed }
+        Self { field, aim, labels, heap, amount_max, cltv_max, least_hop, missed }
+    }
+
+    /// Whether a way from the payer was found.
+    fn run(&mut self) -> bool {
+        while let Some(node) = self.next() {
+            if node == self.field.payer {
+                return true;
+            }
+            self.spread(node);
+        }
+        false
+    }
+
+    /// What the way that was found takes.
+    fn fee(&self) -> u64 {
+        let sent = self.labels.get(at(self.field.payer)).map_or(0, |label| label.amount);
+        sent.saturating_sub(self.field.request.amount.to_u64())
     }
 
     /// The node whose label is final next.
@@ -116,7 +154,7 @@ impl<'f, 'a> Search<'f, 'a> {
     fn spread(&mut self, node: u32) {
         let field = self.field;
         let Some(label) = self.labels.get(at(node)).copied() else { return };
-        if label.cltv > field.request.cltv_limit {
+        if label.cltv > self.cltv_max {
             self.missed.blocks = true;
             return;
         }
@@ -184,12 +222,17 @@ impl<'f, 'a> Search<'f, 'a> {
         if floor >= known.cost || (!paying && field.is_closed(lane.from)) {
             return;
         }
-        if amount > self.amount_max || cltv > field.request.cltv_limit {
+        if amount > self.amount_max || cltv > self.cltv_max {
             self.missed.fees |= amount > self.amount_max;
-            self.missed.blocks |= cltv > field.request.cltv_limit;
+            self.missed.blocks |= cltv > self.cltv_max;
             return;
         }
-        let Some(doubt) = field.doubt(lane, public, from.amount) else { return };
+        let doubt = if worth.knows_doubt() || !field.is_plain(lane, public) {
+            let Some(doubt) = field.doubt(lane, public, from.amount) else { return };
+            doubt
+        } else {
+            0.0
+        };
         let cost = worth.of(fee, blocks, doubt).saturating_add(from.cost);
         let ahead = field.hops_away(lane.from).saturating_mul(self.least_hop);
         let best = self.labels.get(at(field.payer)).map_or(u64::MAX, |label| label.cost);

@@ -1,7 +1,8 @@
 //! Parts that are paid: paths of a flow with exact amounts, within every limit, together the whole.
 
 use super::field::{Aim, Field};
-use super::flow::{self, Flow, Grain};
+use super::flow::{self, Grain};
+use super::reach::{self, Flows};
 use super::walk::{Obstacle, Step, Used, Walked, portion, routes, walk};
 use crate::route::Routes;
 
@@ -13,8 +14,8 @@ const LOWERED_MAX: usize = 12;
 pub(super) enum Outcome {
     /// They are there.
     Found(Routes),
-    /// So much cannot flow at all: the flow, with its cut.
-    Cut(Flow),
+    /// So much cannot flow at all: who could still reach the payee when nothing more fitted.
+    Cut(Vec<bool>),
     /// So much is found for the number of parts that is allowed.
     Parts(u64),
     /// Parts exist, and their fees are above the limit: what they are.
@@ -35,10 +36,9 @@ pub(super) fn search(field: &Field<'_>) -> Outcome {
     ] {
         let sent = flow::send(field, aim, grain, amount);
         if sent.short > 0 && grain == Grain::Coarse {
-            // Aims change prices and not what can flow: without pieces of cost that is soon known.
-            let all = flow::send(field, Aim::Cheapest, Grain::Fine, amount);
-            if all.short > 0 && !all.behind.is_empty() {
-                return Outcome::Cut(all);
+            // Aims change prices and not what can flow: without prices that is soon known.
+            if let Flows::Cut(behind) = reach::flows(field, amount) {
+                return Outcome::Cut(behind);
             }
             continue;
         }

@@ -4,12 +4,12 @@ use wire::id::{NodeId, ShortChannelId};
 use wire::units::Msat;
 
 use super::field::{Aim, Field, Loose};
-use super::flow::{self, Grain};
+use super::reach;
 use super::single::{self, Missed};
 use super::split::Outcome;
 use crate::graph::Direction;
 use crate::request::Request;
-use crate::route::{Route, Routes};
+use crate::route::Routes;
 
 /// How many channels of a cut are named.
 const CUT_NAMED_MAX: usize = 16;
@@ -151,28 +151,43 @@ pub(super) fn explain(field: &Field<'_>, nothing: Nothing) -> NoRoute {
     if let Some(avoided) = relieved(field) {
         return avoided;
     }
-    let request = field.request;
     let Nothing { missed, parts } = nothing;
-    if missed.fees
-        && let Some(routes) = relaxed(field, |request| request.fee_limit = Msat::MAX)
+    if !missed.narrow
+        && let Some(why) = limits(field, &missed, parts.as_ref())
     {
-        return NoRoute::FeeLimit { cheapest: routes.fee, limit: request.fee_limit };
+        return why;
     }
-    if let Some(Outcome::Fees(fee)) = parts {
+    amounts(field, parts)
+}
+
+/// The limit that ways which are wide enough run into.
+fn limits(field: &Field<'_>, missed: &Missed, parts: Option<&Outcome>) -> Option<NoRoute> {
+    let request = field.request;
+    let of_parts = parts.and_then(|parts| match parts {
+        Outcome::Fees(fee) => Some(*fee),
+        Outcome::Found(_) | Outcome::Cut(_) | Outcome::Parts(_) => None,
+    });
+    let mut cheapest = missed.cheapest.into_iter().chain(of_parts).min();
+    if cheapest.is_none() && missed.fees {
+        // The cheapest way runs into another limit; is there one that does not?
+        let any = field.loose(Loose { fees: true, ..Loose::default() });
+        cheapest = [Aim::Soonest, Aim::Shortest].iter().find_map(|aim| single::fee_of(&any, *aim));
+    }
+    if let Some(fee) = cheapest.filter(|fee| *fee > request.fee_limit.to_u64()) {
         let cheapest = Msat::new(fee).unwrap_or(Msat::MAX);
-        return NoRoute::FeeLimit { cheapest, limit: request.fee_limit };
+        return Some(NoRoute::FeeLimit { cheapest, limit: request.fee_limit });
     }
-    if missed.blocks
-        && let Some(routes) = relaxed(field, |request| request.cltv_limit = u32::MAX)
-    {
-        let least = routes.parts.iter().map(Route::cltv_delta).max().unwrap_or(0);
-        return NoRoute::CltvLimit { least, limit: request.cltv_limit };
+    if missed.blocks {
+        let late = field.loose(Loose { blocks: true, ..Loose::default() });
+        if let Some(least) = single::soonest(&late) {
+            return Some(NoRoute::CltvLimit { least, limit: request.cltv_limit });
+        }
     }
     if missed.length {
         let limit = request.max_hops;
         let far = field.loose(Loose { length: true, ..Loose::default() });
         if let Ok(path) = single::search(&far, Aim::Shortest) {
-            return NoRoute::TooFar { least: path.len(), limit };
+            return Some(NoRoute::TooFar { least: path.len(), limit });
         }
     }
     if missed.least {
@@ -181,32 +196,23 @@ pub(super) fn explain(field: &Field<'_>, nothing: Nothing) -> NoRoute {
             let least =
                 path.iter().filter_map(|step| field.lane(step.place)).map(|lane| lane.least);
             let least = Msat::new(least.max().unwrap_or(0)).unwrap_or(Msat::MAX);
-            return NoRoute::BelowMinimum { amount: request.amount, least };
+            return Some(NoRoute::BelowMinimum { amount: request.amount, least });
         }
     }
-    amounts(field, parts)
+    None
 }
 
 /// No way is wide enough: the cut, or too few parts.
 fn amounts(field: &Field<'_>, parts: Option<Outcome>) -> NoRoute {
     let need = field.request.amount;
-    let outcome = parts.unwrap_or_else(|| {
-        let sent = flow::send(field, Aim::Cheapest, Grain::Fine, need.to_u64());
-        if sent.short > 0 && !sent.behind.is_empty() {
-            Outcome::Cut(sent)
-        } else {
-            // One part alone: what is the widest way?
-            let widest = flow::paths(field, &sent).first().map_or(0, |(_, amount)| *amount);
-            Outcome::Parts(widest)
-        }
-    });
+    let outcome = parts.unwrap_or_else(|| one_part(field));
     match outcome {
-        Outcome::Cut(flow) => {
-            let lanes = field.cut(&flow.behind);
+        Outcome::Cut(behind) => {
+            let lanes = field.cut(&behind);
             let of_payer = lanes
                 .iter()
                 .all(|(place, _)| field.lane(*place).is_some_and(|lane| lane.from == field.payer));
-            let beyond = flow.behind.iter().filter(|behind| **behind).count();
+            let beyond = behind.iter().filter(|is_behind| **is_behind).count();
             let place = match (of_payer && !lanes.is_empty(), beyond) {
                 (true, _) => Where::Payer,
                 (false, ..=1) => Where::Payee,
@@ -221,6 +227,18 @@ fn amounts(field: &Field<'_>, parts: Option<Outcome>) -> NoRoute {
         },
         Outcome::Found(_) | Outcome::Fees(_) => NoRoute::Limits,
     }
+}
+
+/// What stands in the way of a payment in one part: a cut that is too narrow even for many, or the widest way.
+fn one_part(field: &Field<'_>) -> Outcome {
+    let need = field.request.amount.to_u64();
+    if let Some(behind) = reach::behind(field, need) {
+        let can = field.cut(&behind).iter().map(|(_, width)| *width).fold(0, u64::saturating_add);
+        if can < need {
+            return Outcome::Cut(behind);
+        }
+    }
+    Outcome::Parts(reach::widest(field))
 }
 
 /// A cut of lanes and what each carries.

@@ -1,4 +1,4 @@
-//! What this process used so far.
+//! What this process, or one thread of it, used so far.
 
 use std::time::Duration;
 
@@ -16,4 +16,12 @@ pub fn cpu_time() -> Duration {
     let fields: Vec<_> = rest.split_ascii_whitespace().collect();
     let ticks = |index: usize| fields[index].parse::<u64>().expect("a number");
     Duration::from_millis((ticks(11) + ticks(12)) * 1_000 / TICKS_PER_S)
+}
+
+/// How long this thread was on a CPU; what else the machine does is not in it. `None` where the system does not say.
+pub fn thread_time() -> Option<Duration> {
+    // What a thread used since its last turn began is only counted when the turn ends.
+    std::thread::yield_now();
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    stat.split_ascii_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
