@@ -11,10 +11,12 @@ pub mod invoice;
 pub mod lesson;
 pub mod onion;
 pub mod plan;
+mod probe;
 pub mod receive;
 pub mod received;
 pub mod router;
 mod scores;
+mod searches;
 pub mod send;
 pub mod sent;
 
@@ -45,9 +47,11 @@ use crate::identity::Identity;
 use crate::journal::Writer;
 use crate::keeper::Reading;
 use crate::layer1::Tip;
+use crate::payments::probe::Probes;
 use crate::payments::receive::{HeldSet, Part};
 use crate::payments::received::{AskedBook, AskedEnd};
-use crate::payments::scores::Shelf;
+use crate::payments::scores::{Arrived, Shelf};
+use crate::payments::searches::Searches;
 use crate::payments::send::Attempts;
 use crate::payments::sent::SentBook;
 use crate::rpc::model::invoice::Invoice;
@@ -115,7 +119,11 @@ pub struct Payments {
     /// Everybody's channels, as gossip shows them.
     graph: watch::Receiver<Snapshot>,
     /// What attempts taught of them.
-    scorer: Scorer,
+    scorer: Arc<Scorer>,
+    /// What arrived since, to be learnt when no search reads that.
+    arrived: Vec<Arrived>,
+    searches: Searches,
+    probes: Probes,
     shelf: Shelf,
     /// The genesis hash.
     chain: [u8; 32],
@@ -179,7 +187,10 @@ impl Payments {
             writer,
             attempts: Attempts::default(),
             graph,
-            scorer,
+            scorer: Arc::new(scorer),
+            arrived: Vec::new(),
+            searches: Searches::default(),
+            probes: Probes::default(),
             shelf,
             chain,
             sent,
@@ -216,6 +227,7 @@ impl Payments {
             tokio::select! {
                 biased;
                 () = tasks.stopping() => {
+                    self.learn_arrived();
                     self.shelf.keep(&self.scorer, true);
                     return Ok(());
                 }
@@ -234,7 +246,12 @@ impl Payments {
                     }
                     asked.drain(..).for_each(|ask| self.answer(ask));
                 }
+                Some(ended) = self.searches.ended(), if !self.searches.is_empty() => {
+                    self.take_search(ended)?;
+                }
                 _ = tick.tick() => {
+                    self.learn_arrived();
+                    self.end_overdue_probes();
                     self.give_back_overdue();
                     self.attempts.shun_slow(now_ms());
                     self.shelf.keep(&self.scorer, false);

@@ -23,7 +23,7 @@ use crate::score::Scorer;
 
 pub use why::{CutChannel, NoRoute, Where};
 
-use field::{Aim, Field};
+use field::{Aim, Field, Loose};
 use single::Missed;
 use split::Outcome;
 use why::Nothing;
@@ -58,7 +58,7 @@ pub fn flow(
 ) -> Result<Routes, NoRoute> {
     let field = Field::prepare(snapshot, scorer, request, now_secs)?;
     why::ends(&field)?;
-    match split::search(&field) {
+    match split::search(&field, false) {
         Outcome::Found(routes) => Ok(routes),
         parts @ (Outcome::Cut(_) | Outcome::Parts(_) | Outcome::Fees(_)) => {
             let nothing = Nothing { missed: Missed::default(), parts: Some(parts) };
@@ -73,7 +73,9 @@ fn attempt(field: &Field<'_>) -> Result<Routes, Nothing> {
     if field.request.max_parts == 1 || path.as_ref().is_ok_and(|path| path.probability >= LIKELY) {
         return path.map_err(|missed| Nothing { missed, parts: None });
     }
-    match (path, split::search(field)) {
+    // What no path is wide enough for may be too much for all of them together.
+    let doubtful = path.as_ref().is_err_and(|missed| missed.narrow);
+    match (path, split::search(field, doubtful)) {
         (Ok(path), Outcome::Found(parts)) if parts.cost_msat < path.cost_msat => Ok(parts),
         (Ok(path), _) => Ok(path),
         (Err(_), Outcome::Found(parts)) => Ok(parts),
@@ -92,20 +94,26 @@ fn one_path(field: &Field<'_>) -> Result<Routes, Missed> {
         Ok(routes) => return Ok(routes),
         Err(missed) => missed,
     };
-    // Where no way is wide enough, no other aim finds one.
+    // Where no way is wide enough, with fees or without, no other aim finds one: that is known before they are tried.
+    let narrow = Missed { narrow: true, ..Missed::default() };
     if reach::behind(field, field.request.amount.to_u64()).is_some() {
-        return Err(Missed { narrow: true, ..Missed::default() });
+        return Err(narrow);
     }
-    if missed.fees {
-        missed.cheapest = single::cheapest(field);
-        if missed.cheapest.is_none_or(|fee| fee <= field.request.fee_limit.to_u64()) {
-            let mut again = [Aim::Thrifty, Aim::Cheapest].into_iter().map(found);
-            if let Some(routes) = again.find_map(Result::ok) {
-                return Ok(routes);
-            }
-        }
+    let any = field.loose(Loose { least: true, length: true, fees: true, blocks: true });
+    let Ok(path) = single::search(&any, Aim::Cheapest) else { return Err(narrow) };
+    if let Some(cheapest) = walk::one(field, &path) {
+        return Ok(found(Aim::Thrifty).unwrap_or(cheapest));
     }
-    let aims = [(Aim::Soonest, missed.blocks), (Aim::Shortest, missed.length)];
+    let fee = walk::fee(&any, &path);
+    missed.cheapest = fee;
+    if fee.is_some_and(|fee| fee > field.request.fee_limit.to_u64()) {
+        return Err(missed);
+    }
+    let aims = [
+        (Aim::Thrifty, missed.fees),
+        (Aim::Soonest, missed.blocks),
+        (Aim::Shortest, missed.length),
+    ];
     let mut again = aims.iter().filter(|(_, worth_it)| *worth_it).map(|(aim, _)| found(*aim));
     again.find_map(Result::ok).ok_or(missed)
 }

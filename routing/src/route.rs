@@ -49,7 +49,7 @@ impl Route {
 }
 
 /// One HTLC of a route. What its receiver's onion says is the next hop's amount, expiry and channel.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hop {
     /// Who receives it.
     pub node: NodeId,
@@ -61,6 +61,8 @@ pub struct Hop {
     pub amount: Msat,
     /// The HTLC's expiry, in blocks from now.
     pub cltv_delta: u32,
+    /// How likely it finds the liquidity it needs, 0 to 1.
+    pub probability: f64,
 }
 
 /// How a channel of a route is known.

@@ -1,5 +1,7 @@
 //! A node that says what a test tells it to, and a terminal that remembers.
 
+mod network;
+
 use std::cell::RefCell;
 use std::io::{self, Cursor, Write};
 use std::net::Ipv4Addr;
@@ -11,6 +13,8 @@ use api::client::{Address, Client, Target};
 use api::v1;
 use api::v1::channels_server::{Channels, ChannelsServer};
 use api::v1::events_server::{Events, EventsServer};
+use api::v1::forwards_server::ForwardsServer;
+use api::v1::graph_server::GraphServer;
 use api::v1::invoices_server::{Invoices, InvoicesServer};
 use api::v1::node_server::{Node, NodeServer};
 use api::v1::payments_server::{Payments, PaymentsServer};
@@ -50,6 +54,7 @@ pub(super) struct Script {
     pub(super) why_channel: v1::WhyChannelResponse,
     pub(super) why_payment: v1::WhyPaymentResponse,
     pub(super) closed: Vec<v1::ClosedChannel>,
+    pub(super) graph: network::Seen,
     /// Streams stay open after their last message.
     pub(super) hang: bool,
 }
@@ -64,6 +69,10 @@ pub(super) enum Asked {
     Bump(v1::BumpRequest),
     Create(v1::CreateInvoiceRequest),
     Policy(v1::SetPeerPolicyRequest),
+    Route(v1::FindRouteRequest),
+    Probe(v1::ProbeRouteRequest),
+    Scores(v1::ImportScoresRequest),
+    Forwards(v1::ListForwardsRequest),
 }
 
 #[derive(Clone)]
@@ -492,6 +501,8 @@ async fn serve(script: Script) -> (Client, mpsc::Receiver<Asked>) {
         .add_service(PaymentsServer::new(fake.clone()))
         .add_service(InvoicesServer::new(fake.clone()))
         .add_service(EventsServer::new(fake.clone()))
+        .add_service(GraphServer::new(fake.clone()))
+        .add_service(ForwardsServer::new(fake.clone()))
         .add_service(WhyServer::new(fake));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     let target = Target { address: Address::Plain(at), certificate_pem: None, token: None };

@@ -1,5 +1,7 @@
 //! Every manner of the command line, against a node that says what the test tells it to.
 
+mod network;
+
 use api::reason::{Reason, Refused};
 use api::v1;
 use clap::CommandFactory as _;

@@ -37,7 +37,7 @@ use crate::rpc::model::channel::{
 };
 use crate::rpc::model::event::{Event, Subscribe};
 use crate::rpc::model::forward::{Forward, ForwardFilter, Interception, SetPolicy};
-use crate::rpc::model::graph::{FindRoute, RouteFound};
+use crate::rpc::model::graph::{FindRoute, Probed, RouteFound};
 use crate::rpc::model::invoice::{CreateInvoice, DecodedInvoice, Invoice, InvoiceFilter};
 use crate::rpc::model::node::{Health, HealthPart, NodeInfo, Tip};
 use crate::rpc::model::page::{Listing, Page};
@@ -414,6 +414,10 @@ impl NodeApi for Handle {
 
     async fn find_route(&self, order: FindRoute) -> Answer<RouteFound> {
         self.route_for(order).await
+    }
+
+    async fn probe_route(&self, order: FindRoute, patience_s: u32) -> Answer<Probed> {
+        self.probe_for(order, patience_s).await
     }
 
     async fn scores(&self) -> Answer<(Vec<u8>, u64)> {

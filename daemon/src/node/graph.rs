@@ -11,7 +11,7 @@ use crate::payments::Ask;
 use crate::payments::invoice;
 use crate::payments::plan::{self, Manner, usual_fee_limit};
 use crate::payments::send::Plan;
-use crate::rpc::model::graph::{FindRoute, RouteFound, Target};
+use crate::rpc::model::graph::{FindRoute, Probed, RouteFound, Target};
 use crate::rpc::node_api::Answer;
 use crate::rpc::refusal::Refusal;
 
@@ -19,6 +19,20 @@ impl Handle {
     pub(super) async fn route_for(&self, order: FindRoute) -> Answer<RouteFound> {
         let plan = Box::new(self.plan_of(&order)?);
         Self::ask(&self.0.payments, |reply| Ask::Route { plan, reply }).await?
+    }
+
+    /// Tries ways with HTLCs of which nobody knows the preimage, nor this node.
+    pub(super) async fn probe_for(&self, order: FindRoute, patience_s: u32) -> Answer<Probed> {
+        let mut plan = self.plan_of(&order)?;
+        getrandom::fill(&mut plan.hash.0).map_err(|_| Refusal::NoAnswer)?;
+        let mut secret = PaymentSecret([0; 32]);
+        getrandom::fill(&mut secret.0).map_err(|_| Refusal::NoAnswer)?;
+        // The payee's own secret is not for probes: who asks with it could be taken for the payer.
+        plan.secret = Some(secret);
+        plan.metadata = None;
+        plan.deadline_ms = now_ms().saturating_add(u64::from(patience_s).saturating_mul(1_000));
+        let plan = Box::new(plan);
+        Self::ask(&self.0.payments, |reply| Ask::Probe { plan, reply }).await?
     }
 
     fn plan_of(&self, order: &FindRoute) -> Result<Plan, Refusal> {

@@ -10,12 +10,11 @@ use wire::units::Msat;
 use crate::clock::now_ms;
 use crate::fact::{Fact, InvoiceCancelled, InvoiceMade, OrderKept, PaymentStarted};
 use crate::keeper::history;
-use crate::payments::plan;
 use crate::payments::router::Missed;
-use crate::payments::send::{Direct, Next, Plan};
+use crate::payments::send::{Direct, Plan};
 use crate::payments::sent::Sent;
 use crate::payments::{Payments, Then};
-use crate::rpc::model::graph::RouteFound;
+use crate::rpc::model::graph::{Probed, RouteFound};
 use crate::rpc::model::invoice::{Invoice, InvoiceState};
 use crate::rpc::model::payment::{Payment, PaymentFailure, PaymentStatus};
 use crate::rpc::refusal::{Noun, Refusal, Unready};
@@ -47,8 +46,15 @@ pub enum Ask {
     Route {
         /// For what.
         plan: Box<Plan>,
-        /// Answered at once.
+        /// Answered when the search has ended.
         reply: Reply<RouteFound>,
+    },
+    /// Look for a way by sending what nobody can settle.
+    Probe {
+        /// For what: its hash is one that nobody knows the preimage of.
+        plan: Box<Plan>,
+        /// Answered when it reached the payee, or gave up.
+        reply: Reply<Probed>,
     },
     /// What attempts taught, as bytes, and of how many channels.
     Scores {
@@ -129,8 +135,12 @@ impl Payments {
     pub(super) fn answer(&mut self, ask: Ask) {
         match ask {
             Ask::Pay { order, reply } => self.pay(*order, reply),
-            Ask::Route { plan, reply } => drop(reply.send(self.look(&plan))),
-            Ask::Scores { reply } => drop(reply.send((self.scorer.encode(), self.known()))),
+            Ask::Route { plan, reply } => self.look_for(plan, reply),
+            Ask::Probe { plan, reply } => self.probe(*plan, reply),
+            Ask::Scores { reply } => {
+                self.learn_arrived();
+                let _gone = reply.send((self.scorer.encode(), self.known()));
+            }
             Ask::LearnScores { scores, reply } => drop(reply.send(self.take_scores(&scores))),
             Ask::Payment { hash, reply } => {
                 let found = self.show_payment(hash).ok_or_else(|| missing(Noun::Payment, hash));
@@ -183,6 +193,7 @@ impl Payments {
     /// for good is tried anew. So nothing is ever paid twice.
     fn pay(&mut self, order: Order, reply: Reply<(bool, watch::Receiver<Payment>)>) {
         let hash = order.plan.hash;
+        let Some(reply) = self.attach(hash, reply) else { return };
         if let Some(sent) = self.sent.get(hash) {
             match sent.status() {
                 PaymentStatus::InFlight | PaymentStatus::Succeeded { .. } => {
@@ -211,33 +222,7 @@ impl Payments {
             return;
         }
         let first_part = self.sent.get(hash).map_or(0, Sent::next_part);
-        let Order { plan, started } = order;
-        let means = plan::means(&plan, &started);
-        self.attempts.open(plan.clone(), first_part);
-        let attempts = match self.next(hash) {
-            Next::Send(attempts) => attempts,
-            Next::Wait => {
-                self.attempts.close(hash);
-                let _gone = reply.send(Err(Refusal::AmountMissing));
-                return;
-            }
-            // Nothing was tried and nothing is owed: it never began.
-            Next::Over(failure, missed) => {
-                self.attempts.close(hash);
-                let refusal = self.refusal(&plan, started.payee, failure, missed.as_ref());
-                let _gone = reply.send(Err(refusal));
-                return;
-            }
-        };
-        let mut facts = vec![Fact::PaymentStarted(started)];
-        facts.extend(means.map(Fact::PaymentMeans));
-        self.commit(&facts, Vec::new());
-        let followed = self.follow_payment(hash).map(|watch| (true, watch));
-        self.after_all(Box::new(move || drop(reply.send(followed))));
-        self.send(hash, attempts);
-        if let Some(then) = self.publish_payment(hash) {
-            self.after_all(then);
-        }
+        self.prepare(order, first_part, reply);
     }
 
     /// Why a payment is not begun.
@@ -288,7 +273,10 @@ impl Payments {
         Ok(found.filter(|paid| matches!(paid.status, PaymentStatus::Succeeded { .. })))
     }
 
-    fn follow_payment(&mut self, hash: PaymentHash) -> Result<watch::Receiver<Payment>, Refusal> {
+    pub(super) fn follow_payment(
+        &mut self,
+        hash: PaymentHash,
+    ) -> Result<watch::Receiver<Payment>, Refusal> {
         if let Some(sender) = self.watched_payments.get(&hash) {
             return Ok(sender.subscribe());
         }

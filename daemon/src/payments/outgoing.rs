@@ -1,9 +1,9 @@
 //! What channels say of HTLCs that this node offered for its own payments.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use channel::{Command, CommandId, Outcome, Refusal as ChannelRefusal, Resolved};
-use routing::graph::Snapshot;
 use wire::id::{NodeId, PaymentHash, Preimage};
 use wire::onion::SharedSecret;
 use wire::onion::attribution::{HoldTime, read_fulfilled};
@@ -18,43 +18,26 @@ use crate::payments::Payments;
 use crate::payments::lesson::{Lesson, Taught, Trip, of_failure};
 use crate::payments::onion;
 use crate::payments::plan;
-use crate::payments::router::{Missed, Sight};
+use crate::payments::router::Missed;
+use crate::payments::scores::Arrived;
+use crate::payments::searches::For;
 use crate::payments::send::{Attempt, Next};
 use crate::payments::sent::{Sent, failed_by, failure_code, failure_from};
 use crate::rpc::model::payment::PaymentFailure;
 
-/// Where no other way is left, failures that are older than this are forgotten, in seconds: whoever was away for a
-/// moment may be back.
-const STALE_SECS: u64 = 3;
-
 impl Payments {
-    /// What there is to do for a payment now, by what is known at this moment.
-    pub(super) fn next(&mut self, hash: PaymentHash) -> Next {
-        let doors = self.directory.doors();
-        let graph: Snapshot = self.graph.borrow_and_update().clone();
-        self.scorer.follow(&graph);
-        let sight = Sight {
-            doors: &doors,
-            graph: &graph,
-            scorer: &self.scorer,
-            height: self.tip.borrow().height,
-            now_ms: now_ms(),
-        };
-        let next = self.attempts.next(hash, &self.us, &sight);
-        let Next::Over(PaymentFailure::NoRoute, Some(_)) = next else { return next };
-        let since_secs = (sight.now_ms / 1_000).saturating_sub(STALE_SECS);
-        let Some(hopeful) = self.scorer.hopeful(since_secs) else { return next };
-        self.attempts.reopen(hash);
-        let sight = Sight { scorer: &hopeful, ..sight };
-        let hoped = self.attempts.next(hash, &self.us, &sight);
-        // What was learnt tells more of why there is no way than what was hoped.
-        if matches!(hoped, Next::Over(..)) { next } else { hoped }
-    }
-
     /// Tries what is left; with nothing left and nothing in flight the payment ends with `because`.
     pub(super) fn go_on(&mut self, hash: PaymentHash, because: PaymentFailure) {
-        match self.next(hash) {
+        let next = self.next(hash);
+        self.go_on_with(hash, because, next);
+    }
+
+    /// The same, with what there is to do.
+    pub(super) fn go_on_with(&mut self, hash: PaymentHash, because: PaymentFailure, next: Next) {
+        match next {
             Next::Send(attempts) => self.send(hash, attempts),
+            Next::Search(errand) => self.search(For::GoOn(hash, because), errand),
+            Next::Later => self.search_later(For::GoOn(hash, because)),
             Next::Wait => {}
             Next::Over(failure, missed) => self.over(hash, failure, because, missed.as_ref()),
         }
@@ -120,6 +103,10 @@ impl Payments {
     /// A channel would not offer.
     pub(super) fn take_refusal(&mut self, command: CommandId, refusal: &ChannelRefusal) {
         let Some((hash, part, channel)) = self.attempts.offered(command) else { return };
+        // An HTLC of a probe, or of one that is over.
+        if self.probe_refused(hash, part, channel, refusal) || self.sent.get(hash).is_none() {
+            return;
+        }
         tracing::info!(%hash, %refusal, "channel refused the payment");
         let failure = match refusal {
             ChannelRefusal::InsufficientBalance { .. }
@@ -171,6 +158,10 @@ impl Payments {
     pub(super) fn take_outcome(&mut self, channel: ChannelIndex, resolved: Resolved) {
         let channel::Origin::Payment { payment_id, part } = resolved.origin else { return };
         let hash = PaymentHash(payment_id);
+        if self.probe_ended(hash, part, &resolved.outcome) {
+            self.command(channel, Command::ForgetResolved { htlc: resolved.htlc });
+            return;
+        }
         if let Some(sent) = self.sent.get(hash)
             && sent.failure_of(part).is_none()
             && sent.part(part).is_some()
@@ -224,20 +215,23 @@ impl Payments {
     }
 
     /// What all payments learn.
-    fn teach(&mut self, lessons: &[Lesson]) {
+    pub(super) fn teach(&mut self, lessons: &[Lesson]) {
         let now = now_ms() / 1_000;
         self.shelf.note();
+        self.learn_arrived();
+        // Searches that run keep what they read.
+        let scorer = Arc::make_mut(&mut self.scorer);
         for lesson in lessons {
             match *lesson {
                 Lesson::Passed { at, amount } => {
                     let held = self.attempts.held(at.channel, at.direction);
                     let sum = amount.checked_add(held).unwrap_or(amount);
-                    self.scorer.passed(at.channel, at.direction, sum, now);
+                    scorer.passed(at.channel, at.direction, sum, now);
                 }
                 Lesson::Stuck { at, amount } => {
                     let held = self.attempts.held(at.channel, at.direction);
                     let sum = amount.checked_add(held).unwrap_or(amount);
-                    self.scorer.stuck(at.channel, at.direction, sum, now);
+                    scorer.stuck(at.channel, at.direction, sum, now);
                 }
                 Lesson::Avoid(_) | Lesson::AvoidNode(_) | Lesson::Policy(..) => {}
             }
@@ -249,16 +243,15 @@ impl Payments {
         self.attempts.landed(hash, part);
         let trip = Trip { hops, chain: &self.chain };
         let now = now_ms() / 1_000;
-        self.shelf.note();
         for lesson in trip.arrived() {
             if let Lesson::Passed { at, amount } = lesson {
-                self.scorer.settled(at.channel, at.direction, amount, now);
+                self.arrived.push(Arrived { at, amount, at_secs: now });
             }
         }
     }
 
     /// What an outcome that is no preimage means.
-    fn taught(
+    pub(super) fn taught(
         &self,
         hash: PaymentHash,
         part: u32,

@@ -1,10 +1,13 @@
 //! Ways for a payment: our own channels as they are, the graph, the invoice's hints, and what the payment has
 //! learnt, as one request to the finders.
 //!
+//! What needs the finders is a [`Search`] that owns all it reads: it is made on another thread (`searches`).
+//!
 //! Not here: the search itself (`routing::find`), what becomes of what was found (`send`).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use routing::find::{self, NoRoute};
 use routing::graph::{Direction, GraphUpdate, Policy, Snapshot};
@@ -28,7 +31,7 @@ pub struct Sight<'a> {
     /// Everybody's.
     pub graph: &'a Snapshot,
     /// What was learnt of them.
-    pub scorer: &'a Scorer,
+    pub scorer: &'a Arc<Scorer>,
     /// The best chain's height.
     pub height: BlockHeight,
     /// The time, Unix milliseconds.
@@ -63,11 +66,20 @@ pub struct Part {
     pub tail: Option<usize>,
 }
 
+/// How likely a part passes, 0 to 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Odds {
+    /// All the way.
+    pub whole: f64,
+    /// Each of its HTLCs, ours first.
+    pub hops: Vec<f64>,
+}
+
 /// A way that was found.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// Its parts, each with how likely it passes.
-    pub parts: Vec<(Part, f64)>,
+    pub parts: Vec<(Part, Odds)>,
     /// What nodes on the way take.
     pub fee: Msat,
     /// How likely all parts pass at once.
@@ -120,18 +132,44 @@ fn own_channels(
     usable.filter_map(show).collect()
 }
 
+/// Where no other way is left, failures that are older than this are forgotten, in seconds: whoever was away for a
+/// moment may be back.
+const STALE_SECS: u64 = 3;
+
+/// What a first look came to.
+#[derive(Debug)]
+pub enum Look {
+    /// A channel of ours goes straight to the payee.
+    Straight(Found),
+    /// The finders have to be asked, which takes its time.
+    Search(Box<Search>),
+}
+
+/// A search with everything it reads.
+#[derive(Debug)]
+pub struct Search {
+    request: Request,
+    own: Vec<(ChannelIndex, OwnChannel)>,
+    tails: Vec<(usize, BlindedTail)>,
+    graph: Snapshot,
+    policies: BTreeMap<(ShortChannelId, Direction), Policy>,
+    scorer: Arc<Scorer>,
+    height: BlockHeight,
+    now_ms: u64,
+}
+
 /// Looks for a way: straight to the payee if a channel of ours goes there and can carry all, which costs nothing;
-/// else the finders are asked.
+/// else the finders are to be asked.
 ///
 /// # Errors
 /// [`Missed`] says what stands in the way.
-pub fn find(
+pub fn look(
     wish: &Wish<'_>,
     sight: &Sight<'_>,
     us: NodeId,
     held: &BTreeMap<(ShortChannelId, Direction), Msat>,
     pending: &BTreeMap<ChannelIndex, Msat>,
-) -> Result<Found, Missed> {
+) -> Result<Look, Missed> {
     if wish.max_parts == 0 {
         return Err(Missed::Parts);
     }
@@ -148,17 +186,67 @@ pub fn find(
     if let Some(part) = part {
         let fee = part.hops.first().and_then(|hop| hop.amount.checked_sub(part.delivered));
         let fee = fee.unwrap_or(Msat::ZERO);
-        return Ok(Found { parts: vec![(part, 1.0)], fee, probability: 1.0 });
+        let odds = Odds { whole: 1.0, hops: vec![1.0; part.hops.len()] };
+        return Ok(Look::Straight(Found { parts: vec![(part, odds)], fee, probability: 1.0 }));
     }
     if tails.is_empty() && !wish.plan.tails.is_empty() {
         return Err(Missed::Blinded);
     }
     let mut request = request(wish, us, &own, held);
     request.tails = tails.iter().map(|(_, tail)| *tail).collect();
-    let graph = amended(sight.graph, wish.shunned);
-    let found = find::find(&graph, sight.scorer, &request, sight.now_ms / 1_000)?;
-    let parts = parts(&found, &own, &tails, sight.height);
-    Ok(Found { parts, fee: found.fee, probability: found.probability })
+    Ok(Look::Search(Box::new(Search {
+        request,
+        own,
+        tails,
+        graph: sight.graph.clone(),
+        policies: wish.shunned.policies.clone(),
+        scorer: Arc::clone(sight.scorer),
+        height: sight.height,
+        now_ms: sight.now_ms,
+    })))
+}
+
+impl Search {
+    /// Asks the finders; where nothing is left, once more without what failed some seconds ago. Some milliseconds of
+    /// work: not for a task that others wait for.
+    ///
+    /// # Errors
+    /// [`Missed`] says what stands in the way by all that was learnt: that tells more than what was hoped.
+    pub fn run(&self) -> Result<Found, Missed> {
+        let graph = amended(&self.graph, &self.policies);
+        let missed = match self.ask(&graph, &self.scorer) {
+            Ok(found) => return Ok(found),
+            Err(missed) => missed,
+        };
+        let since_secs = (self.now_ms / 1_000).saturating_sub(STALE_SECS);
+        let hopeful = self.scorer.hopeful(since_secs);
+        hopeful.and_then(|hopeful| self.ask(&graph, &hopeful).ok()).ok_or(missed)
+    }
+
+    fn ask(&self, graph: &Snapshot, scorer: &Scorer) -> Result<Found, Missed> {
+        let found = find::find(graph, scorer, &self.request, self.now_ms / 1_000)?;
+        let parts = parts(&found, &self.own, &self.tails, self.height);
+        Ok(Found { parts, fee: found.fee, probability: found.probability })
+    }
+}
+
+/// Whether our channels can still carry parts that were found some time ago.
+pub fn still_fits<'p>(
+    parts: impl Iterator<Item = &'p Part>,
+    sight: &Sight<'_>,
+    shunned: &Shunned,
+    pending: &BTreeMap<ChannelIndex, Msat>,
+) -> bool {
+    let own = own_channels(sight.doors, shunned, pending);
+    let mut left: BTreeMap<ChannelIndex, Msat> =
+        own.into_iter().map(|(index, own)| (index, own.most)).collect();
+    for part in parts {
+        let amount = part.hops.first().map_or(Msat::ZERO, |hop| hop.amount);
+        let room = left.get(&part.channel).and_then(|room| room.checked_sub(amount));
+        let Some(room) = room else { return false };
+        left.insert(part.channel, room);
+    }
+    true
 }
 
 /// Blinded routes that the finders can use, and which of the plan's each is.
@@ -255,12 +343,17 @@ pub fn request(
 }
 
 /// The graph with the policies that failures of this payment told of. Costs a copy, so only then.
-fn amended<'a>(graph: &'a Snapshot, shunned: &Shunned) -> Cow<'a, Snapshot> {
-    if shunned.policies.is_empty() {
+fn amended<'a>(
+    graph: &'a Snapshot,
+    policies: &BTreeMap<(ShortChannelId, Direction), Policy>,
+) -> Cow<'a, Snapshot> {
+    if policies.is_empty() {
         return Cow::Borrowed(graph);
     }
-    let updates = shunned.policies.iter().map(|((scid, direction), policy)| {
-        GraphUpdate::ChannelUpdated { scid: *scid, direction: *direction, policy: *policy }
+    let updates = policies.iter().map(|((scid, direction), policy)| GraphUpdate::ChannelUpdated {
+        scid: *scid,
+        direction: *direction,
+        policy: *policy,
     });
     Cow::Owned(graph.amended(updates))
 }
@@ -271,7 +364,7 @@ fn parts(
     own: &[(ChannelIndex, OwnChannel)],
     tails: &[(usize, BlindedTail)],
     height: BlockHeight,
-) -> Vec<(Part, f64)> {
+) -> Vec<(Part, Odds)> {
     let part = |route: &routing::route::Route| {
         let Some(Via::Own(place)) = route.hops.first().map(|hop| hop.via) else { return None };
         let (channel, _) = own.get(place)?;
@@ -287,35 +380,40 @@ fn parts(
         };
         let (delivered, hops) = (route.delivered, hops.collect());
         let part = Part { channel: *channel, delivered, hops, tail };
-        Some((part, route.probability))
+        let by_hop = route.hops.iter().map(|hop| hop.probability).collect();
+        Some((part, Odds { whole: route.probability, hops: by_hop }))
     };
     found.parts.iter().filter_map(part).collect()
 }
 
 /// The same for people.
 pub fn show(found: &Found, height: BlockHeight) -> RouteFound {
-    let part = |(part, probability): &(Part, f64)| {
-        let mut before: Option<&HopTaken> = None;
-        let hop = |hop| {
-            let was = before.replace(hop).unwrap_or(hop);
-            HopFound {
-                node: hop.node,
-                channel: hop.channel,
-                amount: hop.amount,
-                fee: was.amount.checked_sub(hop.amount).unwrap_or(Msat::ZERO),
-                cltv_delta: was.cltv_expiry.0.saturating_sub(hop.cltv_expiry.0),
-            }
-        };
-        let first = part.hops.first().map_or(0, |hop| hop.cltv_expiry.0);
-        PartFound {
-            delivered: part.delivered,
-            probability: *probability,
-            hops: part.hops.iter().map(hop).collect(),
-            cltv_delta: first.saturating_sub(height.0),
+    let parts = found.parts.iter().map(|(part, odds)| show_part(part, odds, height)).collect();
+    RouteFound { parts, fee: found.fee, probability: found.probability }
+}
+
+/// A part for people.
+pub(super) fn show_part(part: &Part, odds: &Odds, height: BlockHeight) -> PartFound {
+    let mut before: Option<&HopTaken> = None;
+    let hop = |(hop, probability): (_, f64)| {
+        let was = before.replace(hop).unwrap_or(hop);
+        HopFound {
+            node: hop.node,
+            channel: hop.channel,
+            amount: hop.amount,
+            fee: was.amount.checked_sub(hop.amount).unwrap_or(Msat::ZERO),
+            cltv_delta: was.cltv_expiry.0.saturating_sub(hop.cltv_expiry.0),
+            probability,
         }
     };
-    let parts = found.parts.iter().map(part).collect();
-    RouteFound { parts, fee: found.fee, probability: found.probability }
+    let first = part.hops.first().map_or(0, |hop| hop.cltv_expiry.0);
+    let odds_of_hops = odds.hops.iter().copied().chain(std::iter::repeat(1.0));
+    PartFound {
+        delivered: part.delivered,
+        probability: odds.whole,
+        hops: part.hops.iter().zip(odds_of_hops).map(hop).collect(),
+        cltv_delta: first.saturating_sub(height.0),
+    }
 }
 
 /// Takes a newer policy into a hint; whether it was known already.

@@ -3,19 +3,29 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use routing::score::{ScoreConfig, Scorer};
+use wire::units::Msat;
 
 use crate::clock::now_ms;
 use crate::payments::Payments;
-use crate::payments::router::{self, Sight, Wish};
-use crate::payments::send::{Plan, Shunned};
-use crate::rpc::model::graph::RouteFound;
-use crate::rpc::model::payment::PaymentFailure;
+use crate::payments::lesson::Where;
 use crate::rpc::refusal::Refusal;
 
 /// How often the file is written at most, in milliseconds. What is lost with it is learnt again.
 const EVERY_MS: u64 = 60_000;
+
+/// How much that arrived waits to be learnt at most.
+const ARRIVED_MAX: usize = 1_024;
+
+/// An amount that went from one end of a channel to the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived {
+    pub(super) at: Where,
+    pub(super) amount: Msat,
+    pub(super) at_secs: u64,
+}
 
 /// The file.
 #[derive(Debug)]
@@ -74,41 +84,29 @@ impl Payments {
     pub(super) fn take_scores(&mut self, bytes: &[u8]) -> Result<u64, Refusal> {
         let theirs = Scorer::decode(bytes, *self.scorer.config())
             .map_err(|_| Refusal::Malformed { field: "scores", why: "not what a node exported" })?;
-        self.scorer.merge(&theirs);
+        Arc::make_mut(&mut self.scorer).merge(&theirs);
         self.shelf.note();
         Ok(self.known())
     }
 
-    /// The way that a payment would take now.
-    pub(super) fn look(&mut self, plan: &Plan) -> Result<RouteFound, Refusal> {
-        let doors = self.directory.doors();
-        let graph = self.graph.borrow_and_update().clone();
-        self.scorer.follow(&graph);
-        let sight = Sight {
-            doors: &doors,
-            graph: &graph,
-            scorer: &self.scorer,
-            height: self.tip.borrow().height,
-            now_ms: now_ms(),
-        };
-        let shunned = Shunned::default();
-        let wish = Wish {
-            plan,
-            shunned: &shunned,
-            amount: plan.amount,
-            fee_limit: plan.fee_limit,
-            max_parts: plan.max_parts,
-        };
-        let found = router::find(
-            &wish,
-            &sight,
-            self.us.node_id(),
-            self.attempts.held_by_all(),
-            &self.attempts.pending(),
-        );
-        found.map(|found| router::show(&found, sight.height)).map_err(|missed| {
-            let payee = wire::id::NodeId(plan.payee.serialize());
-            self.refusal(plan, payee, PaymentFailure::NoRoute, Some(&missed))
-        })
+    /// Learns what arrived, if that needs no copy: no search runs, or too much waits.
+    pub(super) fn catch_up(&mut self) {
+        let waits = !self.arrived.is_empty();
+        let alone = Arc::get_mut(&mut self.scorer).is_some();
+        if waits && (alone || self.arrived.len() >= ARRIVED_MAX) {
+            self.learn_arrived();
+        }
+    }
+
+    /// Learns what arrived.
+    pub(super) fn learn_arrived(&mut self) {
+        if self.arrived.is_empty() {
+            return;
+        }
+        self.shelf.note();
+        let scorer = Arc::make_mut(&mut self.scorer);
+        for Arrived { at, amount, at_secs } in self.arrived.drain(..) {
+            scorer.settled(at.channel, at.direction, amount, at_secs);
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::identity::Identity;
 use crate::payments::blinded::Tail;
 use crate::payments::lesson::{Lesson, Where};
 use crate::payments::onion;
-use crate::payments::router::{self, Missed, Sight, Wish};
+use crate::payments::router::{self, Found, Look, Missed, Odds, Search, Sight, Wish};
 use crate::rpc::model::payment::PaymentFailure;
 
 /// Blocks we add to the final expiry, so that a block that is found meanwhile does not make it too near.
@@ -34,6 +34,9 @@ pub const PARTS_MAX: u16 = 16;
 
 /// How often a payment tries before it gives up, whatever time is left: a loop of failures ends.
 const TRIES_MAX: u32 = 128;
+
+/// How often a payment searches again because its channels were filled while it searched: then it tries.
+const LATE_MAX: u8 = 3;
 
 /// A part without an outcome for so long is held by somebody, in milliseconds: others keep away from its way.
 const SLOW_MS: u64 = 20_000;
@@ -125,17 +128,32 @@ pub struct Attempt {
     pub hops: Vec<HopTaken>,
     /// Whether it ends blinded.
     pub blinded: bool,
+    /// How likely it passes.
+    pub odds: Odds,
 }
 
 /// What there is to do for a payment now.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Next {
     /// Offer these.
     Send(Vec<Attempt>),
-    /// Wait for what is in flight.
+    /// Have this search made, and say what it found ([`Attempts::found`]).
+    Search(Errand),
+    /// Ask again when there is room for a search.
+    Later,
+    /// Wait for what is in flight, or for the search that is being made.
     Wait,
     /// Nothing more is tried: it failed as soon as nothing is in flight any more.
     Over(PaymentFailure, Option<Missed>),
+}
+
+/// A search for a payment.
+#[derive(Debug)]
+pub struct Errand {
+    /// Which search of ours it is: what an older one found is not heeded.
+    pub ticket: u64,
+    /// What is to be made.
+    pub search: Box<Search>,
 }
 
 /// A part in flight.
@@ -172,6 +190,17 @@ struct Open {
     tries: u32,
     next_part: u32,
     over: Option<PaymentFailure>,
+    looking: Option<Looking>,
+    /// How often what was found did not fit any more.
+    late: u8,
+}
+
+/// A search that is being made.
+#[derive(Clone, Copy, Debug)]
+struct Looking {
+    ticket: u64,
+    /// Something happened to the payment since it began.
+    stale: bool,
 }
 
 impl Open {
@@ -191,6 +220,8 @@ pub struct Attempts {
     /// Offers that a channel has not answered yet.
     offers: BTreeMap<u64, (PaymentHash, u32, ChannelIndex, Msat)>,
     commands: u64,
+    /// How many searches were made.
+    tickets: u64,
     /// What all payments together hold in others' channels.
     held: BTreeMap<(ShortChannelId, Direction), Msat>,
 }
@@ -207,6 +238,8 @@ impl Attempts {
             tries: 0,
             next_part: first_part,
             over: None,
+            looking: None,
+            late: 0,
         };
         self.open.insert(open.plan.hash, open);
     }
@@ -225,23 +258,24 @@ impl Attempts {
         open.flying.insert(part, Flying { delivered, fee, since_ms, hops });
     }
 
-    /// No way was found, and another search is worth it.
-    pub fn reopen(&mut self, hash: PaymentHash) {
-        if let Some(open) = self.open.get_mut(&hash)
-            && open.over == Some(PaymentFailure::NoRoute)
-        {
-            open.over = None;
-        }
-    }
-
     /// What there is to do for a payment: parts are sent for what is neither there nor in flight, so together they
-    /// never bring more than the amount.
-    pub fn next(&mut self, hash: PaymentHash, us: &Identity, sight: &Sight<'_>) -> Next {
+    /// never bring more than the amount. `room` says whether a search could be made now.
+    pub fn next(
+        &mut self,
+        hash: PaymentHash,
+        us: &Identity,
+        sight: &Sight<'_>,
+        room: bool,
+    ) -> Next {
         let Some(open) = self.open.get_mut(&hash) else {
             return Next::Over(PaymentFailure::NoRoute, None);
         };
         if let Some(failure) = open.over {
             return if open.flying.is_empty() { Next::Over(failure, None) } else { Next::Wait };
+        }
+        if let Some(looking) = &mut open.looking {
+            looking.stale = true;
+            return Next::Wait;
         }
         let (arriving, fees) = open.sums();
         let missing = open.plan.amount.checked_sub(arriving).unwrap_or(Msat::ZERO);
@@ -268,20 +302,74 @@ impl Attempts {
                 max_parts: open.plan.max_parts.saturating_sub(in_flight),
             };
             let pending = pending(&self.offers);
-            let found = router::find(&wish, sight, us.node_id(), &self.held, &pending);
-            found.map(|found| found.parts.into_iter().map(|(part, _)| part).collect())
+            match router::look(&wish, sight, us.node_id(), &self.held, &pending) {
+                Ok(Look::Search(_)) if !room => return Next::Later,
+                Ok(Look::Search(search)) => {
+                    self.tickets = self.tickets.wrapping_add(1);
+                    let ticket = self.tickets;
+                    open.looking = Some(Looking { ticket, stale: false });
+                    return Next::Search(Errand { ticket, search });
+                }
+                Ok(Look::Straight(found)) => Ok(found.parts),
+                Err(missed) => Err(missed),
+            }
         } else {
             by_hand(open, sight)
         };
-        let parts = match found {
-            Ok(parts) => parts,
+        match found {
+            Ok(parts) => self.offer(hash, us, sight.now_ms, parts),
             Err(missed) => {
                 open.over = Some(PaymentFailure::NoRoute);
-                return Next::Over(PaymentFailure::NoRoute, Some(missed));
+                Next::Over(PaymentFailure::NoRoute, Some(missed))
+            }
+        }
+    }
+
+    /// What a search found. `None` if it is not waited for any more: the payment ended, or it was an older search.
+    pub fn found(
+        &mut self,
+        hash: PaymentHash,
+        us: &Identity,
+        sight: &Sight<'_>,
+        (ticket, found): (u64, Result<Found, Missed>),
+    ) -> Option<Next> {
+        let open = self.open.get_mut(&hash)?;
+        let looking = open.looking.filter(|looking| looking.ticket == ticket)?;
+        open.looking = None;
+        if looking.stale || open.over.is_some() {
+            return Some(self.next(hash, us, sight, true));
+        }
+        let parts = match found {
+            Ok(found) => found.parts,
+            Err(missed) => {
+                open.over = Some(PaymentFailure::NoRoute);
+                return Some(Next::Over(PaymentFailure::NoRoute, Some(missed)));
             }
         };
+        // Other payments may have filled our channels meanwhile.
+        let pending = pending(&self.offers);
+        let fits =
+            router::still_fits(parts.iter().map(|(part, _)| part), sight, &open.shunned, &pending);
+        if !fits && open.late < LATE_MAX {
+            open.late = open.late.saturating_add(1);
+            return Some(self.next(hash, us, sight, true));
+        }
+        Some(self.offer(hash, us, sight.now_ms, parts))
+    }
+
+    /// Offers for parts.
+    fn offer(
+        &mut self,
+        hash: PaymentHash,
+        us: &Identity,
+        now_ms: u64,
+        parts: Vec<(router::Part, Odds)>,
+    ) -> Next {
+        let Some(open) = self.open.get_mut(&hash) else {
+            return Next::Over(PaymentFailure::NoRoute, None);
+        };
         let mut attempts = Vec::with_capacity(parts.len());
-        for part in parts {
+        for (part, odds) in parts {
             let number = open.next_part;
             open.next_part = number.saturating_add(1);
             open.tries = open.tries.saturating_add(1);
@@ -295,13 +383,13 @@ impl Attempts {
             let flying = Flying {
                 delivered: part.delivered,
                 fee,
-                since_ms: sight.now_ms,
+                since_ms: now_ms,
                 hops: part.hops.clone(),
             };
             open.flying.insert(number, flying);
             let blinded = part.tail.is_some();
             let (channel, delivered, hops) = (part.channel, part.delivered, part.hops);
-            attempts.push(Attempt { channel, offer, part: number, delivered, hops, blinded });
+            attempts.push(Attempt { channel, offer, part: number, delivered, hops, blinded, odds });
         }
         if attempts.is_empty() {
             open.over = Some(PaymentFailure::NoRoute);
@@ -437,14 +525,15 @@ fn pending(
     pending
 }
 
-fn by_hand(open: &mut Open, sight: &Sight<'_>) -> Result<Vec<router::Part>, Missed> {
+fn by_hand(open: &mut Open, sight: &Sight<'_>) -> Result<Vec<(router::Part, Odds)>, Missed> {
     let nothing = || Missed::Channels;
     let (first, sum) = open.plan.first().ok_or_else(nothing)?;
     let left = open.by_hand.get_or_insert_with(|| Direct::find(sight.doors, first, sum).able);
     let channel = left.pop_front().ok_or_else(nothing)?;
     let own = router::name_of(sight.doors, channel);
     let hops = open.plan.by_hand(own, sight.height).ok_or_else(nothing)?;
-    Ok(vec![router::Part { channel, delivered: open.plan.amount, hops, tail: None }])
+    let odds = Odds { whole: 1.0, hops: Vec::new() };
+    Ok(vec![(router::Part { channel, delivered: open.plan.amount, hops, tail: None }, odds)])
 }
 
 /// Who forwards over which hop: each hop with the one before it.

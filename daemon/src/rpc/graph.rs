@@ -7,7 +7,9 @@ use routing::graph::{ChannelView, NodeView, Policy, Snapshot};
 use tonic::{Request, Response, Status};
 use wire::id::{NodeId, ShortChannelId};
 
-use super::model::graph::{FindRoute, PartFound, RouteFound, Target};
+use super::model::graph::{
+    FindRoute, PartFound, ProbeOutcome, Probed, ProbedPart, RouteFound, Target,
+};
 use super::parse;
 use super::refusal::{Noun, Refusal};
 use super::stream::Reply;
@@ -17,6 +19,9 @@ use super::{NodeApi, Rpc};
 const PAGE: u32 = 100;
 /// How many a page has at most, and a chunk of a snapshot.
 const PAGE_MAX: u32 = 1_000;
+/// How long a probe may take unless the request says otherwise, and at most, in seconds.
+const PROBE_S: u32 = 60;
+const PROBE_S_MAX: u32 = 600;
 
 #[tonic::async_trait]
 impl<N: NodeApi> Graph for Rpc<N> {
@@ -116,21 +121,25 @@ impl<N: NodeApi> Graph for Rpc<N> {
         &self,
         request: Request<v1::FindRouteRequest>,
     ) -> Result<Response<v1::FindRouteResponse>, Status> {
-        let ask = request.into_inner();
-        let target = match parse::node_id("destination", ask.destination.trim()) {
-            Ok(node) => Target::Node(node),
-            Err(_) if ask.destination.is_empty() => {
-                return Err(Refusal::Missing { field: "destination" }.into());
-            }
-            Err(_) => Target::Invoice(ask.destination),
-        };
-        let amount = ask.amount_msat.map(|raw| parse::some_msat("amount_msat", raw)).transpose()?;
-        let max_fee =
-            ask.fee_limit_msat.map(|raw| parse::msat("fee_limit_msat", raw)).transpose()?;
-        let max_parts =
-            (ask.max_parts > 0).then(|| u16::try_from(ask.max_parts).unwrap_or(u16::MAX));
-        let found = self.node.find_route(FindRoute { target, amount, max_fee, max_parts }).await?;
+        let found = self.node.find_route(wish(request.into_inner())?).await?;
         Ok(Response::new(route(&found, &self.node.graph())))
+    }
+
+    async fn probe_route(
+        &self,
+        request: Request<v1::ProbeRouteRequest>,
+    ) -> Result<Response<v1::ProbeRouteResponse>, Status> {
+        let ask = request.into_inner();
+        let route = ask.route.ok_or(Refusal::Missing { field: "route" })?;
+        let patience_s = match ask.timeout_s {
+            0 => PROBE_S,
+            asked if asked > PROBE_S_MAX => {
+                return Err(Refusal::Malformed { field: "timeout_s", why: "more than 600" }.into());
+            }
+            asked => asked,
+        };
+        let found = self.node.probe_route(wish(route)?, patience_s).await?;
+        Ok(Response::new(probed(&found, &self.node.graph())))
     }
 
     async fn export_scores(
@@ -148,6 +157,21 @@ impl<N: NodeApi> Graph for Rpc<N> {
         let channels = self.node.merge_scores(request.into_inner().file).await?;
         Ok(Response::new(v1::ImportScoresResponse { channels }))
     }
+}
+
+/// What is looked for.
+fn wish(ask: v1::FindRouteRequest) -> Result<FindRoute, Refusal> {
+    let target = match parse::node_id("destination", ask.destination.trim()) {
+        Ok(node) => Target::Node(node),
+        Err(_) if ask.destination.is_empty() => {
+            return Err(Refusal::Missing { field: "destination" });
+        }
+        Err(_) => Target::Invoice(ask.destination),
+    };
+    let amount = ask.amount_msat.map(|raw| parse::some_msat("amount_msat", raw)).transpose()?;
+    let max_fee = ask.fee_limit_msat.map(|raw| parse::msat("fee_limit_msat", raw)).transpose()?;
+    let max_parts = (ask.max_parts > 0).then(|| u16::try_from(ask.max_parts).unwrap_or(u16::MAX));
+    Ok(FindRoute { target, amount, max_fee, max_parts })
 }
 
 /// Where a snapshot goes on.
@@ -264,6 +288,7 @@ fn part(part: &PartFound, graph: &Snapshot) -> v1::RoutePart {
         amount_msat: hop.amount.to_u64(),
         fee_msat: hop.fee.to_u64(),
         cltv_delta: hop.cltv_delta,
+        probability_ppm: millionths(hop.probability),
     });
     v1::RoutePart {
         amount_msat: part.delivered.to_u64(),
@@ -271,6 +296,37 @@ fn part(part: &PartFound, graph: &Snapshot) -> v1::RoutePart {
         cltv_delta: part.cltv_delta,
         probability_ppm: millionths(part.probability),
         hops: hops.collect(),
+    }
+}
+
+fn probed(found: &Probed, graph: &Snapshot) -> v1::ProbeRouteResponse {
+    let one = |probed: &ProbedPart| {
+        let (outcome, hops_passed, words) = match &probed.outcome {
+            Some(ProbeOutcome::Reached) => {
+                let hops = u32::try_from(probed.part.hops.len()).unwrap_or(u32::MAX);
+                (v1::ProbeOutcome::Reached, hops, String::new())
+            }
+            Some(ProbeOutcome::Failed { hops, words }) => {
+                (v1::ProbeOutcome::Failed, *hops, words.clone())
+            }
+            Some(ProbeOutcome::Unreadable { words }) => {
+                (v1::ProbeOutcome::Unreadable, 0, words.clone())
+            }
+            None => (v1::ProbeOutcome::Pending, 0, String::new()),
+        };
+        v1::ProbedPart {
+            part: Some(part(&probed.part, graph)),
+            outcome: outcome.into(),
+            hops_passed,
+            words,
+            took_ms: probed.took_ms,
+        }
+    };
+    v1::ProbeRouteResponse {
+        reached_msat: found.reached.to_u64(),
+        fee_msat: found.fee.to_u64(),
+        parts: found.parts.iter().map(one).collect(),
+        missed: found.missed.clone().unwrap_or_default(),
     }
 }
 

@@ -20,7 +20,7 @@ use super::model::channel::{
 };
 use super::model::event::{Event, Subscribe};
 use super::model::forward::{Forward, ForwardFilter, Interception, SetPolicy};
-use super::model::graph::{FindRoute, RouteFound};
+use super::model::graph::{FindRoute, Probed, RouteFound};
 use super::model::invoice::{CreateInvoice, DecodedInvoice, Invoice, InvoiceFilter};
 use super::model::node::{HealthPart, NodeInfo};
 use super::model::page::{Listing, Page};
@@ -189,6 +189,9 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
 
     /// The way that a payment would take now.
     async fn find_route(&self, order: FindRoute) -> Answer<RouteFound>;
+
+    /// The same by trying: HTLCs that nobody can settle, for so many seconds at most.
+    async fn probe_route(&self, order: FindRoute, patience_s: u32) -> Answer<Probed>;
 
     /// What attempts taught, as bytes, and of how many channels.
     async fn scores(&self) -> Answer<(Vec<u8>, u64)>;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod door;
+mod network;
 mod paper;
 mod streams;
 

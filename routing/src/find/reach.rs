@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BinaryHeap};
 
 use super::field::Field;
+use super::walk::Step;
 use crate::graph::{Lane, at};
 
 /// How often a way is filled before the most that flows is left open.
@@ -33,17 +34,18 @@ pub(super) fn behind(field: &Field<'_>, amount: u64) -> Option<Vec<bool>> {
     if pipes.sweep(amount.max(1)) { None } else { Some(pipes.reached()) }
 }
 
-/// The most that one part can carry.
-pub(super) fn widest(field: &Field<'_>) -> u64 {
+/// The widest way and what it can carry, up to `need`.
+pub(super) fn widest(field: &Field<'_>, need: u64) -> (u64, Vec<Step>) {
     let mut widths = vec![0_u64; field.nodes()];
+    let mut came = vec![NO_WAY; field.nodes()];
     let mut heap = BinaryHeap::new();
     if let Some(width) = widths.get_mut(at(field.payee)) {
-        *width = u64::MAX;
+        *width = need;
     }
-    heap.push((u64::MAX, field.payee));
+    heap.push((need, field.payee));
     while let Some((width, node)) = heap.pop() {
         if node == field.payer {
-            return width;
+            return (width, steps(field, &came));
         }
         if widths.get(at(node)).is_none_or(|known| *known > width) {
             continue;
@@ -52,11 +54,26 @@ pub(super) fn widest(field: &Field<'_>) -> u64 {
             let width = width.min(field.width(place, lane));
             if let Some(known) = widths.get_mut(at(lane.from)).filter(|known| **known < width) {
                 *known = width;
+                if let Some(came) = came.get_mut(at(lane.from)) {
+                    *came = Came { place, next: node, back: false };
+                }
                 heap.push((width, lane.from));
             }
         });
     }
-    0
+    (0, Vec::new())
+}
+
+/// The steps from the payer on.
+fn steps(field: &Field<'_>, came: &[Came]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut node = field.payer;
+    while node != field.payee && steps.len() < came.len() {
+        let Some(here) = came.get(at(node)) else { break };
+        steps.push(Step { place: here.place, from: node, to: here.next });
+        node = here.next;
+    }
+    steps
 }
 
 /// What the most that flows says of an amount.
@@ -96,8 +113,7 @@ fn each_lane(field: &Field<'_>, node: u32, mut of: impl FnMut(u32, &Lane)) {
     let public = field.payer_is_public();
     let first = field.rows.start_of(node);
     for (place, lane) in (first..).zip(field.rows.toward(node)) {
-        let usable =
-            if lane.from == field.payer { public } else { !field.is_closed(lane.from) };
+        let usable = if lane.from == field.payer { public } else { !field.is_closed(lane.from) };
         if usable {
             of(place, lane);
         }

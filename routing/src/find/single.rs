@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::field::{Aim, ExtraVia, Field, Loose};
+use super::field::{Aim, ExtraVia, Field};
 use super::walk::Step;
 use crate::graph::{Lane, at};
 use crate::request::PAYLOADS_MAX;
@@ -66,12 +66,6 @@ pub(super) struct Missed {
 pub(super) fn search(field: &Field<'_>, aim: Aim) -> Result<Vec<Step>, Missed> {
     let mut search = Search::start(field, aim);
     if search.run() { Ok(search.path()) } else { Err(search.missed) }
-}
-
-/// What the cheapest way takes, whatever the fee limit is; `None` if another limit leaves none.
-pub(super) fn cheapest(field: &Field<'_>) -> Option<u64> {
-    let any = field.loose(Loose { fees: true, ..Loose::default() });
-    fee_of(&any, Aim::Cheapest)
 }
 
 /// What the best way by an aim takes.

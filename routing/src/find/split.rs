@@ -22,9 +22,13 @@ pub(super) enum Outcome {
     Fees(u64),
 }
 
-/// Looks for parts: with what is best first, then with what is cheapest.
-pub(super) fn search(field: &Field<'_>) -> Outcome {
+/// Looks for parts: with what is best first, then with what is cheapest. `doubtful`: so much may not flow at all, and that
+/// is seen to first.
+pub(super) fn search(field: &Field<'_>, doubtful: bool) -> Outcome {
     let amount = field.request.amount.to_u64();
+    if doubtful && let Flows::Cut(behind) = reach::flows(field, amount) {
+        return Outcome::Cut(behind);
+    }
     let mut most = 0;
     let mut fees = u64::MAX;
     for (aim, grain) in [
@@ -37,7 +41,7 @@ pub(super) fn search(field: &Field<'_>) -> Outcome {
         let sent = flow::send(field, aim, grain, amount);
         if sent.short > 0 && grain == Grain::Coarse {
             // Aims change prices and not what can flow: without prices that is soon known.
-            if let Flows::Cut(behind) = reach::flows(field, amount) {
+            if !doubtful && let Flows::Cut(behind) = reach::flows(field, amount) {
                 return Outcome::Cut(behind);
             }
             continue;
@@ -106,7 +110,7 @@ fn fit<'p>(
 }
 
 /// The most up to `amount` that a path delivers beside what is used; `None` if its limits leave nothing.
-fn lower(field: &Field<'_>, steps: &[Step], amount: u64, used: &Used) -> Option<Walked> {
+pub(super) fn lower(field: &Field<'_>, steps: &[Step], amount: u64, used: &Used) -> Option<Walked> {
     let mut amount = amount;
     for _ in 0..LOWERED_MAX {
         match walk(field, steps, amount, used) {

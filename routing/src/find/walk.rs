@@ -37,6 +37,8 @@ pub(super) enum Obstacle {
 pub(super) struct Walked {
     /// For each step, amount and expiry.
     pub(super) htlcs: Vec<(u64, u32)>,
+    /// For each step, its doubt.
+    pub(super) doubts: Vec<f64>,
     pub(super) delivered: u64,
     pub(super) cost: u64,
     pub(super) doubt: f64,
@@ -77,9 +79,10 @@ pub(super) fn walk(
     let mut bytes = if request.tails.is_empty() { request.final_payload_len } else { 0 };
     let (mut hops, mut cost, mut doubt) = (0_u8, 0_u64, 0.0);
     let mut htlcs = Vec::with_capacity(steps.len());
+    let mut by_hop = Vec::with_capacity(steps.len());
     for (place, step) in steps.iter().enumerate().rev() {
         let lane = field.lane(step.place).ok_or(Obstacle::Length)?;
-        if amount < lane.least {
+        if amount < lane.least && !field.loose.least {
             return Err(Obstacle::Least { step: place, least: lane.least, carries: amount });
         }
         let most = room(field, step, lane, used);
@@ -106,22 +109,26 @@ pub(super) fn walk(
             if step.from == field.payer { (0, 0) } else { (lane.fee(amount), lane.cltv_delta) };
         cost = cost.saturating_add(worth.of(fee, blocks, doubts));
         doubt += doubts;
+        by_hop.push(doubts);
         amount = amount.saturating_add(fee);
         cltv = cltv.saturating_add(u32::from(blocks));
     }
     htlcs.reverse();
-    let long = hops > request.max_hops || bytes > PAYLOADS_MAX || cltv > request.cltv_limit;
-    if long || Msat::new(amount).is_none() {
+    by_hop.reverse();
+    let long = (hops > request.max_hops || bytes > PAYLOADS_MAX) && !field.loose.length;
+    let late = cltv > request.cltv_limit && !field.loose.blocks;
+    if long || late || Msat::new(amount).is_none() {
         return Err(Obstacle::Length);
     }
-    Ok(Walked { htlcs, delivered, cost, doubt })
+    Ok(Walked { htlcs, doubts: by_hop, delivered, cost, doubt })
 }
 
 /// The route of a path and its amounts.
 pub(super) fn route(field: &Field<'_>, steps: &[Step], walked: &Walked) -> Option<Route> {
     let mut hops = Vec::with_capacity(steps.len());
     let mut tail = None;
-    for (step, (amount, cltv_delta)) in steps.iter().zip(&walked.htlcs) {
+    let htlcs = walked.htlcs.iter().zip(&walked.doubts);
+    for (step, ((amount, cltv_delta), doubt)) in steps.iter().zip(htlcs) {
         let (channel, via) = match field.extra_at(step.place).map(|extra| extra.via) {
             Some(ExtraVia::Tail(place)) => {
                 tail = Some(place);
@@ -146,6 +153,7 @@ pub(super) fn route(field: &Field<'_>, steps: &[Step], walked: &Walked) -> Optio
             via,
             amount,
             cltv_delta: *cltv_delta,
+            probability: chance(*doubt),
         });
     }
     let delivered = Msat::new(walked.delivered)?;
@@ -173,6 +181,12 @@ pub(super) fn routes(field: &Field<'_>, parts: &[(&[Step], Walked)]) -> Option<R
     routes.probability = chance(doubt);
     routes.parts.sort_by_key(|part| std::cmp::Reverse(part.delivered));
     (routes.fee <= field.request.fee_limit).then_some(routes)
+}
+
+/// What a path takes for the whole payment, whatever the fee limit is; `None` if it cannot be walked.
+pub(super) fn fee(field: &Field<'_>, steps: &[Step]) -> Option<u64> {
+    let whole = field.request.amount.to_u64();
+    walk(field, steps, whole, &Used::new()).ok().map(|walked| walked.fee())
 }
 
 /// The whole payment over one path.

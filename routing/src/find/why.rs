@@ -6,7 +6,8 @@ use wire::units::Msat;
 use super::field::{Aim, Field, Loose};
 use super::reach;
 use super::single::{self, Missed};
-use super::split::Outcome;
+use super::split::{self, Outcome};
+use super::walk::Used;
 use crate::graph::Direction;
 use crate::request::Request;
 use crate::route::Routes;
@@ -238,7 +239,10 @@ fn one_part(field: &Field<'_>) -> Outcome {
             return Outcome::Cut(behind);
         }
     }
-    Outcome::Parts(reach::widest(field))
+    let (widest, steps) = reach::widest(field, need);
+    // Where it would just fit, its fees are in the way: what arrives over it then is what it can carry.
+    let lowered = split::lower(field, &steps, widest.min(need), &Used::new());
+    Outcome::Parts(lowered.map_or(widest, |walked| walked.delivered))
 }
 
 /// A cut of lanes and what each carries.

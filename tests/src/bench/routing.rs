@@ -7,6 +7,7 @@
 
 mod network;
 mod peer;
+mod proofs;
 
 use super::figure::Figure;
 use network::Network;
@@ -188,17 +189,12 @@ fn build(network: &Network, wall: bool, figures: &mut Vec<Figure>) -> Snapshot {
         .collect();
     figures.push(Figure::alone("routing.graph.load".into(), "ms", loads));
     add_petgraph(&snapshot, network, wall, figures);
-    add_gossip(network, wall, figures);
+    proofs::add(wall, figures);
     snapshot
 }
 
 /// `petgraph`'s own Dijkstra over the same graph, whole, by fees alone: what a search costs without packed labels.
-fn add_petgraph(
-    snapshot: &Snapshot,
-    network: &Network,
-    wall: bool,
-    figures: &mut Vec<Figure>,
-) {
+fn add_petgraph(snapshot: &Snapshot, network: &Network, wall: bool, figures: &mut Vec<Figure>) {
     let inward = snapshot.inward();
     let payee = inward.index(&network.id(0)).expect("the first node has channels");
     let times = (0..5)

@@ -50,7 +50,7 @@ pub struct PartFound {
 }
 
 /// One HTLC of a part.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HopFound {
     /// Who receives it.
     pub node: NodeId,
@@ -62,4 +62,49 @@ pub struct HopFound {
     pub fee: Msat,
     /// Blocks that the node before asks for.
     pub cltv_delta: u32,
+    /// How likely it finds the liquidity it needs, 0 to 1.
+    pub probability: f64,
+}
+
+/// What HTLCs that nobody can settle found out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probed {
+    /// Each of them, in the order of their ends.
+    pub parts: Vec<ProbedPart>,
+    /// What of the amount the payee was reached with.
+    pub reached: Msat,
+    /// What that would have cost.
+    pub fee: Msat,
+    /// Why nothing more was tried, if the payee was not reached with all of it.
+    pub missed: Option<String>,
+}
+
+/// One HTLC of a probe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbedPart {
+    /// Its way.
+    pub part: PartFound,
+    /// What came back; `None` if nothing did in time.
+    pub outcome: Option<ProbeOutcome>,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// How far an HTLC of a probe got.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ProbeOutcome {
+    /// To the payee.
+    Reached,
+    /// To the node that this many of its hops lead to, which failed it. 0: our own channel did.
+    Failed {
+        /// How many hops passed.
+        hops: u32,
+        /// What was said.
+        words: String,
+    },
+    /// Somewhere: nobody can be told from what came back.
+    Unreadable {
+        /// What is known.
+        words: String,
+    },
 }

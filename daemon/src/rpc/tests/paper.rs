@@ -18,6 +18,7 @@ use crate::rpc::model::backup::*;
 use crate::rpc::model::channel::*;
 use crate::rpc::model::event::*;
 use crate::rpc::model::forward::{Forward, ForwardFilter, Interception, SetPolicy};
+use crate::rpc::model::graph::*;
 use crate::rpc::model::invoice::*;
 use crate::rpc::model::node::*;
 use crate::rpc::model::page::{Listing, Page};
@@ -59,6 +60,7 @@ pub(super) struct PaperNode {
     pub(super) payment: watch::Receiver<Payment>,
     pub(super) channel: watch::Receiver<Channel>,
     pub(super) events: Arc<Vec<Event>>,
+    pub(super) graph: routing::graph::Snapshot,
 }
 
 /// The strings by which a test pulls at the node.
@@ -66,6 +68,20 @@ pub(super) struct Strings {
     pub(super) asked: mpsc::Receiver<Asked>,
     pub(super) payment: watch::Sender<Payment>,
     pub(super) channel: watch::Sender<Channel>,
+}
+
+/// A part over two hops.
+fn a_part(delivered: Msat) -> PartFound {
+    let hop = |node, fee, cltv_delta, probability| HopFound {
+        node: peer_id(node),
+        channel: wire::id::ShortChannelId::from_u64(u64::from(node) << 40),
+        amount: delivered.checked_add(msat(1_500 - fee)).unwrap(),
+        fee: msat(fee),
+        cltv_delta,
+        probability,
+    };
+    let hops = vec![hop(2, 0, 0, 1.0), hop(3, 1_500, 40, 0.25)];
+    PartFound { delivered, probability: 0.25, hops, cltv_delta: 61 }
 }
 
 impl PaperNode {
@@ -83,7 +99,8 @@ impl PaperNode {
                 },
             })
             .collect();
-        let node = Self { asked, payment, channel, events: Arc::new(events) };
+        let node =
+            Self { asked, payment, channel, events: Arc::new(events), graph: Default::default() };
         (node, Strings { asked: asked_out, payment: payment_in, channel: channel_in })
     }
 
@@ -435,22 +452,37 @@ impl NodeApi for PaperNode {
     }
 
     fn graph(&self) -> routing::graph::Snapshot {
-        routing::graph::Snapshot::default()
+        self.graph.clone()
     }
 
-    async fn find_route(
-        &self,
-        _: crate::rpc::model::graph::FindRoute,
-    ) -> Answer<crate::rpc::model::graph::RouteFound> {
-        Err(Refusal::NoAnswer)
+    async fn find_route(&self, order: FindRoute) -> Answer<RouteFound> {
+        let parts = vec![a_part(order.amount.unwrap_or(msat(1_000_000)))];
+        Ok(RouteFound { parts, fee: msat(1_500), probability: 0.5 })
+    }
+
+    async fn probe_route(&self, order: FindRoute, patience_s: u32) -> Answer<Probed> {
+        let whole = order.amount.unwrap_or(msat(1_000_000));
+        let ended = |outcome| ProbedPart { part: a_part(whole), outcome, took_ms: 40 };
+        let words = format!("no liquidity, after {patience_s} s at most");
+        Ok(Probed {
+            parts: vec![
+                ended(Some(ProbeOutcome::Failed { hops: 1, words })),
+                ended(Some(ProbeOutcome::Unreadable { words: "garbled".into() })),
+                ended(None),
+                ended(Some(ProbeOutcome::Reached)),
+            ],
+            reached: whole,
+            fee: msat(1_500),
+            missed: None,
+        })
     }
 
     async fn scores(&self) -> Answer<(Vec<u8>, u64)> {
-        Ok((Vec::new(), 0))
+        Ok((vec![1, 2, 3], 7))
     }
 
-    async fn merge_scores(&self, _: Vec<u8>) -> Answer<u64> {
-        Ok(0)
+    async fn merge_scores(&self, scores: Vec<u8>) -> Answer<u64> {
+        Ok(scores.len().try_into().unwrap())
     }
 
     async fn spend_spontaneously(&self, _: Spontaneous) -> Answer<Started<Payment>> {
