@@ -1,5 +1,7 @@
 //! Payments that find their own way: whole nodes in a line and in a diamond, with announced channels.
 
+mod blinded;
 mod kinds;
 mod net;
 mod paths;
+mod probes;

@@ -21,6 +21,9 @@ const PATIENCE_MS: u64 = 60_000;
 /// After so long, in milliseconds, one peer is asked for everything again: a day.
 const AGAIN_MS: u64 = 86_400_000;
 
+/// How long after something was dropped a peer is asked for it again, in milliseconds: what was too much is over then.
+const CALM_MS: u64 = 10_000;
+
 /// What one question may bring, in bytes: 1,000 channels with two updates and two nodes each.
 const ANSWER_BYTES: usize = 2 << 20;
 
@@ -184,6 +187,8 @@ pub(super) struct Peers {
     all: BTreeMap<NodeId, Peer>,
     synced: u32,
     synced_ms: u64,
+    /// When gossip was dropped last, if nobody was asked for it again.
+    lost_ms: Option<u64>,
 }
 
 impl Peers {
@@ -218,13 +223,19 @@ impl Peers {
             }
             peer.sync.is_asking()
         });
-        let due = self.synced < SYNCS || now_ms.saturating_sub(self.synced_ms) > AGAIN_MS;
+        if self.all.values().filter(|peer| peer.link.has_lost()).count() > 0 {
+            self.lost_ms = Some(now_ms);
+        }
+        let lost = self.lost_ms.is_some_and(|at| now_ms.saturating_sub(at) >= CALM_MS);
+        let due = lost || self.synced < SYNCS || now_ms.saturating_sub(self.synced_ms) > AGAIN_MS;
         if due && !asking {
-            let next = self
-                .all
-                .values_mut()
-                .find(|peer| peer.has_queries() && !peer.sync.is_done() && peer.asked_ms == 0);
+            // Whoever answers questions tells again what was dropped; who does not tells it once.
+            let next = self.all.values_mut().find(|peer| {
+                let fresh = !peer.sync.is_done() && peer.asked_ms == 0;
+                peer.has_queries() && (fresh || (lost && peer.has_extended_queries()))
+            });
             if let Some(peer) = next {
+                self.lost_ms = None;
                 self.synced = self.synced.saturating_add(1);
                 self.synced_ms = now_ms;
                 if !peer.has_extended_queries() {
@@ -258,3 +269,6 @@ impl Peer {
         self.link.say(question);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use wire::message::{Error, Message, PeerStorage, PeerStorageRetrieval, Ping, War
 use crate::backup::{self, Ahead};
 use crate::channels::directory::{Directory, Heard};
 use crate::channels::registry;
-use crate::edge::{Back, EdgeError, Forward, Inbox};
+use crate::edge::{Back, Forward, Inbox};
 use crate::gossip;
 use crate::peers::budget::Budget;
 use crate::peers::handshake::{ConnectionFault, FrameReader, FrameWriter};
@@ -33,6 +33,9 @@ const WRITE_BYTES: usize = 256 << 10;
 
 /// A peer that does not take what is written for so long is gone.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long gossip waits for room before it is dropped; what the peer says of channels waits behind it.
+const GOSSIP_WAIT: Duration = Duration::from_millis(20);
 
 /// How much more than what a peer says costs what it makes us say: that waits in our memory until the
 /// peer reads it.
@@ -200,10 +203,12 @@ async fn pass_on(mut message: Message, link: &Link, to: &Readers) -> Result<bool
             Ok(false)
         }
         message if is_gossip(&message) => {
-            // Gossip must not keep a channel's words waiting: what is too much is dropped.
+            // Gossip must not keep a channel's words waiting for long: what is too much is dropped, and asked for again.
             let heard = gossip::Heard { link: link.clone(), message };
-            if to.gossip.try_send(heard) == Err(EdgeError::Full) {
+            let sent = tokio::time::timeout(GOSSIP_WAIT, to.gossip.send(heard)).await;
+            if sent.is_err() {
                 tracing::debug!(node = %link.node, "too much gossip");
+                link.lose();
             }
             Ok(false)
         }

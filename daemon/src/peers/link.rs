@@ -3,7 +3,7 @@
 //! Not here: what is read from it (`peers::connection`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use wire::feature::Features;
@@ -46,6 +46,8 @@ pub struct Link {
     waiting: Waiting,
     /// Bytes of answers that we asked for.
     expected: Arc<AtomicUsize>,
+    /// Whether gossip of it was dropped.
+    lost: Arc<AtomicBool>,
     broken: CancellationToken,
 }
 
@@ -74,8 +76,8 @@ impl Link {
         out: Back<Out>,
         broken: CancellationToken,
     ) -> Self {
-        let (waiting, expected) = (Waiting::default(), Arc::default());
-        Self { node, generation, features, out, waiting, expected, broken }
+        let (waiting, expected, lost) = (Waiting::default(), Arc::default(), Arc::default());
+        Self { node, generation, features, out, waiting, expected, lost, broken }
     }
 
     /// What the writer tells of everything that it takes.
@@ -126,6 +128,16 @@ impl Link {
             .expected
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| now.checked_sub(bytes));
         taken.is_ok()
+    }
+
+    /// Gossip of this peer's was dropped because too much of it waited.
+    pub fn lose(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether gossip was dropped since this was asked last.
+    pub fn has_lost(&self) -> bool {
+        self.lost.swap(false, Ordering::Relaxed)
     }
 
     /// Says what is wrong and hangs up; channels live on.

@@ -2,6 +2,7 @@
 
 use daemon::rpc::model::channel::{ChannelRef, CloseChannel, CloseHow};
 use daemon::rpc::model::forward::{ForwardFailure, ForwardState};
+use daemon::rpc::model::invoice::{CreateInvoice, Description};
 use daemon::rpc::model::payment::{PaymentFailure, PaymentStatus};
 use daemon::rpc::node_api::NodeApi as _;
 use viaduct_tests::until::until_async;
@@ -82,6 +83,32 @@ async fn what_the_payee_refuses_comes_back_under_the_payees_name() {
         assert_eq!(status, PaymentStatus::Failed(unknown));
         let forward = line.newest(hash).await;
         assert_eq!(forward.state, ForwardState::Failed(ForwardFailure::Beyond));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_locks_an_htlc_for_longer_than_two_weeks() {
+    in_time(async {
+        let line = Line::start().await;
+        let order = CreateInvoice {
+            key: None,
+            amount: Msat::new(MSAT),
+            description: Description::Text("patience".to_owned()),
+            expiry_s: Some(3_600),
+            // With the grace this is one more than two weeks behind bob.
+            min_final_cltv_delta: Some(2_014),
+            blinded: false,
+        };
+        let invoice = line.carol.handle().create_invoice(order).await.expect("an invoice");
+        let via = line.via(fee(MSAT), DELTA).await;
+        let order = crate::nodes::pair::pay_order(&invoice.bolt11);
+        line.alice.handle().pay_along(order, vec![via]).await.expect("not refused");
+        let status = line.alice.outcome(invoice.hash).await;
+        assert_eq!(failure(&status), (code::EXPIRY_TOO_FAR, line.bob.id()));
+        let refused = ForwardFailure::Refused(code::EXPIRY_TOO_FAR);
+        assert_eq!(line.newest(invoice.hash).await.state, ForwardState::Failed(refused));
+        line.quiet().await;
     })
     .await;
 }

@@ -128,9 +128,8 @@ async fn scores_go_to_a_file_and_come_from_one() {
     assert_eq!(asked.file, [9, 8, 7]);
     assert!(ran.out.contains("1 234") || ran.err.contains("1 234"), "{ran:?}");
     let none = dir.path().join("none");
-    let ran =
-        run(network(), User::Types(""), &["graph", "scores", "import", none.to_str().unwrap()]);
-    assert_ne!(ran.await.code, 0);
+    let line = ["graph", "scores", "import", none.to_str().unwrap()];
+    assert_ne!(run(network(), User::Types(""), &line).await.code, 0);
 }
 
 #[tokio::test]

@@ -15,11 +15,11 @@ use super::*;
 /// More than fit a chunk of a snapshot.
 const CHANNELS: u64 = 2_300;
 
-/// Ids in order that are no keys: nobody verifies them here.
 fn id(number: u64) -> NodeId {
-    let mut bytes = [2; 33];
-    bytes[25..].copy_from_slice(&number.to_be_bytes());
-    NodeId(bytes)
+    let mut bytes = [7; 32];
+    bytes[24..].copy_from_slice(&number.to_be_bytes());
+    let secret = secp256k1::SecretKey::from_slice(&bytes).unwrap();
+    NodeId(secret.public_key(secp256k1::SECP256K1).serialize())
 }
 
 fn scid(number: u64) -> ShortChannelId {
@@ -28,12 +28,12 @@ fn scid(number: u64) -> ShortChannelId {
 
 /// Everybody has a channel with the first; some have a policy, one a name that would disturb a terminal.
 fn a_graph() -> routing::graph::Snapshot {
-    let mut graph = Graph::new();
+    let (mut graph, hub) = (Graph::new(), id(0));
     for number in 1..=CHANNELS {
         graph
             .apply(&GraphUpdate::ChannelAnnounced(ChannelAnnounced {
                 scid: scid(number),
-                nodes: [id(0), id(number)],
+                nodes: [hub.min(id(number)), hub.max(id(number))],
                 capacity: (number % 2 == 0).then(|| Sat::from_sat(1_000 * number)),
                 features: Features::empty(),
             }))
@@ -173,7 +173,6 @@ async fn routes_probes_and_scores_come_through_with_every_number() {
         amount_msat: Some(5_000_000),
         ..Default::default()
     };
-    // An id that is no point on the curve is nobody's, and no invoice either: the paper node takes it for one.
     let found = soon(graph.find_route(ask.clone())).await.unwrap().into_inner();
     assert_eq!((found.amount_msat, found.fee_msat), (5_000_000, 1_500));
     assert_eq!(found.probability_ppm, 500_000);
