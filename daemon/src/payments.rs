@@ -19,6 +19,7 @@ mod scores;
 mod searches;
 pub mod send;
 pub mod sent;
+mod shadow;
 
 mod asks;
 mod incoming;

@@ -21,6 +21,7 @@ use wire::units::{BlockHeight, CltvDelta, Msat};
 use crate::channels::directory::{Door, Doors, Glance};
 use crate::fact::{ChannelIndex, HopTaken};
 use crate::payments::send::{CLTV_GRACE, Plan, Shunned};
+use crate::payments::shadow;
 use crate::rpc::model::graph::{HopFound, PartFound, RouteFound};
 
 /// What a search sees of the world.
@@ -51,6 +52,8 @@ pub struct Wish<'a> {
     pub fee_limit: Msat,
     /// In how many parts.
     pub max_parts: u16,
+    /// What its shadow follows from.
+    pub dice: &'a [u8; 32],
 }
 
 /// A part that was found.
@@ -156,6 +159,8 @@ pub struct Search {
     scorer: Arc<Scorer>,
     height: BlockHeight,
     now_ms: u64,
+    /// Blocks in the request that nobody asked for.
+    shadow: u32,
 }
 
 /// Looks for a way: straight to the payee if a channel of ours goes there and can carry all, which costs nothing;
@@ -194,6 +199,13 @@ pub fn look(
     }
     let mut request = request(wish, us, &own, held);
     request.tails = tails.iter().map(|(_, tail)| *tail).collect();
+    // Behind a blinded end nobody knows anyhow where the payee is.
+    let shadow = if request.tails.is_empty() {
+        shadow::blocks(sight.graph, request.payee, wish.dice)
+    } else {
+        0
+    };
+    request.final_cltv_delta = request.final_cltv_delta.saturating_add(shadow);
     Ok(Look::Search(Box::new(Search {
         request,
         own,
@@ -203,6 +215,7 @@ pub fn look(
         scorer: Arc::clone(sight.scorer),
         height: sight.height,
         now_ms: sight.now_ms,
+        shadow,
     })))
 }
 
@@ -224,7 +237,16 @@ impl Search {
     }
 
     fn ask(&self, graph: &Snapshot, scorer: &Scorer) -> Result<Found, Missed> {
-        let found = find::find(graph, scorer, &self.request, self.now_ms / 1_000)?;
+        let now_secs = self.now_ms / 1_000;
+        let found = match find::find(graph, scorer, &self.request, now_secs) {
+            // A shadow is worth no payment.
+            Err(NoRoute::CltvLimit { .. }) if self.shadow > 0 => {
+                let least = self.request.final_cltv_delta.saturating_sub(self.shadow);
+                let request = Request { final_cltv_delta: least, ..self.request.clone() };
+                find::find(graph, scorer, &request, now_secs)?
+            }
+            found => found?,
+        };
         let parts = parts(&found, &self.own, &self.tails, self.height);
         Ok(Found { parts, fee: found.fee, probability: found.probability })
     }

@@ -18,7 +18,7 @@ use crate::fact::{Fact, PaymentStarted};
 use crate::payments::asks::Reply;
 use crate::payments::plan;
 use crate::payments::router::{self, Found, Look, Missed, Search, Sight, Wish};
-use crate::payments::send::{Errand, Next, Plan, Shunned};
+use crate::payments::send::{self, Errand, Next, Plan, Shunned};
 use crate::payments::{Order, Payments};
 use crate::rpc::model::graph::RouteFound;
 use crate::rpc::model::payment::{Payment, PaymentFailure};
@@ -278,7 +278,9 @@ impl Payments {
             now_ms: now_ms(),
         };
         let shunned = Shunned::default();
+        let dice = send::dice(&self.us, plan.hash);
         let wish = Wish {
+            dice: &dice,
             plan: &plan,
             shunned: &shunned,
             amount: plan.amount,

@@ -294,7 +294,9 @@ impl Attempts {
         open.plan.tails.iter_mut().for_each(|tail| tail.look(us));
         let found = if open.plan.via.is_empty() {
             let in_flight = u16::try_from(open.flying.len()).unwrap_or(u16::MAX);
+            let dice = dice(us, hash);
             let wish = Wish {
+                dice: &dice,
                 plan: &open.plan,
                 shunned: &open.shunned,
                 amount: missing,
@@ -511,6 +513,12 @@ impl Attempts {
     pub fn held(&self, channel: ShortChannelId, direction: Direction) -> Msat {
         self.held.get(&(channel, direction)).copied().unwrap_or(Msat::ZERO)
     }
+}
+
+/// What a payment's shadow follows from: nobody else knows it, and it stays the same.
+pub(super) fn dice(us: &Identity, hash: PaymentHash) -> [u8; 32] {
+    // No part has this number: their onions are made from others.
+    us.session_key(hash, u32::MAX).secret_bytes()
 }
 
 /// What our channels were asked to carry and have not answered to.
