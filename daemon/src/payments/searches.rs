@@ -6,7 +6,7 @@
 //!
 //! Not here: the search (`router`), what a payment still needs (`send`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use routing::graph::Snapshot;
 use tokio::sync::watch;
@@ -53,6 +53,15 @@ pub(super) enum For {
     Look(Box<Plan>, Reply<RouteFound>),
 }
 
+impl For {
+    const fn hash(&self) -> Option<PaymentHash> {
+        match self {
+            Self::Begin(hash) | Self::GoOn(hash, _) | Self::Probe(hash) => Some(*hash),
+            Self::Look(..) => None,
+        }
+    }
+}
+
 /// A search that ended.
 #[derive(Debug)]
 pub(super) struct Ended {
@@ -75,6 +84,8 @@ struct Beginning {
 pub(super) struct Searches {
     running: JoinSet<Ended>,
     waiting: VecDeque<For>,
+    /// Payments and probes that wait: each once.
+    queued: BTreeSet<PaymentHash>,
     beginnings: BTreeMap<PaymentHash, Beginning>,
 }
 
@@ -131,6 +142,11 @@ impl Payments {
 
     /// Has it wait for room.
     pub(super) fn search_later(&mut self, whose: For) {
+        if let Some(hash) = whose.hash()
+            && !self.searches.queued.insert(hash)
+        {
+            return;
+        }
         self.searches.waiting.push_back(whose);
     }
 
@@ -160,6 +176,9 @@ impl Payments {
         while self.searches.has_room()
             && let Some(whose) = self.searches.waiting.pop_front()
         {
+            if let Some(hash) = whose.hash() {
+                self.searches.queued.remove(&hash);
+            }
             match whose {
                 For::Begin(hash) => self.begin(hash),
                 For::GoOn(hash, because) => self.go_on(hash, because),
