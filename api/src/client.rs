@@ -30,6 +30,7 @@ use crate::v1::node_client::NodeClient;
 use crate::v1::payments_client::PaymentsClient;
 use crate::v1::sandbox_client::SandboxClient;
 use crate::v1::tower_client::TowerClient;
+use crate::v1::towers_client::TowersClient;
 use crate::v1::wallet_client::WalletClient;
 use crate::v1::why_client::WhyClient;
 
@@ -154,6 +155,8 @@ impl Client {
         events -> EventsClient
         /// Service Backup.
         backup -> BackupClient
+        /// Service Towers.
+        towers -> TowersClient
         /// Service Sandbox.
         sandbox -> SandboxClient
         /// Service Why.

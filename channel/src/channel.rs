@@ -180,6 +180,13 @@ impl Channel {
         }
     }
 
+    /// So many rows of revoked states are in the archive, in so many bytes: as above.
+    pub fn revoked_archived(&mut self, rows: u64, bytes: u64) {
+        if let Phase::Live(live) = &mut self.phase {
+            live.state.revoked.let_go(rows, bytes);
+        }
+    }
+
     /// The whole durable state, for a snapshot; empty for a channel of which nothing is durable.
     pub fn encode_snapshot(&self) -> Vec<u8> {
         match &self.phase {
@@ -416,6 +423,7 @@ impl Command {
             Self::FundingBuilt { .. }
             | Self::FundingFailed
             | Self::PastArchived { .. }
+            | Self::RevokedArchived { .. }
             | Self::ForgetResolved { .. }
             | Self::UpstreamExpires { .. } => None,
         }

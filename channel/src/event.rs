@@ -134,6 +134,13 @@ pub enum Command {
         /// How many, from the first one on.
         upto: u64,
     },
+    /// So many rows of revoked states are in the archive: memory may let go of them.
+    RevokedArchived {
+        /// How many, from the first one on.
+        rows: u64,
+        /// In so many bytes.
+        bytes: u64,
+    },
     /// An outgoing HTLC's outcome is recorded elsewhere for good: its tombstone may go.
     ForgetResolved {
         /// Our `id` of the HTLC.

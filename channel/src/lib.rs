@@ -32,6 +32,7 @@ mod phase;
 mod quarantine;
 pub mod record;
 pub mod refusal;
+pub mod revoked;
 pub mod seal;
 pub mod shachain;
 pub mod signer;

@@ -241,6 +241,7 @@ impl Live {
             Command::LiftQuarantine { command } => self.lift_quarantine(command, env, out),
             // Memory only: the snapshot that follows from the journal says the same.
             Command::PastArchived { upto } => self.state.past.let_go(upto),
+            Command::RevokedArchived { rows, bytes } => self.state.revoked.let_go(rows, bytes),
             // Late words of the wallet about an open that is over.
             Command::FundingBuilt { .. } | Command::FundingFailed => {}
         }

@@ -16,6 +16,7 @@ use crate::keys::CommitmentKeys;
 use crate::ledger::{How, Htlc, Ledger, Ticked, Unbalanced, audit};
 use crate::past::Past;
 use crate::record::RecordError;
+use crate::revoked::RevokedLog;
 use crate::shachain::RevealedSecrets;
 use crate::terms::Terms;
 use crate::tx::commitment::BuildError;
@@ -67,6 +68,8 @@ pub struct State {
     pub chain: Layer1,
     /// HTLCs that are settled, as far as a revoked commitment may show them.
     pub past: Past,
+    /// Every state that the peer revoked.
+    pub revoked: RevokedLog,
     /// Whether all of this may be older than what the peer knows (`quarantine`).
     pub quarantined: bool,
     /// What the funding transaction spends, and what else spent it.
@@ -191,6 +194,7 @@ impl State {
             end: None,
             chain: Layer1::default(),
             past: Past::default(),
+            revoked: RevokedLog::default(),
             quarantined: false,
             coins: Coins::default(),
         })
@@ -336,6 +340,14 @@ impl State {
         next_point: PublicKey,
     ) -> Result<Ticked, RecordError> {
         let number = self.secrets.count();
+        // What was not awaited leaves a row that nothing can be computed from, and the numbers in order.
+        let spec = self.ledger.spec_of_their_last().unwrap_or_else(|| CommitmentSpec {
+            feerate: self.ledger.feerate,
+            to_owner: Msat::ZERO,
+            to_other: Msat::ZERO,
+            htlcs: Vec::new(),
+        });
+        self.revoked.push(spec);
         self.secrets.insert(number, secret).map_err(|_| RecordError::Order)?;
         self.their_point = self.their_next_point.ok_or(RecordError::Order)?;
         self.their_next_point = Some(next_point);

@@ -19,6 +19,7 @@ pub(crate) mod peers;
 pub(crate) mod route;
 pub(crate) mod sandbox;
 pub(crate) mod status;
+pub(crate) mod tower;
 pub(crate) mod wallet;
 pub(crate) mod why;
 
@@ -63,6 +64,8 @@ pub(crate) enum NodeCommand {
     Events(events::Events),
     Why(why::Why),
     Backup(backup::Backup),
+    #[command(alias = "wtclient")]
+    Tower(tower::Tower),
 }
 
 impl NodeCommand {
@@ -86,6 +89,7 @@ impl NodeCommand {
             Self::Events(command) => command.run(cx).await,
             Self::Why(command) => command.run(cx).await,
             Self::Backup(command) => command.run(cx).await,
+            Self::Tower(command) => command.run(cx).await,
         }
     }
 }

@@ -8,20 +8,24 @@
 use std::io;
 use std::path::Path;
 
-use channel::ChainFact;
 use channel::past::{PastHtlc, Search};
+use channel::{ChainFact, Command};
 use store::archive::{Archive, Gaps, Reader};
 use store::disk::RealDisk;
+use store::rows::{Rows, RowsReader};
 
 use crate::fact::ChannelIndex;
 use crate::state::State;
 
 /// The archives of all channels.
 #[derive(Clone, Debug)]
-pub struct Archives(Archive);
+pub struct Archives {
+    htlcs: Archive,
+    rows: Rows,
+}
 
-/// How many settled HTLCs of a channel are in its archive.
-pub type Archived = Vec<(ChannelIndex, u64)>;
+/// What channels may let go of, because it is in the archive.
+pub type Archived = Vec<(ChannelIndex, Command)>;
 
 impl Archives {
     /// In this directory, which is made if it is missing.
@@ -29,7 +33,10 @@ impl Archives {
     /// # Errors
     /// Those of the file system.
     pub fn open(directory: &Path) -> io::Result<Self> {
-        Ok(Self(Archive::new(RealDisk::open(directory)?)))
+        let htlcs = Archive::new(RealDisk::open(directory)?);
+        // Beside it, so that a directory holds files of one kind.
+        let rows = Rows::new(RealDisk::open(directory.with_file_name("states"))?);
+        Ok(Self { htlcs, rows })
     }
 
     /// Makes everything that was settled since the last snapshot durable here, and drops it from the
@@ -46,7 +53,7 @@ impl Archives {
             }
             // What is resolved for good has no past.
             if !of.chain.closed {
-                match self.0.append(index.0, from, &records) {
+                match self.htlcs.append(index.0, from, &records) {
                     Ok(0) => {}
                     Ok(lost) => tracing::error!(
                         channel = index.0,
@@ -62,9 +69,40 @@ impl Archives {
             }
             let upto = from.saturating_add(u64::try_from(records.len()).unwrap_or(u64::MAX));
             channel.past_archived(upto);
-            archived.push((*index, upto));
+            archived.push((*index, Command::PastArchived { upto }));
         }
+        self.take_over_revoked(state, &mut archived);
         archived
+    }
+
+    /// The same for states that the peer revoked.
+    fn take_over_revoked(&self, state: &mut State, archived: &mut Archived) {
+        for (index, kept) in &mut state.channels {
+            let Some(channel) = &mut kept.channel else { continue };
+            let Some(log) = channel.state().map(|of| &of.revoked) else { continue };
+            let (before, rows) = ((log.archived, log.archived_bytes), log.rows());
+            if rows == log.archived {
+                continue;
+            }
+            match self.rows.append(index.0, before, log.recent(log.archived)) {
+                Ok(bytes) => {
+                    channel.revoked_archived(rows, bytes);
+                    archived.push((*index, Command::RevokedArchived { rows, bytes }));
+                }
+                Err(error) => {
+                    tracing::error!(channel = index.0, %error, "revoked states cannot be archived");
+                }
+            }
+        }
+    }
+
+    /// The first `rows` revoked states of a channel, in `bytes` bytes; `channel::revoked` says how many
+    /// there are.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn revoked(&self, channel: ChannelIndex, rows: u64, bytes: u64) -> io::Result<RowsReader> {
+        self.rows.read(channel.0, (rows, bytes))
     }
 
     /// Takes away the archives of channels that are over.
@@ -72,12 +110,16 @@ impl Archives {
     /// # Errors
     /// Those of the file system; it is tried again after the next snapshot.
     pub fn tidy(&self, state: &State) -> io::Result<()> {
-        for channel in self.0.channels()? {
-            let kept = state.channels.get(&ChannelIndex(channel));
+        let over = |channel: &u64| {
+            let kept = state.channels.get(&ChannelIndex(*channel));
             let of = kept.and_then(|kept| kept.channel.as_ref()).and_then(channel::Channel::state);
-            if of.is_none_or(|of| of.chain.closed) {
-                self.0.remove(channel)?;
-            }
+            of.is_none_or(|of| of.chain.closed)
+        };
+        for channel in self.htlcs.channels()?.into_iter().filter(over) {
+            self.htlcs.remove(channel)?;
+        }
+        for channel in self.rows.channels()?.into_iter().filter(over) {
+            self.rows.remove(channel)?;
         }
         Ok(())
     }
@@ -88,7 +130,7 @@ impl Archives {
     /// # Errors
     /// Those of the file system, and an archive of a newer version.
     pub fn read(&self, channel: ChannelIndex, upto: u64) -> io::Result<PastHtlcs> {
-        Ok(PastHtlcs(self.0.read(channel.0, upto)?))
+        Ok(PastHtlcs(self.htlcs.read(channel.0, upto)?))
     }
 
     /// Looks through everything. Blocks, some seconds for a million HTLCs.

@@ -5,6 +5,7 @@ pub mod channel;
 mod forwarding;
 pub mod layers;
 pub mod settings;
+mod towers;
 
 #[cfg(test)]
 mod tests;
@@ -260,6 +261,8 @@ pub struct Config {
     pub channel: ChannelConfig,
     /// Forwarding.
     pub forwarding: Manner,
+    /// Watchtowers.
+    pub towers: crate::tower::Manner,
     /// The log.
     pub log: LogConfig,
 }
@@ -303,6 +306,7 @@ impl Config {
             fees: check.fees(&raw, network)?,
             channel: channel::check(&check, &raw.channel, network)?,
             forwarding: forwarding::check(&check, &raw.forwarding)?,
+            towers: towers::check(&check, &raw.towers)?,
             log: check.log(&raw)?,
         })
     }

@@ -12,6 +12,7 @@
 mod body;
 mod forward;
 mod route;
+mod tower;
 
 pub use body::{
     AttemptFailed, BackupTaken, ChannelBorn, ForceCloseSet, FundingTrusted, IntentMade,
@@ -22,6 +23,8 @@ pub use body::{
 pub use route::{HopTaken, NoWayLeft, PartHeld, PaymentMeans, RouteTaken};
 
 pub use forward::{ForwardEnd, ForwardEnded, ForwardTaken, ForwardsBefore, OnionTaken, PolicySet};
+
+pub use tower::{TowerAt, TowerFaulted, TowerKept, TowerOver, TowerSession};
 
 use bitcoin::Txid;
 use wire::codec::{Decode, DecodeError, Encode, Reader};
@@ -111,6 +114,18 @@ pub enum Fact {
     },
     /// What an intent that is a sweep takes and pays; over with its intent.
     SweepMade(SweepMade),
+    /// A tower is to watch for us.
+    TowerKept(TowerKept),
+    /// It no longer is.
+    TowerDropped(NodeId),
+    /// A session with a tower is about to be opened.
+    TowerSession(TowerSession),
+    /// A session came so far.
+    TowerAt(Box<TowerAt>),
+    /// A session is over.
+    TowerOver(TowerOver),
+    /// A tower broke its word.
+    TowerFaulted(TowerFaulted),
 }
 
 /// Version of every body below.
@@ -152,6 +167,12 @@ impl Fact {
             Self::ForwardsBefore(_) => 41,
             Self::ChannelRolledBack { .. } => 36,
             Self::SweepMade(_) => 21,
+            Self::TowerKept(_) => 54,
+            Self::TowerDropped(_) => 55,
+            Self::TowerSession(_) => 56,
+            Self::TowerAt(_) => 57,
+            Self::TowerOver(_) => 58,
+            Self::TowerFaulted(_) => 59,
         }
     }
 
@@ -209,6 +230,12 @@ impl Fact {
                 out.extend_from_slice(state);
             }
             Self::SweepMade(body) => body.encode(out),
+            Self::TowerKept(body) => body.encode(out),
+            Self::TowerDropped(tower) => tower.encode(out),
+            Self::TowerSession(body) => body.encode(out),
+            Self::TowerAt(body) => body.encode(out),
+            Self::TowerOver(body) => body.encode(out),
+            Self::TowerFaulted(body) => body.encode(out),
         }
     }
 
@@ -268,6 +295,12 @@ impl Fact {
             }
             20 => Self::SweepMade(SweepMade::decode_unordered(r)?),
             21 => Self::SweepMade(Decode::decode(r)?),
+            54 => Self::TowerKept(Decode::decode(r)?),
+            55 => Self::TowerDropped(Decode::decode(r)?),
+            56 => Self::TowerSession(Decode::decode(r)?),
+            57 => Self::TowerAt(Decode::decode(r)?),
+            58 => Self::TowerOver(Decode::decode(r)?),
+            59 => Self::TowerFaulted(Decode::decode(r)?),
             kind => return Err(FactError::Kind(kind)),
         })
     }

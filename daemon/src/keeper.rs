@@ -11,7 +11,6 @@ pub mod history;
 use std::sync::mpsc;
 use std::thread;
 
-use channel::Command;
 use channel::seal::Lsn;
 use store::disk::RealDisk;
 use store::engine::Batch;
@@ -239,9 +238,9 @@ pub fn compact(dir: &DataDir) -> Result<Option<u64>, SnapshotFault> {
 /// Running channels let go of what the archive has; one that misses the word only keeps more in memory.
 fn let_go(directory: &Directory, archived: Archived) {
     let doors = directory.doors();
-    for (index, upto) in archived {
+    for (index, command) in archived {
         if let Some(door) = doors.get(index) {
-            let _full = door.commands.send(vec![Command::PastArchived { upto }]);
+            let _full = door.commands.send(vec![command]);
         }
     }
 }

@@ -26,5 +26,6 @@ pub mod state;
 pub mod sweeper;
 pub mod switch;
 pub mod tasks;
+pub mod tower;
 pub mod wallet;
 pub mod why;

@@ -16,6 +16,7 @@ mod once;
 mod open;
 mod orders;
 mod pay;
+mod tower;
 mod updates;
 mod why;
 
@@ -68,6 +69,7 @@ use crate::state::{Kept, State, StateError};
 use crate::switch::updates::OwnUpdates;
 use crate::switch::{self, Switch};
 use crate::tasks::{Fatal, Tasks};
+use crate::tower as towers_of;
 use crate::wallet::{Wallet, WalletFault};
 
 pub use forwards::held_ms;
@@ -408,6 +410,8 @@ fn run(
     let (graph, graph_seen) = watch::channel(routing::graph::Snapshot::default());
     let (own_gossip, own_gossip_seen) = watch::channel(Arc::default());
 
+    let (tower_archives, tower_height) = (archives.clone(), height_seen.clone());
+    let (tower_held, tower_held_seen) = watch::channel(Arc::default());
     let common = Common {
         us: Arc::clone(&us),
         policy: Arc::new(config.channel.policy),
@@ -430,6 +434,7 @@ fn run(
     };
     let alive = Alive::of(&state);
     let seed = Arc::new(secrets.channels);
+    let tower_seed = Arc::clone(&seed);
     let cheat = chaos::Licence::of(config, &chain, &seed);
     let mut registry = Registry::new(registry::Start {
         common,
@@ -481,6 +486,7 @@ fn run(
         writer: journal.writer.clone(),
         forwards: std::mem::take(&mut state.forwards),
         manner: config.forwarding,
+        uncovered: tower_held_seen,
         alive: alive.circuits,
         updates: updates.clone(),
         policies,
@@ -553,6 +559,24 @@ fn run(
         gossip::Inboxes { peers: gossip_peers_in, heard: heard_in, channels: to_gossip_in };
     tasks.spawn("gossip", gossip.run(inboxes, tasks.clone()));
 
+    let (tower_asks, tower_asks_in) = forward(towers_of::ASKS);
+    let towers = towers_of::Towers::new(towers_of::Start {
+        book: state.towers,
+        manner: config.towers,
+        directory: directory.clone(),
+        archives: tower_archives,
+        chain: registry::chain_hash(network),
+        height: tower_height,
+        feerates: feerates_seen.clone(),
+        disk: journal.flushed.clone(),
+        keys: secrets.towers,
+        seed: tower_seed,
+        writer: journal.writer.clone(),
+        held: tower_held,
+        tasks: tasks.clone(),
+    });
+    tasks.spawn("towers", towers.run(tower_asks_in));
+
     let (desk, desk_in) = forward(orders::ASKS);
     let order_desk = orders::Desk::new(state.orders);
     tasks.spawn("orders", order_desk.run(desk_in, tasks.clone()));
@@ -573,6 +597,7 @@ fn run(
         updates,
         registry: orders,
         backup: backup_asks,
+        towers: tower_asks,
         desk,
         reading,
         disk: journal.flushed.clone(),

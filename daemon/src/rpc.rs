@@ -23,6 +23,7 @@ mod invoices;
 mod node;
 mod payments;
 mod sandbox;
+mod towers;
 mod wallet;
 mod why;
 

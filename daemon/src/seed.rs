@@ -119,6 +119,8 @@ pub struct Secrets {
     pub invoices: Secret32,
     /// Encrypts backups (`5'`).
     pub backup: Secret32,
+    /// From it follow the session keys at towers (`6'`).
+    pub towers: Secret32,
     /// The coins on Layer 1 (BIP 84 and BIP 86).
     pub wallet: WalletKeys,
 }
@@ -233,6 +235,7 @@ impl Seed {
             tokens: bytes(3)?,
             invoices: bytes(4)?,
             backup: bytes(5)?,
+            towers: bytes(6)?,
             wallet: WalletKeys::new(master, network, &secp).map_err(|_| SeedError::NoKey)?,
         };
         master.private_key.non_secure_erase();

@@ -24,6 +24,7 @@ use crate::fact::{
 use crate::payments::received::{Asked, AskedBook, AskedEnd};
 use crate::payments::sent::SentBook;
 use crate::switch::book::Forwards;
+use crate::tower::Book;
 use crate::wallet;
 use crate::why::Stories;
 use crate::why::story::ENDED;
@@ -74,6 +75,8 @@ pub struct State {
     pub next_channel: u64,
     /// What happened to channels, for people.
     pub stories: Stories,
+    /// Towers that watch for us, and how far each came.
+    pub towers: Book,
     /// How channels with some peers are closed alone, as `crate::policy::number`.
     pub force_close: BTreeMap<NodeId, u8>,
     /// Peers whose fundings are trusted before they are in a block.
@@ -133,6 +136,7 @@ impl State {
         self.asked.apply(at, &fact);
         let _told = self.stories.apply(at, &fact);
         self.forwards.apply(at, &fact);
+        self.towers.apply(&fact);
         match fact {
             Fact::Channel { index, record } => self.apply_channel(at, index, &record)?,
             Fact::ChannelBorn(born) => {
@@ -189,7 +193,13 @@ impl State {
             | Fact::NoWayLeft(_)
             | Fact::PartHeld(_)
             | Fact::Moment(_)
-            | Fact::StoryKept(_) => {}
+            | Fact::StoryKept(_)
+            | Fact::TowerKept(_)
+            | Fact::TowerDropped(_)
+            | Fact::TowerSession(_)
+            | Fact::TowerAt(_)
+            | Fact::TowerOver(_)
+            | Fact::TowerFaulted(_) => {}
             Fact::FundingTrusted(set) => {
                 match set.trusted {
                     true => self.trusted.insert(set.node),

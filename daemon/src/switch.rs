@@ -180,6 +180,8 @@ pub struct Start {
     pub updates: OwnUpdates,
     /// Where it shows what channels ask for.
     pub policies: watch::Sender<Arc<ForwardPolicies>>,
+    /// Channels over which nothing goes on until towers have caught up.
+    pub uncovered: watch::Receiver<Arc<BTreeSet<ChannelIndex>>>,
 }
 
 /// The task's state.
@@ -195,6 +197,8 @@ pub struct Switch {
     manner: Manner,
     updates: OwnUpdates,
     shown: watch::Sender<Arc<ForwardPolicies>>,
+    /// Channels over which nothing goes on until towers have caught up.
+    uncovered: watch::Receiver<Arc<BTreeSet<ChannelIndex>>>,
     listener: Listener,
     /// HTLCs that are to go on, or went.
     open: BTreeMap<Name, Open>,
@@ -226,8 +230,17 @@ impl std::fmt::Debug for Switch {
 impl Switch {
     /// Takes up where the journal ends.
     pub fn new(start: Start) -> Self {
-        let Start { directory, tip, writer, mut forwards, manner, alive, updates, policies } =
-            start;
+        let Start {
+            directory,
+            tip,
+            writer,
+            mut forwards,
+            manner,
+            alive,
+            updates,
+            policies,
+            uncovered,
+        } = start;
         forwards.policies.default = manner.policy;
         policies.send_replace(Arc::new(forwards.policies.clone()));
         Self {
@@ -240,6 +253,7 @@ impl Switch {
             manner,
             updates,
             shown: policies,
+            uncovered,
             listener: Listener { required: manner.intercept, ..Listener::default() },
             open: BTreeMap::new(),
             alive,

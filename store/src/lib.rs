@@ -21,4 +21,5 @@ pub mod index;
 pub mod journal;
 pub mod marker;
 pub mod migrate;
+pub mod rows;
 pub mod table;

@@ -28,3 +28,4 @@ mod rubbish;
 mod storm;
 mod sweeps;
 mod tidy;
+mod tower;

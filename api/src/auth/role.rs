@@ -52,6 +52,8 @@ const READS: &[&str] = &[
     "/viaduct.v1.Tower/ListClaims",
     "/viaduct.v1.Tower/SelfTest",
     "/viaduct.v1.Tower/WatchEvents",
+    "/viaduct.v1.Towers/List",
+    "/viaduct.v1.Towers/Coverage",
 ];
 
 const INVOICE: &[&str] = &[

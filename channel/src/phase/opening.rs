@@ -170,6 +170,7 @@ impl Opening {
             | Command::LiftQuarantine { .. }
             | Command::Doubt { .. }
             | Command::PastArchived { .. }
+            | Command::RevokedArchived { .. }
             | Command::UpstreamExpires { .. } => {
                 out.refuse(&command, Refusal::NotReady);
                 Turned::Opening(self)

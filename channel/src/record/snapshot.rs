@@ -18,6 +18,7 @@ use crate::effect::Outcome;
 use crate::fact::CloseTerms;
 use crate::ledger::{FeeChange, Going, How, Htlc, Ledger, Tombstone};
 use crate::past::Past;
+use crate::revoked::RevokedLog;
 use crate::shachain::RevealedSecrets;
 use crate::state::{Coins, End, Funding, Layer1, OurShutdown, OutputSpend, State};
 use crate::terms::{Kind, Terms};
@@ -38,6 +39,8 @@ const QUARANTINED: u64 = 14;
 const KIND: u64 = 16;
 /// Only written if something is known of them.
 const FUNDING_COINS: u64 = 18;
+/// Only written if there is something.
+const REVOKED: u64 = 20;
 
 /// Numbers, points and secrets.
 struct Dance {
@@ -109,6 +112,9 @@ pub(crate) fn encode_state(state: &State) -> Vec<u8> {
     if state.past != Past::default() {
         section(PAST, &state.past, &mut out);
     }
+    if state.revoked != RevokedLog::default() {
+        section(REVOKED, &state.revoked, &mut out);
+    }
     if state.quarantined {
         section(QUARANTINED, &true, &mut out);
     }
@@ -137,7 +143,7 @@ pub(crate) fn decode_state(bytes: &[u8]) -> Result<State, RecordError> {
     }
     let (mut terms, mut fundings, mut ledger) = (None, None, None);
     let (mut dance, mut closing, mut chain) = (None, None, None);
-    let (mut past, mut quarantined) = (Past::default(), false);
+    let (mut past, mut revoked, mut quarantined) = (Past::default(), None, false);
     let (mut kind, mut coins) = (Kind::default(), Coins::default());
     while !r.is_empty() {
         let number = BigSize::decode(&mut r)?.0;
@@ -150,6 +156,7 @@ pub(crate) fn decode_state(bytes: &[u8]) -> Result<State, RecordError> {
             DANCE => dance = Some(Dance::decode_exact(body)?),
             CLOSING => closing = Some(Closing::decode_exact(body)?),
             LAYER_1 => chain = Some(Layer1::decode_exact(body)?),
+            REVOKED => revoked = Some(RevokedLog::decode_exact(body)?),
             PAST => past = Past::decode_exact(body)?,
             QUARANTINED => quarantined = bool::decode_exact(body)?,
             KIND => kind = Kind::decode_exact(body)?,
@@ -160,6 +167,9 @@ pub(crate) fn decode_state(bytes: &[u8]) -> Result<State, RecordError> {
     }
     let missing = || RecordError::Beginning;
     let (dance, closing) = (dance.ok_or_else(missing)?, closing.ok_or_else(missing)?);
+    let secrets = RevealedSecrets::from_bytes(&dance.secrets).map_err(|_| DecodeError::Range)?;
+    // A snapshot from before there was a log: it begins where the secrets end.
+    let revoked = revoked.unwrap_or_else(|| RevokedLog::beginning_at(secrets.count()));
     Ok(State {
         terms: Terms { kind, ..terms.ok_or_else(missing)? },
         fundings: fundings.filter(|all| !all.is_empty()).ok_or_else(missing)?,
@@ -168,7 +178,7 @@ pub(crate) fn decode_state(bytes: &[u8]) -> Result<State, RecordError> {
         theirs: dance.theirs,
         awaiting_revocation: dance.awaiting_revocation,
         signed_last: dance.signed_last,
-        secrets: RevealedSecrets::from_bytes(&dance.secrets).map_err(|_| DecodeError::Range)?,
+        secrets,
         their_point: dance.their_point,
         their_next_point: dance.their_next_point,
         created: dance.created,
@@ -182,6 +192,7 @@ pub(crate) fn decode_state(bytes: &[u8]) -> Result<State, RecordError> {
         end: closing.end,
         chain: chain.ok_or_else(missing)?,
         past,
+        revoked,
         quarantined,
         coins,
     })

@@ -94,6 +94,9 @@ fn state_does_not_grow_with_settled_payments() {
             // What is settled goes into the archive before each snapshot.
             assert_eq!(node.channel().state().unwrap().past.recent().len(), 1);
             node.step(Event::Command(Command::PastArchived { upto: payment + 1 }));
+            // So are revoked states.
+            let rows = node.channel().state().unwrap().revoked.rows();
+            node.step(Event::Command(Command::RevokedArchived { rows, bytes: rows * 30 }));
         }
         sizes.push([0, 1].map(|who| world.nodes[who].channel().encode_snapshot().len()));
     }

@@ -50,6 +50,10 @@ pub struct Glance {
     pub alias: Option<ShortChannelId>,
     /// Whether payers may name it so only.
     pub alias_only: bool,
+    /// How many states the peer has revoked.
+    pub revoked: u64,
+    /// What we own in it, in whole satoshis.
+    pub ours_sat: u64,
 }
 
 impl Glance {

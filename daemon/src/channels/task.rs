@@ -47,6 +47,7 @@ use crate::rpc::refusal::Refusal;
 use crate::sweeper::SweepBook;
 use crate::switch;
 use crate::tasks::{Fatal, Tasks};
+use crate::tower::Revoked;
 
 /// Steps whose record the disk does not have yet, before the inboxes pause.
 pub const WINDOW: usize = 64;
@@ -154,6 +155,13 @@ pub enum Ask {
     ForceClose {
         /// Answered when it is durable.
         reply: Reply<()>,
+    },
+    /// A tower is to be told of revoked states.
+    Revoked {
+        /// The first row that is wanted.
+        from: u64,
+        /// Answered at once; `None` if there is nothing to tell.
+        reply: oneshot::Sender<Option<Box<Revoked>>>,
     },
     /// The sandbox steers.
     Chaos(Chaos),
@@ -592,6 +600,10 @@ impl ChannelTask {
                 let command = self.user(reply);
                 self.step(Event::Command(Command::ForceClose { command }));
             }
+            Ask::Revoked { from, reply } => {
+                let told = self.channel().and_then(|channel| Revoked::of(channel, from));
+                let _gone = reply.send(told.map(Box::new));
+            }
             Ask::Chaos(chaos) => self.take_chaos(chaos),
         }
         Ok(())
@@ -656,6 +668,8 @@ impl ChannelTask {
             in_flight_max_msat: terms.map_or(0, |terms| terms.in_flight_max_msat),
             alias: channel.terms().and_then(|terms| terms.alias),
             alias_only: channel.terms().is_some_and(|terms| terms.kind.scid_alias),
+            revoked: channel.state().map_or(0, |state| state.secrets.count()),
+            ours_sat: channel.balances().map_or(0, |(ours, _)| ours.floor_sat().to_sat()),
         };
         let named = |glance: &Glance| (glance.short_id, glance.alias, glance.alias_only);
         if named(&self.glance.borrow()) != named(&glance) {

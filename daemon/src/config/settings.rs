@@ -213,6 +213,19 @@ settings! {
         min_final_cltv_blocks: number = "42",
     }
 
+    /// Watchtowers (`viaduct tower`).
+    towers RawTowers "towers" {
+        /// Towers for each channel.
+        copies: number = "2",
+        /// Revoked states that are read for one tower in a second, at most, when it has to catch up.
+        catch_up_states_per_second: number = "500",
+        /// When states are with no tower: "ignore", "warn", or "stop_forwarding" (nothing of others goes
+        /// over the channel until a tower has caught up).
+        on_lag: text = "\"warn\"",
+        /// So many states make a lag.
+        lag_states: number = "100",
+    }
+
     /// Forwarding: what we ask for letting the payments of others pass. A channel can have its own
     /// (`viaduct channels policy`).
     forwarding RawForwarding "forwarding" {

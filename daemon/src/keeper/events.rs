@@ -180,6 +180,12 @@ fn subject(fact: &Fact) -> Option<Subject> {
         | Fact::ForwardsBefore(_)
         | Fact::BackupMade(_)
         | Fact::BackupTaken(_)
-        | Fact::SweepMade(_) => None,
+        | Fact::SweepMade(_)
+        | Fact::TowerKept(_)
+        | Fact::TowerDropped(_)
+        | Fact::TowerSession(_)
+        | Fact::TowerAt(_)
+        | Fact::TowerOver(_)
+        | Fact::TowerFaulted(_) => None,
     }
 }

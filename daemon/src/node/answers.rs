@@ -56,6 +56,7 @@ use crate::rpc::model::{OrderKey, Started, UnixMillis, Updates};
 use crate::rpc::node_api::{Answer, NodeApi};
 use crate::rpc::refusal::{Refusal, Unreachable};
 use crate::switch::policy::ForwardPolicy;
+use crate::tower::{Coverage, Tower};
 
 #[async_trait]
 impl NodeApi for Handle {
@@ -178,6 +179,22 @@ impl NodeApi for Handle {
             peer.alias = alias(&graph, peer.node);
         }
         Ok(all)
+    }
+
+    async fn add_tower(&self, tower: NodeId, address: String, trusted: bool) -> Answer<()> {
+        self.hire(tower, address, trusted).await
+    }
+
+    async fn remove_tower(&self, tower: NodeId) -> Answer<bool> {
+        self.dismiss(tower).await
+    }
+
+    async fn list_towers(&self) -> Answer<Vec<Tower>> {
+        self.hired().await
+    }
+
+    async fn tower_coverage(&self) -> Answer<(Vec<Coverage>, usize)> {
+        self.covered().await
     }
 
     async fn backup_status(&self) -> Answer<Status> {

@@ -41,6 +41,7 @@ use crate::switch;
 use crate::switch::policy::ForwardPolicies;
 use crate::switch::updates::OwnUpdates;
 use crate::tasks::Tasks;
+use crate::tower;
 
 /// A way to ask a node for things. Cheap to clone.
 #[derive(Clone)]
@@ -69,6 +70,7 @@ pub(super) struct Parts {
     pub(super) updates: OwnUpdates,
     pub(super) registry: Forward<registry::Order>,
     pub(super) backup: Forward<backup::Ask>,
+    pub(super) towers: Forward<tower::Ask>,
     pub(super) desk: DeskAsks,
     pub(super) reading: Reading,
     pub(super) disk: watch::Receiver<Flushed>,

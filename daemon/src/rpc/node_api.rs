@@ -39,6 +39,7 @@ use super::model::{OrderKey, Started, Updates};
 use super::refusal::Refusal;
 use crate::backup::Status;
 use crate::switch::policy::ForwardPolicy;
+use crate::tower::{Coverage, Tower};
 
 /// What a call answers.
 pub type Answer<T> = Result<T, Refusal>;
@@ -218,6 +219,20 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
 
     /// Makes the channels of a backup again that are not known. Known ones stay as they are.
     async fn restore_backup(&self, order: RestoreBackup) -> Answer<BackupRestored>;
+
+    // ---- Towers
+
+    /// Hires a tower, or changes where it is; durable when it answers.
+    async fn add_tower(&self, tower: NodeId, address: String, trusted: bool) -> Answer<()>;
+
+    /// Dismisses a tower; whether there was one.
+    async fn remove_tower(&self, tower: NodeId) -> Answer<bool>;
+
+    /// All towers.
+    async fn list_towers(&self) -> Answer<Vec<Tower>>;
+
+    /// What could be lost, and how many towers each channel should have.
+    async fn tower_coverage(&self) -> Answer<(Vec<Coverage>, usize)>;
 
     // ---- Sandbox (only where this node mines the built-in chain; else `Refusal::NotSandbox`)
 

@@ -152,6 +152,12 @@ pub(super) fn host(text: Option<String>) -> Result<Option<String>, Refusal> {
     Err(Refusal::Malformed { field: "address", why })
 }
 
+/// `host:port`, which must be there.
+pub(super) fn host_and_port(text: &str) -> Result<String, Refusal> {
+    let there = (!text.is_empty()).then(|| text.to_owned());
+    host(there)?.ok_or(Refusal::Missing { field: "address" })
+}
+
 /// The idempotency key of a request with the digest of all the rest of it.
 pub(super) fn order_key<M: Message>(
     method: &'static str,

@@ -18,6 +18,7 @@ use api::v1::invoices_server::InvoicesServer;
 use api::v1::node_server::NodeServer;
 use api::v1::payments_server::PaymentsServer;
 use api::v1::sandbox_server::SandboxServer;
+use api::v1::towers_server::TowersServer;
 use api::v1::wallet_server::WalletServer;
 use api::v1::why_server::WhyServer;
 use tokio::net::{TcpListener, UnixListener};
@@ -227,6 +228,7 @@ async fn routes<N: NodeApi>(rpc: &Rpc<N>, verifier: &Arc<Verifier>) -> Result<Ro
         .add_service(behind_the_door!(WhyServer))
         .add_service(behind_the_door!(ForwardsServer))
         .add_service(behind_the_door!(GraphServer))
+        .add_service(behind_the_door!(TowersServer))
         .add_service(behind_the_door!(SandboxServer))
         .add_service(Admitted::new(
             BackupServer::new(rpc.clone()).max_decoding_message_size(BACKUP_LEN_MAX),

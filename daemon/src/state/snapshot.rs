@@ -98,6 +98,9 @@ impl State {
             story.encode(&mut bytes);
             put(&mut rest, 0, &Fact::StoryKept(bytes));
         }
+        for fact in self.towers.facts() {
+            put(&mut rest, 0, &fact);
+        }
         for (node, policy) in &self.force_close {
             let set = ForceCloseSet { node: *node, policy: Some(*policy) };
             put(&mut rest, 0, &Fact::ForceCloseSet(set));
@@ -152,6 +155,11 @@ impl State {
                 Fact::OrderKept(kept) => {
                     self.orders.insert(kept.word.0.clone(), kept);
                 }
+                tower @ (Fact::TowerKept(_)
+                | Fact::TowerSession(_)
+                | Fact::TowerAt(_)
+                | Fact::TowerOver(_)
+                | Fact::TowerFaulted(_)) => self.towers.apply(&tower),
                 Fact::IntentMade(made) => {
                     self.intents.insert(made.txid(), made);
                 }

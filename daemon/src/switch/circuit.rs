@@ -3,6 +3,8 @@
 //!
 //! Not here: the queues and the journal (`switch`), what waits for somebody's word (`hold`).
 
+use std::sync::Arc;
+
 use std::collections::VecDeque;
 
 use channel::{
@@ -173,6 +175,12 @@ impl Switch {
         open.named = Some(named.index);
         open.left =
             choose::candidates(doors, policies, named, forward.channel, payload.amt_to_forward);
+        // With no tower to punish an old state, more is not put at stake.
+        let uncovered = Arc::clone(&self.uncovered.borrow());
+        if uncovered.contains(&forward.channel) {
+            open.left.clear();
+        }
+        open.left.retain(|channel| !uncovered.contains(channel));
         if open.left.is_empty() && named.glance.borrow().closing {
             open.refusal = Some(ChannelRefusal::Closing);
         }

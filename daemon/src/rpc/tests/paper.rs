@@ -31,6 +31,7 @@ use crate::rpc::model::{OrderKey, Started, UnixMillis, Updates};
 use crate::rpc::node_api::{Answer, NodeApi};
 use crate::rpc::refusal::{Noun, Refusal, Shortage};
 use crate::switch::policy::ForwardPolicy;
+use crate::tower::{Coverage, Tower};
 
 pub(super) const PREIMAGE: Preimage = Preimage([5; 32]);
 
@@ -558,6 +559,22 @@ impl NodeApi for PaperNode {
     async fn mine(&self, order: Mine) -> Answer<Mined> {
         let hashes = (0..order.blocks).map(|_| BlockHash::all_zeros()).collect();
         Ok(Mined { height: BlockHeight(101 + order.blocks), hashes })
+    }
+
+    async fn add_tower(&self, _: NodeId, _: String, _: bool) -> Answer<()> {
+        Ok(())
+    }
+
+    async fn remove_tower(&self, _: NodeId) -> Answer<bool> {
+        Ok(false)
+    }
+
+    async fn list_towers(&self) -> Answer<Vec<Tower>> {
+        Ok(vec![])
+    }
+
+    async fn tower_coverage(&self) -> Answer<(Vec<Coverage>, usize)> {
+        Ok((vec![], 2))
     }
 
     async fn backup_status(&self) -> Answer<Status> {

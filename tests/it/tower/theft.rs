@@ -1,0 +1,105 @@
+//! The thief shows an old state while its victim sleeps.
+
+use bitcoin::Amount;
+use chain_backend::ChainBackend as _;
+use daemon::rpc::node_api::NodeApi as _;
+use viaduct_tests::until::until_async;
+
+use super::scene::{DELAY, Tower, cheat, covered, justice, scene, taker};
+use crate::nodes::pair::{COIN, Pair, in_time, pay_some};
+
+/// Bob, woken up, has everything of the channel but fees and anchors; alice has nothing of it.
+async fn bob_has_all(pair: &Pair, cheating: &daemon::rpc::model::sandbox::Cheating, alice: Amount) {
+    let found = pair.layer1.chain().tx(cheating.txid).await.unwrap();
+    let commitment = found.expect("mined").tx;
+    let all: u64 = commitment.output.iter().map(|output| output.value.to_sat()).sum();
+    until_async("bob has everything", String::new, || async {
+        let bob = pair.bob.balance().await.confirmed.to_sat();
+        (bob + 60_000 >= COIN + all).then_some(())
+    })
+    .await;
+    assert_eq!(pair.alice.balance().await.confirmed, alice, "the thief got nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s1_a_tower_takes_everything_for_a_victim_that_sleeps_through_the_whole_delay() {
+    in_time(async {
+        let (mut pair, id, old) = scene(&[("towers.copies", "1")]).await;
+        let tower = Tower::start(&pair.path().join("tower"), &pair.layer1).await;
+        tower.hired_by(&pair.bob, false).await;
+        covered(&pair.bob).await;
+        // What is revoked from now on goes to it as well.
+        pay_some(&pair.alice, &pair.bob, 10_000_000).await;
+        pair.agree(id).await;
+        let states = covered(&pair.bob).await.states;
+        assert!(states > old, "{states}");
+        let before = pair.alice.balance().await.confirmed;
+        let bob = pair.bob.sleep().await;
+        let cheating = cheat(&pair.alice, id, old).await;
+        pair.layer1.mine(1).await;
+        let tx = justice(&pair.layer1, &cheating).await;
+        assert_eq!(tx.output.len(), 1, "it pays nobody but the victim");
+        pair.alice.at_height(pair.layer1.mine(DELAY + 10).await).await;
+        pair.bob = bob.wake().await;
+        pair.mine(1).await;
+        bob_has_all(&pair, &cheating, before).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s27_what_was_revoked_right_before_a_crash_is_sent_after_it_and_the_very_first_state_too() {
+    in_time(async {
+        let (mut pair, id, _) = scene(&[("towers.copies", "1")]).await;
+        let tower = Tower::start(&pair.path().join("tower"), &pair.layer1).await;
+        tower.hired_by(&pair.bob, false).await;
+        for _ in 0..3 {
+            pay_some(&pair.alice, &pair.bob, 1_000_000).await;
+            pair.bob = pair.bob.crash_and_restart().await;
+            pair.usable(id).await;
+        }
+        // Old states go to the archive with a snapshot, and are read from there.
+        pair.bob = pair
+            .bob
+            .restart_with(|dir| assert!(daemon::keeper::compact(dir).unwrap().is_some()))
+            .await;
+        pair.usable(id).await;
+        let another = Tower::start(&pair.path().join("another"), &pair.layer1).await;
+        pair.bob.handle().remove_tower(tower.id()).await.expect("dismissed");
+        another.hired_by(&pair.bob, false).await;
+        covered(&pair.bob).await;
+        let before = pair.alice.balance().await.confirmed;
+        let bob = pair.bob.sleep().await;
+        let cheating = cheat(&pair.alice, id, 0).await;
+        pair.layer1.mine(1).await;
+        justice(&pair.layer1, &cheating).await;
+        pair.alice.at_height(pair.layer1.mine(DELAY).await).await;
+        pair.bob = bob.wake().await;
+        pair.mine(1).await;
+        bob_has_all(&pair, &cheating, before).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s5_a_tower_of_ones_own_answers_with_keys_before_a_block_has_the_breach() {
+    in_time(async {
+        let (mut pair, id, old) = scene(&[("towers.copies", "1")]).await;
+        let tower = Tower::start(&pair.path().join("tower"), &pair.layer1).await;
+        tower.hired_by(&pair.bob, true).await;
+        covered(&pair.bob).await;
+        let before = pair.alice.balance().await.confirmed;
+        let bob = pair.bob.sleep().await;
+        let cheating = cheat(&pair.alice, id, old).await;
+        until_async("justice waits beside the breach", String::new, || async {
+            taker(&pair.layer1, cheating.txid, cheating.ours).await
+        })
+        .await;
+        justice(&pair.layer1, &cheating).await;
+        pair.alice.at_height(pair.layer1.mine(DELAY).await).await;
+        pair.bob = bob.wake().await;
+        pair.mine(1).await;
+        bob_has_all(&pair, &cheating, before).await;
+    })
+    .await;
+}
