@@ -63,10 +63,13 @@ async fn all(cells: Range<u64>, moments: Range<u64>, stride: Option<u64>) {
 
 /// A range from the environment.
 fn told(name: &str) -> Option<Range<u64>> {
-    let text = std::env::var(name).ok()?;
+    std::env::var(name).ok().map(|text| range(&text))
+}
+
+fn range(text: &str) -> Range<u64> {
     let (from, to) = text.split_once("..").expect("a range");
-    let number = |text: &str| text.parse().expect("a number");
-    Some(number(from)..number(to))
+    let number = |text: &str| -> u64 { text.parse().expect("a number") };
+    number(from)..number(to)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -195,3 +195,48 @@ fn c66_a_clock_that_jumps_moves_no_deadline() {
         assert_eq!(told(clock), usual);
     }
 }
+
+#[test]
+fn c25_a_settle_that_is_asked_for_twice_is_recorded_once_and_closes_nothing() {
+    // Eclair #3336: it was stored twice, and much later the second one closed the channel.
+    let settle = |node: &mut Node| {
+        let (command, preimage) = (node.command_id(), preimage(1));
+        let fulfill = Command::FulfillHtlc { command, htlc: 0, preimage, attribution: None };
+        node.step(Event::Command(fulfill));
+        node.answer(command)
+    };
+    // Again after so many messages, and with a restart before it or without.
+    for (messages, restart) in (0..6).flat_map(|messages| [(messages, false), (messages, true)]) {
+        let mut world = busy();
+        assert_eq!(settle(&mut world.nodes[BOB]), Ok(Answer::Done));
+        let mut left = messages;
+        while left > 0 {
+            world.nodes.iter_mut().for_each(|node| node.step(Event::Commit));
+            if !(world.deliver(BOB) || world.deliver(ALICE)) {
+                break;
+            }
+            world.nodes.iter_mut().for_each(Node::flush);
+            left -= 1;
+        }
+        if restart {
+            world.nodes[BOB].crash();
+            world.nodes[ALICE].disconnect();
+            world.reconnect();
+        }
+        let again = settle(&mut world.nodes[BOB]);
+        let known = matches!(
+            again,
+            Err(Refusal::AlreadyRemoved { htlc: 0 } | Refusal::UnknownHtlc { htlc: 0 })
+        );
+        assert!(known, "{messages}, {restart}: {again:?}");
+        world.settle();
+        for node in &world.nodes {
+            assert_eq!(node.channel().stage(), Stage::Open, "{messages}: {:?}", node.notices());
+            let rebuilt = node.rebuilt(node.disk.durable).expect("a record");
+            assert_eq!(rebuilt.balances(), node.channel().balances());
+        }
+        let [alice, bob] = [ALICE, BOB].map(|who| world.nodes[who].channel());
+        assert_eq!((alice.outgoing().count(), bob.incoming().count()), (0, 0), "it is settled");
+        assert_eq!(bob.balances().map(|(us, _)| us), Some(msat(390_000_000)));
+    }
+}
