@@ -11,8 +11,10 @@ pub(crate) mod events;
 pub(crate) mod forwards;
 pub(crate) mod graph;
 pub(crate) mod invoice;
+pub(crate) mod keysend;
 pub(crate) mod open;
 pub(crate) mod outputs;
+mod parts;
 pub(crate) mod pay;
 pub(crate) mod payments;
 pub(crate) mod peers;
@@ -51,6 +53,8 @@ pub(crate) enum NodeCommand {
     Bump(bump::Bump),
     #[command(alias = "payinvoice")]
     Pay(pay::Pay),
+    #[command(alias = "sendkeysend")]
+    Keysend(keysend::Keysend),
     #[command(alias = "addinvoice")]
     Invoice(invoice::Invoice),
     #[command(alias = "listpayments")]
@@ -81,6 +85,7 @@ impl NodeCommand {
             Self::Close(command) => command.run(cx).await,
             Self::Bump(command) => command.run(cx).await,
             Self::Pay(command) => command.run(cx).await,
+            Self::Keysend(command) => command.run(cx).await,
             Self::Invoice(command) => command.run(cx).await,
             Self::Payments(command) => command.run(cx).await,
             Self::Forwards(command) => command.run(cx).await,

@@ -71,6 +71,12 @@ impl Context<'_> {
         }
     }
 
+    /// What a node of the sandbox is called; nothing for others.
+    pub(crate) fn neighbour(&self, node_id: &str) -> String {
+        let known = self.neighbours.iter().find(|node| node.node_id == node_id);
+        known.map_or_else(String::new, |node| node.name.clone())
+    }
+
     /// The idempotency key for a request: the one that was given, or a fresh one.
     pub(crate) fn key(&self) -> Result<String, Failure> {
         match &self.key {

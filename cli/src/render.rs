@@ -3,6 +3,7 @@
 //! On a terminal results are tables for people; piped or with `--json` they are JSON; with `-q` only
 //! ids. The same data, three looks. Colour never says anything that the words do not.
 
+mod rows;
 mod table;
 
 pub(crate) use table::{Column, table};
@@ -95,8 +96,10 @@ pub(crate) struct Screen {
     err: Box<dyn Write>,
     input: Box<dyn BufRead>,
     look: Look,
-    /// Whether an unfinished line stands on stderr.
-    hanging: bool,
+    /// Lines on stderr that the next step writes over.
+    hanging: usize,
+    /// Lines that were said of something that goes on, where nothing can be written over.
+    said: Vec<String>,
 }
 
 impl std::fmt::Debug for Screen {
@@ -119,7 +122,7 @@ impl Screen {
         input: Box<dyn BufRead>,
         look: Look,
     ) -> Self {
-        Self { out, err, input, look, hanging: false }
+        Self { out, err, input, look, hanging: 0, said: Vec::new() }
     }
 
     /// How results look.
@@ -211,17 +214,15 @@ impl Screen {
         if self.look.format == Format::Ids {
             return Ok(());
         }
-        if self.hanging {
-            write!(self.err, "\r\u{1b}[2K")?;
-        }
-        self.hanging = hanging;
+        self.wipe()?;
+        self.hanging = usize::from(hanging);
         write!(self.err, "  {text}")?;
         Ok(self.err.flush()?)
     }
 
     fn end_step(&mut self) -> Result<(), Failure> {
-        if self.hanging {
-            self.hanging = false;
+        if self.hanging > 0 {
+            self.hanging = 0;
             writeln!(self.err)?;
         }
         Ok(())
@@ -253,8 +254,8 @@ impl Screen {
 
     /// What went wrong. What cannot be written any more is let go.
     pub(crate) fn failure(&mut self, failure: &Failure) {
-        if self.hanging {
-            self.hanging = false;
+        if self.hanging > 0 {
+            self.hanging = 0;
             let _ = writeln!(self.err);
         }
         let text = if self.look.json_errors {

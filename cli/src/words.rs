@@ -39,6 +39,7 @@ pub(crate) const fn invoice(status: InvoiceStatus) -> &'static str {
         InvoiceStatus::Unspecified => "unknown",
         InvoiceStatus::Open => "open",
         InvoiceStatus::Accepted => "arriving",
+        InvoiceStatus::Held => "held",
         InvoiceStatus::Settled => "paid",
         InvoiceStatus::Canceled => "canceled",
         InvoiceStatus::Expired => "expired",

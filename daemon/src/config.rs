@@ -263,6 +263,8 @@ pub struct Config {
     pub forwarding: Manner,
     /// Watchtowers.
     pub towers: crate::tower::Manner,
+    /// Whether payments without an invoice are taken.
+    pub keysend: bool,
     /// The log.
     pub log: LogConfig,
 }
@@ -307,6 +309,7 @@ impl Config {
             channel: channel::check(&check, &raw.channel, network)?,
             forwarding: forwarding::check(&check, &raw.forwarding)?,
             towers: towers::check(&check, &raw.towers)?,
+            keysend: raw.payments.keysend.unwrap_or(true),
             log: check.log(&raw)?,
         })
     }

@@ -11,6 +11,7 @@
 
 mod body;
 mod forward;
+mod hold;
 mod route;
 mod tower;
 
@@ -22,7 +23,12 @@ pub use body::{
 
 pub use route::{HopTaken, NoWayLeft, PartHeld, PaymentMeans, RouteTaken};
 
-pub use forward::{ForwardEnd, ForwardEnded, ForwardTaken, ForwardsBefore, OnionTaken, PolicySet};
+pub use forward::{
+    ForwardEnd, ForwardEnded, ForwardTaken, ForwardWord, ForwardsBefore, OnionTaken, PolicySet,
+    Word,
+};
+
+pub use hold::{CancelReason, InvoiceCancelledV1, InvoiceHeld, InvoiceMadeV1, PreimageGiven};
 
 pub use tower::{TowerAt, TowerFaulted, TowerKept, TowerOver, TowerSession};
 
@@ -63,6 +69,10 @@ pub enum Fact {
     InvoiceSettled(InvoiceSettled),
     /// Nobody can pay it any more.
     InvoiceCancelled(InvoiceCancelled),
+    /// All parts of it are here, and wait for a word.
+    InvoiceHeld(InvoiceHeld),
+    /// The preimage of an invoice that was made without it.
+    PreimageGiven(PreimageGiven),
     /// We owe a payment.
     PaymentStarted(PaymentStarted),
     /// A part of it was handed to a channel.
@@ -101,6 +111,8 @@ pub enum Fact {
     ForwardTaken(ForwardTaken),
     /// What went on has its outcome.
     ForwardEnded(ForwardEnded),
+    /// A program said what is to become of an HTLC that it held.
+    ForwardWord(ForwardWord),
     /// A channel asks for something else of those who forward over it.
     PolicySet(PolicySet),
     /// What remains of forwards that ended before a snapshot.
@@ -128,8 +140,19 @@ pub enum Fact {
     TowerFaulted(TowerFaulted),
 }
 
-/// Version of every body below.
+/// Version of every body that has no newer one.
 const V1: u8 = 1;
+
+/// Version of bodies that were changed once.
+const V2: u8 = 2;
+
+/// The newest version of a kind: the one that is written.
+const fn newest(kind: u8) -> u8 {
+    match kind {
+        8 | 10 => V2,
+        _ => V1,
+    }
+}
 
 impl Fact {
     const fn kind(&self) -> u8 {
@@ -160,6 +183,9 @@ impl Fact {
             Self::RouteTaken(_) => 46,
             Self::PaymentMeans(_) => 47,
             Self::NoWayLeft(_) => 48,
+            Self::InvoiceHeld(_) => 49,
+            Self::ForwardWord(_) => 50,
+            Self::PreimageGiven(_) => 51,
             Self::PartHeld(_) => 53,
             Self::ForwardTaken(_) => 38,
             Self::ForwardEnded(_) => 39,
@@ -178,7 +204,7 @@ impl Fact {
 
     /// Appends the stored form.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.extend([self.kind(), V1]);
+        out.extend([self.kind(), newest(self.kind())]);
         let at = out.len();
         out.extend([0; 4]);
         let body = out.len();
@@ -220,6 +246,9 @@ impl Fact {
             Self::RouteTaken(body) => body.encode(out),
             Self::PaymentMeans(body) => body.encode(out),
             Self::NoWayLeft(body) => body.encode(out),
+            Self::InvoiceHeld(body) => body.encode(out),
+            Self::ForwardWord(body) => body.encode(out),
+            Self::PreimageGiven(body) => body.encode(out),
             Self::PartHeld(body) => body.encode(out),
             Self::ForwardTaken(body) => body.encode(out),
             Self::ForwardEnded(body) => body.encode(out),
@@ -242,15 +271,28 @@ impl Fact {
     /// Takes one fact off the front.
     fn decode(r: &mut Reader<'_>) -> Result<Self, FactError> {
         let [kind, version] = r.array()?;
-        if version != V1 {
+        if version == 0 || version > newest(kind) {
             return Err(FactError::Version { kind, version });
         }
         let length = u32::from_be_bytes(r.array()?);
         let length = usize::try_from(length).map_err(|_| DecodeError::Short)?;
         let mut body = Reader::new(r.take(length)?);
-        let fact = Self::decode_body(kind, &mut body)?;
+        let fact = if version == newest(kind) {
+            Self::decode_body(kind, &mut body)?
+        } else {
+            Self::decode_older(kind, version, &mut body)?
+        };
         body.end()?;
         Ok(fact)
+    }
+
+    /// Bodies that were written by older builds.
+    fn decode_older(kind: u8, version: u8, r: &mut Reader<'_>) -> Result<Self, FactError> {
+        Ok(match (kind, version) {
+            (8, V1) => Self::InvoiceMade(InvoiceMadeV1::decode(r)?.into()),
+            (10, V1) => Self::InvoiceCancelled(InvoiceCancelledV1::decode(r)?.into()),
+            _ => return Err(FactError::Version { kind, version }),
+        })
     }
 
     fn decode_body(kind: u8, r: &mut Reader<'_>) -> Result<Self, FactError> {
@@ -284,6 +326,9 @@ impl Fact {
             46 => Self::RouteTaken(Decode::decode(r)?),
             47 => Self::PaymentMeans(Decode::decode(r)?),
             48 => Self::NoWayLeft(Decode::decode(r)?),
+            49 => Self::InvoiceHeld(Decode::decode(r)?),
+            50 => Self::ForwardWord(Decode::decode(r)?),
+            51 => Self::PreimageGiven(Decode::decode(r)?),
             53 => Self::PartHeld(Decode::decode(r)?),
             38 => Self::ForwardTaken(Decode::decode(r)?),
             39 => Self::ForwardEnded(Decode::decode(r)?),

@@ -38,6 +38,7 @@ use store::journal::{Journal, JournalError, Options, Recovered, Recovery};
 use store::marker::{self, MarkerError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use wire::feature::Features;
 use wire::id::{ChannelId, PaymentHash};
 use wire::message::{Address, Hostname};
 use wire::units::BlockHeight;
@@ -507,6 +508,7 @@ fn run(
         graph: graph_seen.clone(),
         chain: registry::chain_hash(network),
         scores: config.dir.scores(),
+        keysend: config.keysend,
     });
     let flushed = journal.flushed.clone();
     tasks.spawn(
@@ -615,7 +617,8 @@ fn run(
 /// How the node wants to be shown to others.
 fn face(config: &Config) -> Face {
     let addresses = config.p2p.addresses.iter().filter_map(|text| shown_address(text)).collect();
-    Face { alias: config.alias.clone(), color: [0x1f, 0x6f, 0x8b], addresses }
+    let features = Features::node(config.keysend);
+    Face { alias: config.alias.clone(), features, color: [0x1f, 0x6f, 0x8b], addresses }
 }
 
 /// `host:port` as gossip writes it; `None` for what is neither an IP address nor a name.

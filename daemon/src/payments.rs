@@ -22,6 +22,7 @@ pub mod sent;
 mod shadow;
 
 mod asks;
+mod hold;
 mod incoming;
 mod outgoing;
 
@@ -50,7 +51,7 @@ use crate::keeper::Reading;
 use crate::layer1::Tip;
 use crate::payments::probe::Probes;
 use crate::payments::receive::{HeldSet, Part};
-use crate::payments::received::{AskedBook, AskedEnd};
+use crate::payments::received::AskedBook;
 use crate::payments::scores::{Arrived, Shelf};
 use crate::payments::searches::Searches;
 use crate::payments::send::Attempts;
@@ -138,6 +139,8 @@ pub struct Payments {
     /// it is forgotten here.
     ended_at: BTreeMap<PaymentHash, Lsn>,
     started_ms: u64,
+    /// Whether payments without an invoice are taken.
+    spontaneous: bool,
 }
 
 impl std::fmt::Debug for Payments {
@@ -171,14 +174,16 @@ pub struct Start {
     pub chain: [u8; 32],
     /// Where what was learnt is kept.
     pub scores: PathBuf,
+    /// Whether payments without an invoice are taken.
+    pub keysend: bool,
 }
 
 impl Payments {
     /// Takes up where the journal ends. A payment that was started and of which no channel knows an
     /// HTLC was never sent: it ends here.
     pub fn new(start: Start) -> Self {
-        let Start { us, directory, tip, writer, sent, asked, alive, reading, graph, chain, scores } =
-            start;
+        let Start { us, directory, tip, writer, sent, asked, alive, .. } = start;
+        let Start { reading, graph, chain, scores, keysend, .. } = start;
         let (shelf, scorer) = Shelf::open(scores);
         let mut payments = Self {
             us,
@@ -204,6 +209,7 @@ impl Payments {
             reading,
             ended_at: BTreeMap::new(),
             started_ms: now_ms(),
+            spontaneous: keysend,
         };
         payments.take_up(&alive);
         payments
@@ -250,20 +256,29 @@ impl Payments {
                 Some(ended) = self.searches.ended(), if !self.searches.is_empty() => {
                     self.take_search(ended)?;
                 }
-                _ = tick.tick() => {
-                    self.learn_arrived();
-                    self.end_overdue_probes();
-                    self.give_back_overdue();
-                    self.attempts.shun_slow(now_ms());
-                    self.shelf.keep(&self.scorer, false);
-                    self.forget();
-                }
+                _ = tick.tick() => self.tick(),
             }
-            self.synced |= self.tip.borrow_and_update().synced;
-            self.send_commands()?;
-            let flushed = *disk.borrow_and_update();
-            self.release(flushed);
+            self.turn(&mut disk)?;
         }
+    }
+
+    /// What time alone brings about.
+    fn tick(&mut self) {
+        self.learn_arrived();
+        self.end_overdue_probes();
+        self.give_back_overdue();
+        self.attempts.shun_slow(now_ms());
+        self.shelf.keep(&self.scorer, false);
+        self.forget();
+    }
+
+    /// After whatever was heard: says what follows from it.
+    fn turn(&mut self, disk: &mut watch::Receiver<Flushed>) -> Result<(), Fatal> {
+        self.synced |= self.tip.borrow_and_update().synced;
+        self.send_commands()?;
+        let flushed = *disk.borrow_and_update();
+        self.release(flushed);
+        Ok(())
     }
 
     /// What ended a while ago and is in the index need not be remembered here, too. Not in the first
@@ -288,11 +303,10 @@ impl Payments {
         let held = &self.held;
         self.asked.forget(|asked| {
             let ended = match &asked.end {
-                Some(AskedEnd::Settled(settled)) => old(settled.at_ms),
-                Some(AskedEnd::Cancelled { at_ms }) => old(*at_ms),
-                None => old(asked.made.expires_ms),
+                Some(end) => old(end.at_ms()),
+                None => old(asked.made.expires_ms) && !asked.is_held(),
             };
-            let hash = asked.made.preimage.hash();
+            let hash = asked.hash();
             ended && asked.index < reached && is_row(&hash) && !held.contains_key(&hash)
         });
         let (sent, asked) = (&self.sent, &self.asked);
@@ -387,8 +401,8 @@ impl Payments {
     }
 
     fn show_invoice(&self, hash: PaymentHash) -> Option<Invoice> {
-        let held = self.held.contains_key(&hash);
-        self.asked.get(hash).map(|asked| asked.show(now_ms(), held))
+        let arriving = self.held.contains_key(&hash);
+        self.asked.get(hash).map(|asked| asked.show(now_ms(), arriving))
     }
 
     fn publish_invoice(&mut self, hash: PaymentHash) -> Option<Then> {

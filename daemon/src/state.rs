@@ -180,6 +180,9 @@ impl State {
             Fact::InvoiceMade(_)
             | Fact::InvoiceSettled(_)
             | Fact::InvoiceCancelled(_)
+            | Fact::InvoiceHeld(_)
+            | Fact::PreimageGiven(_)
+            | Fact::ForwardWord(_)
             | Fact::PaymentStarted(_)
             | Fact::PaymentTried(_)
             | Fact::PaymentEnded(_)
@@ -256,8 +259,11 @@ impl State {
             self.forwards.onions.forget(height);
         }
         let channels = &self.channels;
-        self.asked
-            .forget(|asked| past(asked.made.expires_ms) && !is_being_settled(asked, channels));
+        self.forwards.words.retain(|(channel, htlc)| has_htlc(channels, channel, htlc));
+        self.asked.forget(|asked| {
+            let open = asked.is_held() || is_being_settled(asked, channels);
+            past(asked.made.expires_ms) && !open
+        });
         self.stories.forget(ENDED);
         self.orders.retain(|_, kept| kept.at_ms.saturating_add(ORDERS_REMEMBERED_MS) >= now_ms);
     }
@@ -266,9 +272,12 @@ impl State {
 /// Whether a channel still holds an HTLC that this invoice's preimage is owed to.
 fn is_being_settled(asked: &Asked, channels: &BTreeMap<ChannelIndex, Kept>) -> bool {
     let Some(AskedEnd::Settled(settled)) = &asked.end else { return false };
-    settled.parts.iter().any(|(channel, htlc)| {
-        let kept = channels.get(&ChannelIndex(*channel));
-        let state = kept.and_then(|kept| kept.channel.as_ref()).and_then(Channel::state);
-        state.is_some_and(|state| state.ledger.htlc(channel::clock::Side::Them, *htlc).is_some())
-    })
+    settled.parts.iter().any(|(channel, htlc)| has_htlc(channels, *channel, *htlc))
+}
+
+/// Whether a channel still has this HTLC of its peer's.
+fn has_htlc(channels: &BTreeMap<ChannelIndex, Kept>, channel: u64, htlc: u64) -> bool {
+    let kept = channels.get(&ChannelIndex(channel));
+    let state = kept.and_then(|kept| kept.channel.as_ref()).and_then(Channel::state);
+    state.is_some_and(|state| state.ledger.htlc(channel::clock::Side::Them, htlc).is_some())
 }

@@ -212,6 +212,8 @@ pub struct Switch {
     offers: BTreeMap<u64, (Name, ChannelIndex)>,
     /// Which tombstone may go once the incoming side is durable.
     settling: BTreeMap<u64, (ChannelIndex, u64)>,
+    /// Of which HTLC a command is the last word to its incoming channel.
+    last: BTreeMap<u64, book::Key>,
     number: u64,
     commands: BTreeMap<ChannelIndex, Vec<Command>>,
     /// What channels are told later.
@@ -263,6 +265,7 @@ impl Switch {
             held: 0,
             offers: BTreeMap::new(),
             settling: BTreeMap::new(),
+            last: BTreeMap::new(),
             number: 0,
             commands: BTreeMap::new(),
             late: Late::default(),
@@ -383,7 +386,12 @@ impl Switch {
             }
             Ask::Answer { listener, channel, htlc, verdict, reply } => {
                 let answer = self.take_word(listener, (channel, htlc), verdict, doors);
-                let _gone = reply.send(answer);
+                let bytes = record(&std::mem::take(&mut self.facts));
+                let then: Then = Box::new(move || {
+                    let _gone = reply.send(answer);
+                });
+                let ((), sealed) = Step::new((), bytes, vec![then]).stage(&mut self.writer);
+                self.waiting.push_back(sealed);
             }
         }
     }

@@ -15,6 +15,7 @@ mod disputes;
 mod expires;
 mod gossip;
 mod keeps;
+mod kinds;
 mod ldk_alone;
 mod network;
 mod pays;

@@ -33,9 +33,11 @@ use lightning::ln::channelmanager::{
     Bolt11InvoiceParameters, PaymentId, RecipientOnionFields, Retry,
 };
 use lightning::ln::types::ChannelId;
-use lightning::routing::router::{Path as RoutePath, Route, RouteHop, RouteParametersConfig};
+use lightning::routing::router::{
+    Path as RoutePath, PaymentParameters, Route, RouteHop, RouteParameters, RouteParametersConfig,
+};
 use lightning::types::features::{ChannelFeatures, NodeFeatures};
-use lightning::types::payment::{PaymentHash, PaymentSecret};
+use lightning::types::payment::{PaymentHash, PaymentPreimage, PaymentSecret};
 use lightning_invoice::{Bolt11Invoice, Currency, InvoiceBuilder};
 use log::Log;
 use parts::Parts;
@@ -454,6 +456,56 @@ impl LdkNode {
                     .sign_ecdsa_recoverable(digest, &self.parts.keys.get_node_secret_key())
             })
             .expect("a complete invoice")
+    }
+
+    /// An invoice that asks for its metadata back.
+    ///
+    /// # Panics
+    /// When LDK refuses.
+    pub fn create_invoice_with(&self, msat: u64, metadata: Vec<u8>) -> Bolt11Invoice {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        let (hash, secret) = self.expect_payment(msat);
+        InvoiceBuilder::new(Currency::Regtest)
+            .description("with metadata".to_owned())
+            .amount_milli_satoshis(msat)
+            .payment_hash(sha256::Hash::from_byte_array(hash.0))
+            .payment_secret(secret)
+            .duration_since_epoch(since)
+            .min_final_cltv_expiry_delta(u64::from(FINAL_CLTV))
+            .expiry_time(Duration::from_secs(3_600))
+            .basic_mpp()
+            .payment_metadata(metadata)
+            .require_payment_metadata()
+            .build_signed(|digest| {
+                Secp256k1::new()
+                    .sign_ecdsa_recoverable(digest, &self.parts.keys.get_node_secret_key())
+            })
+            .expect("a complete invoice")
+    }
+
+    /// What of its invoice's metadata a payment to this node brought.
+    pub fn metadata_of(&self, hash: PaymentHash) -> Option<Vec<u8>> {
+        self.seen(|seen| seen.metadata.get(&hash.0).cloned())
+    }
+
+    /// Begins to pay a node that asked for nothing; answers the hash.
+    ///
+    /// # Panics
+    /// When LDK does not even begin.
+    pub fn send_spontaneously(&self, node: PublicKey, msat: u64) -> PaymentHash {
+        let mut preimage = [0; 32];
+        thread_rng().fill_bytes(&mut preimage);
+        let hash = PaymentHash(sha256::Hash::hash(&preimage).to_byte_array());
+        let payee = PaymentParameters::for_keysend(node, FINAL_CLTV, false);
+        let begun = self.parts.channels.send_spontaneous_payment(
+            Some(PaymentPreimage(preimage)),
+            RecipientOnionFields::spontaneous_empty(),
+            PaymentId(hash.0),
+            RouteParameters::from_payment_params_and_value(payee, msat),
+            Retry::Attempts(0),
+        );
+        assert_eq!(begun.expect("LDK begins to pay"), hash);
+        hash
     }
 
     /// Hash and secret of a payment that this node will take.

@@ -507,6 +507,7 @@ impl OurNode {
             expiry_s: Some(expiry_s),
             min_final_cltv_delta: None,
             blinded,
+            ..CreateInvoice::default()
         };
         let invoice = self.handle.create_invoice(order).await?;
         Ok((invoice.bolt11, invoice.hash))
@@ -521,8 +522,9 @@ impl OurNode {
             InvoiceState::Settled { received, .. } => Some(received.to_u64()),
             InvoiceState::Open
             | InvoiceState::Accepted
+            | InvoiceState::Held { .. }
             | InvoiceState::Expired
-            | InvoiceState::Cancelled => None,
+            | InvoiceState::Cancelled { .. } => None,
         }
     }
 

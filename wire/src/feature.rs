@@ -48,15 +48,22 @@ impl Features {
         ])
     }
 
-    /// What we say in a `node_announcement`: the same, as every feature of ours belongs there too.
-    pub fn node() -> Self {
-        Self::init()
+    /// What we say in a `node_announcement`: the same, as every feature of ours belongs there too, and whether
+    /// payments without an invoice are taken.
+    pub fn node(keysend: bool) -> Self {
+        let node = Self::init();
+        if keysend { node.and_optional(&[Feature::Keysend]) } else { node }
     }
 
     /// What we say in a BOLT 11 invoice: the two that a payer must know, and that it may pay in parts.
     pub fn invoice() -> Self {
         Self::required(&[Feature::VarOnionOptin, Feature::PaymentSecret])
             .and_optional(&[Feature::BasicMpp])
+    }
+
+    /// What an invoice that we pay may demand: the same, and that its metadata comes back.
+    pub fn payable() -> Self {
+        Self::invoice().and_optional(&[Feature::PaymentMetadata])
     }
 
     /// The channel type we propose: `option_static_remotekey` and `option_anchors` (12, 22), with

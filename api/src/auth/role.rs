@@ -61,6 +61,7 @@ const INVOICE: &[&str] = &[
     "/viaduct.v1.Invoices/Create",
     "/viaduct.v1.Invoices/Get",
     "/viaduct.v1.Invoices/List",
+    "/viaduct.v1.Invoices/Settle",
     "/viaduct.v1.Invoices/Cancel",
     "/viaduct.v1.Invoices/Watch",
     "/viaduct.v1.Invoices/Decode",

@@ -247,6 +247,12 @@ reasons! {
     InvoicePaid "INVOICE_PAID" FailedPrecondition Untouched
         "The invoice is paid, or a payment for it has arrived."
         "Pay it back if it should not have been paid."
+    InvoiceNotHeld "INVOICE_NOT_HELD" FailedPrecondition Untouched
+        "Nothing is held for the invoice, so there is nothing to settle."
+        "Watch it until it is held; only invoices that were made to be held wait for that."
+    InvoiceExists "INVOICE_EXISTS" AlreadyExists Untouched
+        "There was an invoice with this payment hash before."
+        "Use a new preimage: who paid the other one knows this one."
 
     // Events.
     SubscriberTooSlow "SUBSCRIBER_TOO_SLOW" OutOfRange Untouched

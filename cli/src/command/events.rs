@@ -106,7 +106,7 @@ fn in_words(body: &Body) -> String {
         ),
         Body::Invoice(invoice) => {
             let amount = match invoice.status() {
-                v1::InvoiceStatus::Settled => Some(invoice.received_msat),
+                v1::InvoiceStatus::Settled | v1::InvoiceStatus::Held => Some(invoice.received_msat),
                 v1::InvoiceStatus::Unspecified
                 | v1::InvoiceStatus::Open
                 | v1::InvoiceStatus::Accepted

@@ -68,6 +68,8 @@ pub(super) enum Asked {
     Send(v1::SendRequest),
     Bump(v1::BumpRequest),
     Create(v1::CreateInvoiceRequest),
+    Settle(v1::SettleInvoiceRequest),
+    Keysend(v1::KeysendRequest),
     Policy(v1::SetPeerPolicyRequest),
     Route(v1::FindRouteRequest),
     Probe(v1::ProbeRouteRequest),
@@ -289,9 +291,10 @@ impl Payments for Fake {
     type KeysendStream = Messages<v1::Payment>;
     async fn keysend(
         &self,
-        _: Request<v1::KeysendRequest>,
+        request: Request<v1::KeysendRequest>,
     ) -> Result<Response<Self::KeysendStream>, Status> {
-        not_here()
+        self.note(Asked::Keysend(request.into_inner()));
+        Ok(self.stream(self.script.pay.clone().unwrap_or_else(|| Ok(Vec::new()))?))
     }
     type WatchStream = Messages<v1::Payment>;
     async fn watch(
@@ -334,6 +337,13 @@ impl Invoices for Fake {
         _: Request<v1::ListInvoicesRequest>,
     ) -> Result<Response<v1::ListInvoicesResponse>, Status> {
         not_here()
+    }
+    async fn settle(
+        &self,
+        request: Request<v1::SettleInvoiceRequest>,
+    ) -> Result<Response<v1::Invoice>, Status> {
+        self.note(Asked::Settle(request.into_inner()));
+        Ok(Response::new(self.script.invoice.clone()))
     }
     async fn cancel(
         &self,

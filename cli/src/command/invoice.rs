@@ -2,6 +2,7 @@
 
 use api::v1;
 use api::v1::create_invoice_request::About;
+use api::v1::settle_invoice_request::By;
 
 use crate::amount::{Amount, msat, msat_bare};
 use crate::context::{Context, Heard};
@@ -11,7 +12,7 @@ use crate::render::{Column, Screen, Tone, table};
 use crate::resolve::{self, named, short, visible};
 use crate::words;
 
-/// Make an invoice to be paid; list, watch and cancel invoices; read anybody's.
+/// Make an invoice to be paid; list, watch, settle and cancel invoices; read anybody's.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Invoice {
@@ -35,6 +36,18 @@ struct Make {
     /// Do not name us: lead to us by blinded routes. The text (vbi1…) is ours, and only Viaduct pays it.
     #[arg(long)]
     blinded: bool,
+    /// Hold the payment when all of it is here, until “invoice settle” or “invoice cancel”.
+    #[arg(long)]
+    hold: bool,
+    /// The payment hash of a preimage that somebody else has; settle with that. Unset: the node makes one.
+    #[arg(long, value_name = "HASH", requires = "hold")]
+    hash: Option<String>,
+    /// Blocks that the last HTLC must leave us: how long it can be held at most.
+    #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u32).range(18..=2016))]
+    final_delta: Option<u32>,
+    /// What every part of the payment has to bring back, as hex (BOLT 11, field m).
+    #[arg(long, value_name = "HEX", conflicts_with = "blinded")]
+    metadata: Option<String>,
     /// Also show it as a QR code.
     #[arg(long)]
     qr: bool,
@@ -61,12 +74,22 @@ enum What {
         #[arg(long)]
         qr: bool,
     },
+    /// Settle an invoice that is held: the payer gets the preimage, and we get the coins.
+    #[command(alias = "settleinvoice")]
+    Settle {
+        /// The preimage, 64 hex digits.
+        #[arg(required_unless_present = "of")]
+        preimage: Option<String>,
+        /// The payment hash, or its beginning, of an invoice whose preimage the node made.
+        #[arg(long, value_name = "INVOICE", conflicts_with = "preimage")]
+        of: Option<String>,
+    },
     /// Wait until one of our invoices is paid, canceled or expired.
     Watch {
         /// The payment hash, or its beginning.
         invoice: String,
     },
-    /// Make one of our invoices unpayable.
+    /// Make one of our invoices unpayable, and give back what is held of it.
     #[command(alias = "cancelinvoice")]
     Cancel {
         /// The payment hash, or its beginning.
@@ -95,6 +118,7 @@ impl Invoice {
                     .await?;
                 show(cx, &one, qr)
             }
+            Some(What::Settle { preimage, of }) => settle(cx, preimage, of).await,
             Some(What::Watch { invoice }) => {
                 let hash = resolve::invoice(&cx.client, &invoice).await?;
                 watch(cx, hash).await
@@ -127,8 +151,11 @@ impl Make {
             amount_msat,
             about: Some(About::Description(self.description)),
             expiry_s: self.expiry,
-            min_final_cltv_expiry_blocks: None,
+            min_final_cltv_expiry_blocks: self.final_delta,
             blinded: self.blinded,
+            hold: self.hold,
+            payment_hash: self.hash,
+            payment_metadata: self.metadata,
         };
         let made =
             cx.client.call(ask, |to, ask| async move { to.invoices().create(ask).await }).await?;
@@ -163,12 +190,35 @@ fn summary(screen: &Screen, invoice: &v1::Invoice, now: u64) -> String {
             format!("expires in {}", words::span(invoice.expires_at_ms.saturating_sub(now)))
         }
         v1::InvoiceStatus::Settled => format!("paid: {} arrived", msat(invoice.received_msat)),
+        v1::InvoiceStatus::Held => format!(
+            "held: {} waits, until height {}",
+            msat(invoice.received_msat),
+            invoice.held_until_height.unwrap_or_default()
+        ),
+        v1::InvoiceStatus::Canceled => match &invoice.canceled_because {
+            Some(why) => format!("canceled: {}", visible(why)),
+            None => words::invoice(v1::InvoiceStatus::Canceled).to_owned(),
+        },
         status @ (v1::InvoiceStatus::Unspecified
         | v1::InvoiceStatus::Accepted
-        | v1::InvoiceStatus::Canceled
         | v1::InvoiceStatus::Expired) => words::invoice(status).to_owned(),
     });
     parts.join(" · ")
+}
+
+async fn settle(
+    cx: &mut Context<'_>,
+    preimage: Option<String>,
+    of: Option<String>,
+) -> Result<(), Failure> {
+    let by = match (preimage, of) {
+        (Some(preimage), _) => By::Preimage(preimage),
+        (None, Some(invoice)) => By::PaymentHash(resolve::invoice(&cx.client, &invoice).await?),
+        (None, None) => return Err(Failure::Usage("the preimage is missing")),
+    };
+    let ask = v1::SettleInvoiceRequest { idempotency_key: cx.key()?, by: Some(by) };
+    let one = cx.client.call(ask, |to, ask| async move { to.invoices().settle(ask).await }).await?;
+    show(cx, &one, false)
 }
 
 async fn list(cx: &mut Context<'_>, limit: u32) -> Result<(), Failure> {
@@ -221,6 +271,13 @@ async fn watch(cx: &mut Context<'_>, payment_hash: String) -> Result<(), Failure
                 cx.screen.waiting("waiting to be paid")?;
             }
             v1::InvoiceStatus::Accepted => cx.screen.waiting("a payment is arriving")?,
+            v1::InvoiceStatus::Held => {
+                let until = last.held_until_height.unwrap_or_default();
+                let held = msat(last.received_msat);
+                cx.screen.waiting(&format!(
+                    "{held} held until height {until}: invoice settle, or invoice cancel"
+                ))?;
+            }
             v1::InvoiceStatus::Settled
             | v1::InvoiceStatus::Canceled
             | v1::InvoiceStatus::Expired => break,
@@ -260,6 +317,9 @@ async fn decode(cx: &mut Context<'_>, invoice: String) -> Result<(), Failure> {
                 format!("payment   {}", read.payment_hash),
                 format!("last hop  {} blocks", read.min_final_cltv_expiry_blocks),
             ];
+            if let Some(metadata) = &read.payment_metadata {
+                lines.push(format!("metadata  {metadata}"));
+            }
             if !read.description.is_empty() {
                 lines.insert(1, format!("for       {}", visible(&read.description)));
             }

@@ -4,17 +4,18 @@ use api::reason::Reason;
 use api::v1;
 use tonic::Streaming;
 
+use super::parts;
 use crate::amount::{Amount, msat, msat_bare};
 use crate::context::{Context, Heard};
 use crate::failure::Failure;
 use crate::render::{Screen, Tone};
-use crate::resolve::{named, short, visible};
+use crate::resolve::{named, visible};
 use crate::words;
 
 /// The least that may be given to nodes on the way, unless the user says otherwise.
-const FEE_FLOOR_MSAT: u64 = 5_000;
+pub(super) const FEE_FLOOR_MSAT: u64 = 5_000;
 /// One part of so many of the amount may be given to nodes on the way.
-const FEE_SHARE: u64 = 200;
+pub(super) const FEE_SHARE: u64 = 200;
 
 /// Pay an invoice.
 ///
@@ -118,7 +119,6 @@ pub(super) async fn follow(
     again: &str,
 ) -> Result<v1::Payment, Failure> {
     let what = "the payment";
-    let mut shown = String::new();
     loop {
         let payment = match cx.hear(&mut stream).await {
             Heard::Message(payment) => payment,
@@ -134,40 +134,20 @@ pub(super) async fn follow(
             }
         };
         match payment.status() {
-            v1::PaymentStatus::Succeeded => return Ok(payment),
-            v1::PaymentStatus::Failed => return Err(Failure::PaymentFailed(Box::new(payment))),
+            v1::PaymentStatus::Succeeded => {
+                cx.screen.wipe()?;
+                return Ok(payment);
+            }
+            v1::PaymentStatus::Failed => {
+                cx.screen.wipe()?;
+                return Err(Failure::PaymentFailed(Box::new(payment)));
+            }
             v1::PaymentStatus::InFlight | v1::PaymentStatus::Unspecified => {
-                let line = in_flight(&payment);
-                if line != shown {
-                    cx.screen.waiting(&line)?;
-                    shown = line;
-                }
+                let lines = parts::rows(cx.screen, &payment, |node| cx.neighbour(node));
+                cx.screen.rows(&lines)?;
             }
         }
     }
-}
-
-fn in_flight(payment: &v1::Payment) -> String {
-    let flying = |one: &&v1::PaymentAttempt| one.status() == v1::PaymentStatus::InFlight;
-    let failed =
-        payment.attempts.iter().filter(|one| one.status() == v1::PaymentStatus::Failed).count();
-    let ways: Vec<String> = payment.attempts.iter().filter(flying).map(way).collect();
-    let tried = if failed > 0 { format!(", {failed} tried before") } else { String::new() };
-    if ways.is_empty() {
-        format!("looking for a way{tried}")
-    } else {
-        format!("{}{tried}", ways.join("; "))
-    }
-}
-
-/// The way of one attempt: `──102x1x0──▶ 02f3…9ac1`.
-fn way(attempt: &v1::PaymentAttempt) -> String {
-    attempt
-        .hops
-        .iter()
-        .map(|hop| format!("──{}──▶ {}", short(&hop.channel), short(&hop.node_id)))
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 /// The receipt.
@@ -176,18 +156,32 @@ pub(super) fn show(
     payment: &v1::Payment,
     payee: &str,
 ) -> Result<(), Failure> {
+    let neighbours = &cx.neighbours;
+    let names = |node: &str| {
+        let known = neighbours.iter().find(|known| known.node_id == node);
+        known.map_or_else(String::new, |known| known.name.clone())
+    };
     cx.screen.result(
         payment,
         |payment| payment.preimage.iter().cloned().collect(),
-        |screen, payment| receipt(screen, payment, payee),
+        |screen, payment| receipt(screen, payment, payee, names),
     )
 }
 
-fn receipt(screen: &Screen, payment: &v1::Payment, payee: &str) -> String {
+fn receipt(
+    screen: &Screen,
+    payment: &v1::Payment,
+    payee: &str,
+    name: impl Fn(&str) -> String,
+) -> String {
     let mut lines = Vec::new();
     for attempt in &payment.attempts {
         if attempt.status() == v1::PaymentStatus::Succeeded {
-            lines.push(format!("  you {}   {}", way(attempt), msat(attempt.amount_msat)));
+            lines.push(format!(
+                "  you {}   {}",
+                parts::way(attempt, &name),
+                msat(attempt.amount_msat)
+            ));
         }
     }
     let mark = screen.paint(Tone::Good, "✓");

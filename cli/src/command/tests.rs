@@ -427,6 +427,59 @@ async fn channels_are_a_table_with_a_bar() {
 }
 
 #[tokio::test]
+async fn an_invoice_that_is_held_says_so_and_is_settled_by_its_preimage() {
+    let (hash, preimage) = ("ab".repeat(32), "cd".repeat(32));
+    let invoice = v1::Invoice {
+        invoice: INVOICE.into(),
+        payment_hash: hash.clone(),
+        amount_msat: Some(25_000_000),
+        received_msat: 25_000_000,
+        status: v1::InvoiceStatus::Held.into(),
+        hold: true,
+        held_until_height: Some(812),
+        ..Default::default()
+    };
+    let script = || Script { invoice: invoice.clone(), ..Default::default() };
+    let line = ["invoice", "25k", "--hold", "--hash", &hash, "--final-delta", "200"];
+    let ran = run(script(), User::Types(""), &line).await;
+    assert!(ran.out.contains("held: 25 000 sat waits, until height 812"), "{}", ran.out);
+    let [Asked::Create(asked)] = ran.asked.as_slice() else { panic!("{:?}", ran.asked) };
+    assert!(asked.hold && asked.min_final_cltv_expiry_blocks == Some(200));
+    assert_eq!(asked.payment_hash.as_deref(), Some(hash.as_str()));
+
+    let ran = run(script(), User::Types(""), &["invoice", "settle", &preimage]).await;
+    let [Asked::Settle(asked)] = ran.asked.as_slice() else { panic!("{:?}", ran.asked) };
+    assert_eq!(asked.by, Some(v1::settle_invoice_request::By::Preimage(preimage)));
+    let ran = run(script(), User::Types(""), &["invoice", "settle", "--of", &hash]).await;
+    let [Asked::Settle(asked)] = ran.asked.as_slice() else { panic!("{:?}", ran.asked) };
+    assert_eq!(asked.by, Some(v1::settle_invoice_request::By::PaymentHash(hash)));
+}
+
+#[tokio::test]
+async fn a_payment_that_nobody_asked_for_is_named_by_its_key_until_its_end_is_known() {
+    let node = decoded().destination;
+    let script = |answers| Script { pay: Some(Ok(answers)), ..Default::default() };
+    let paid = script(vec![Ok(payment(v1::PaymentStatus::Succeeded))]);
+    let line = ["--idempotency-key", "tip-7", "keysend", &node, "1k", "--timeout", "5"];
+    let ran = run(paid, User::Types("y\n"), &line).await;
+    assert!(ran.err.contains("Pay 1 000 sat to"), "{}", ran.err);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let [Asked::Keysend(asked)] = ran.asked.as_slice() else { panic!("{:?}", ran.asked) };
+    assert_eq!((asked.amount_msat, asked.timeout_ms), (1_000_000, Some(5_000)));
+    assert_eq!((&asked.idempotency_key, &asked.destination), (&"tip-7".to_owned(), &node));
+
+    let no = run(script(Vec::new()), User::Types("n\n"), &line).await;
+    assert!(no.asked.is_empty() && no.code == 6, "{}", no.err);
+
+    // The stream ends before the payment does: how to go on watching is said.
+    let flying = script(vec![Ok(payment(v1::PaymentStatus::InFlight))]);
+    let ran = run(flying, User::Types("y\n"), &line).await;
+    assert_eq!(ran.code, 4, "{}", ran.err);
+    let again = format!("keysend {node} 1000000msat --idempotency-key tip-7");
+    assert!(ran.err.contains(&again), "{}", ran.err);
+}
+
+#[tokio::test]
 async fn an_invoice_comes_with_its_text_and_its_picture() {
     let invoice = v1::Invoice {
         invoice: INVOICE.into(),

@@ -111,9 +111,7 @@ async fn one(seats: &[Seat], order: Order) -> Result<Option<u64>, DemoError> {
         idempotency_key: key,
         amount_msat: Some(order.amount_sat.saturating_mul(1_000)),
         about: Some(v1::create_invoice_request::About::Description("demo".to_owned())),
-        expiry_s: None,
-        min_final_cltv_expiry_blocks: None,
-        blinded: false,
+        ..Default::default()
     };
     let create = || async { payee.client.invoices().create(ask.clone()).await };
     let invoice = patiently(create).await.during("making an invoice")?.into_inner().invoice;

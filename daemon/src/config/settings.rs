@@ -250,6 +250,13 @@ settings! {
         intercept: switch = "false",
     }
 
+    /// Payments to us.
+    payments RawPayments "payments" {
+        /// Whether payments are taken that nobody asked for and that bring their preimage along (keysend). Everybody is
+        /// told so.
+        keysend: switch = "true",
+    }
+
     /// What is written to standard error.
     log RawLog "log" {
         /// "pretty" for people, "json" for programs. Unset: pretty on a terminal, else json.

@@ -1,4 +1,4 @@
-//! The bodies of facts, version 1. Frozen once released: a new field means a new version.
+//! The bodies of facts, version 1 unless they say otherwise. Frozen once released: a new field means a new version.
 
 use bitcoin::consensus::encode as consensus;
 use bitcoin::{OutPoint, Transaction, Txid};
@@ -6,6 +6,8 @@ use channel::effect::CloseReason;
 use wire::codec::{Decode, DecodeError, Encode, Reader};
 use wire::id::{NodeId, PaymentHash, PaymentSecret, Preimage};
 use wire::units::{BlockHeight, FeeratePerKw, Msat};
+
+use super::hold::CancelReason;
 
 /// A string of at most 65,535 bytes.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -83,12 +85,18 @@ bodies! {
         address: Text,
     }
 
-    /// We ask for a payment. BOLT 11.
+    /// We ask for a payment. BOLT 11. Version 2.
     InvoiceMade {
-        /// Proves the payment; its hash names the invoice.
-        preimage: Preimage,
+        /// Names the invoice.
+        payment_hash: PaymentHash,
+        /// Proves the payment; none if whoever asked for it keeps it to himself.
+        preimage: Option<Preimage>,
+        /// Whether it waits for a word when all of it is here.
+        hold: bool,
         /// Proves to us that the payer has the invoice.
         payment_secret: PaymentSecret,
+        /// What every part has to bring back. BOLT 11, field `m`.
+        metadata: Option<Vec<u8>>,
         /// What is asked for; none leaves it to the payer.
         amount: Option<Msat>,
         /// The invoice.
@@ -118,10 +126,12 @@ bodies! {
         parts: Vec<(u64, u64)>,
     }
 
-    /// An invoice was taken back.
+    /// An invoice was taken back. Version 2.
     InvoiceCancelled {
         /// Which.
         payment_hash: PaymentHash,
+        /// Why.
+        why: CancelReason,
         /// When, Unix milliseconds.
         at_ms: u64,
     }

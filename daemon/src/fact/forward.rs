@@ -4,7 +4,7 @@
 //! onions were taken, and what each channel asks for.
 
 use wire::codec::{Decode, DecodeError, Encode, Long, Reader};
-use wire::id::{PaymentHash, ShortChannelId};
+use wire::id::{PaymentHash, Preimage, ShortChannelId};
 use wire::units::{BlockHeight, Msat};
 
 use super::body::bodies;
@@ -56,6 +56,18 @@ bodies! {
         at_ms: u64,
     }
 
+    /// A program said what is to become of an HTLC that it held: it is not asked again.
+    ForwardWord {
+        /// The index of the channel it came in by.
+        channel: u64,
+        /// The peer's id of it there.
+        htlc: u64,
+        /// What it said.
+        word: Word,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+    }
+
     /// What a channel asks of those who forward over it changed.
     PolicySet {
         /// The channel's index.
@@ -92,6 +104,44 @@ bodies! {
         fees_msat: u64,
         /// Onions.
         onions: Long<OnionTaken>,
+    }
+}
+
+/// What a program said of an HTLC that it held.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Word {
+    /// It may go on, by the usual rules.
+    Accept,
+    /// Give it back with this code of BOLT 4.
+    Fail(u16),
+    /// Take it with this preimage.
+    Settle(Preimage),
+}
+
+impl Encode for Word {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Accept => 0_u8.encode(out),
+            Self::Fail(code) => {
+                1_u8.encode(out);
+                code.encode(out);
+            }
+            Self::Settle(preimage) => {
+                2_u8.encode(out);
+                preimage.encode(out);
+            }
+        }
+    }
+}
+
+impl Decode for Word {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match u8::decode(r)? {
+            0 => Self::Accept,
+            1 => Self::Fail(Decode::decode(r)?),
+            2 => Self::Settle(Decode::decode(r)?),
+            _ => return Err(DecodeError::Range),
+        })
     }
 }
 

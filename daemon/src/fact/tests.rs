@@ -50,8 +50,11 @@ fn each() -> Vec<Fact> {
         Fact::PeerKept(PeerKept { node, address: "localhost:9735".into() }),
         Fact::PeerDropped(node),
         Fact::InvoiceMade(InvoiceMade {
-            preimage: Preimage([1; 32]),
+            payment_hash: hash,
+            preimage: None,
+            hold: true,
             payment_secret: PaymentSecret([2; 32]),
+            metadata: Some(vec![1, 2, 3]),
             amount: Msat::new(5),
             bolt11: "lnbcrt1".into(),
             description: "coffee".into(),
@@ -66,7 +69,25 @@ fn each() -> Vec<Fact> {
             at_ms: 3,
             parts: vec![(1, 2), (3, 4)],
         }),
-        Fact::InvoiceCancelled(InvoiceCancelled { payment_hash: hash, at_ms: 4 }),
+        Fact::InvoiceCancelled(InvoiceCancelled {
+            payment_hash: hash,
+            why: CancelReason::NearExpiry { height: BlockHeight(3) },
+            at_ms: 4,
+        }),
+        Fact::InvoiceHeld(InvoiceHeld {
+            payment_hash: hash,
+            received: Msat::ZERO,
+            expiry: BlockHeight(9),
+            parts: vec![(1, 2)],
+            height: BlockHeight(5),
+            at_ms: 3,
+        }),
+        Fact::PreimageGiven(PreimageGiven {
+            payment_hash: hash,
+            preimage: Preimage([1; 32]),
+            at_ms: 3,
+        }),
+        Fact::ForwardWord(ForwardWord { channel: 1, htlc: 2, word: Word::Fail(0x100a), at_ms: 3 }),
         Fact::PaymentStarted(PaymentStarted {
             payment_hash: hash,
             payee: node,
@@ -193,7 +214,7 @@ fn each() -> Vec<Fact> {
 fn every_fact_reads_back_as_it_was_written() {
     let all = each();
     let kinds: std::collections::BTreeSet<_> = all.iter().map(Fact::kind).collect();
-    assert_eq!(kinds.len(), 32, "one of each kind");
+    assert_eq!(kinds.len(), 35, "one of each kind");
     assert_eq!(facts(&record(&all)), Ok(all));
 }
 
@@ -226,6 +247,38 @@ fn a_record_of_a_newer_version_is_refused_by_name() {
     bytes[0] = 200;
     bytes[1] = 1;
     assert_eq!(facts(&bytes), Err(FactError::Kind(200)));
+}
+
+#[test]
+fn what_an_older_build_wrote_of_invoices_is_read() {
+    let (preimage, payment_secret) = (Preimage([1; 32]), PaymentSecret([2; 32]));
+    let old = InvoiceMadeV1 {
+        preimage,
+        payment_secret,
+        amount: Msat::new(5),
+        bolt11: "lnbcrt1".into(),
+        description: "coffee".into(),
+        description_hash: None,
+        created_ms: 1,
+        expires_ms: 2,
+        min_final_cltv_delta: 42,
+    };
+    let new = InvoiceMade::from(old.clone());
+    assert_eq!((new.payment_hash, new.preimage), (preimage.hash(), Some(preimage)));
+    assert_eq!((new.hold, &new.metadata), (false, &None));
+    let stored = |kind: u8, body: Vec<u8>| {
+        let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+        [vec![kind, 1], length.to_vec(), body].concat()
+    };
+    let mut body = Vec::new();
+    old.encode(&mut body);
+    assert_eq!(facts(&stored(8, body)), Ok(vec![Fact::InvoiceMade(new)]));
+    let payment_hash = preimage.hash();
+    let mut body = Vec::new();
+    InvoiceCancelledV1 { payment_hash, at_ms: 7 }.encode(&mut body);
+    let why = CancelReason::Asked;
+    let cancelled = InvoiceCancelled { payment_hash, why, at_ms: 7 };
+    assert_eq!(facts(&stored(10, body)), Ok(vec![Fact::InvoiceCancelled(cancelled)]));
 }
 
 #[test]

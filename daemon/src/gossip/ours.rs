@@ -36,6 +36,8 @@ pub struct OwnGossip {
 pub struct Face {
     /// At most 32 bytes.
     pub alias: String,
+    /// What it can do. BOLT 9.
+    pub features: Features,
     /// Red, green, blue.
     pub color: [u8; 3],
     /// Where we can be reached.
@@ -260,7 +262,7 @@ impl Ours {
         let old = self.node.as_ref();
         let mut node = NodeAnnouncement {
             signature: Signature([0; 64]),
-            features: Features::node(),
+            features: self.face.features.clone(),
             timestamp: old.map_or(0, |old| old.timestamp),
             node_id: self.us.node_id(),
             rgb_color: self.face.color,

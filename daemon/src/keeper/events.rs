@@ -25,7 +25,7 @@ pub enum Subject {
     Channel(u64),
     /// A payment began or ended.
     Payment(PaymentHash),
-    /// An invoice was made, paid or taken back.
+    /// An invoice was made, held, paid or taken back.
     Invoice(PaymentHash),
     /// A transaction of ours was handed to the miners, or is deep.
     Wallet([u8; 32]),
@@ -146,7 +146,8 @@ fn subject(fact: &Fact) -> Option<Subject> {
         Fact::ChannelRolledBack { index, .. } => Some(Subject::Channel(index.0)),
         Fact::PeerKept(kept) => Some(Subject::Peer(kept.node)),
         Fact::PeerDropped(node) => Some(Subject::Peer(*node)),
-        Fact::InvoiceMade(made) => Some(Subject::Invoice(made.preimage.hash())),
+        Fact::InvoiceMade(made) => Some(Subject::Invoice(made.payment_hash)),
+        Fact::InvoiceHeld(held) => Some(Subject::Invoice(held.payment_hash)),
         Fact::InvoiceSettled(settled) => Some(Subject::Invoice(settled.payment_hash)),
         Fact::InvoiceCancelled(cancelled) => Some(Subject::Invoice(cancelled.payment_hash)),
         Fact::PaymentStarted(started) => Some(Subject::Payment(started.payment_hash)),
@@ -176,6 +177,8 @@ fn subject(fact: &Fact) -> Option<Subject> {
         | Fact::PartHeld(_)
         | Fact::ForwardTaken(_)
         | Fact::ForwardEnded(_)
+        | Fact::ForwardWord(_)
+        | Fact::PreimageGiven(_)
         | Fact::PolicySet(_)
         | Fact::ForwardsBefore(_)
         | Fact::BackupMade(_)

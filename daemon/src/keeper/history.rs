@@ -18,6 +18,9 @@ use crate::why::{self, Stories};
 /// Stories of channels that are over which are kept in mind, for facts that still belong to them.
 const STORIES: usize = 64;
 
+/// For how long an invoice that expired may still be settled or held by a record that is on its way here, in milliseconds.
+const LATE_MS: u64 = 10_000;
+
 /// Payments that ended, by their place in the list.
 const PAYMENTS: Table<u64, Sent> = Table::new(2);
 /// Where a payment stands in the list.
@@ -170,8 +173,9 @@ impl UnderWay {
         let expired: Vec<_> = self
             .asked
             .iter()
-            .filter(|asked| asked.made.expires_ms <= now_ms)
-            .map(|asked| asked.made.preimage.hash())
+            .filter(|asked| asked.made.expires_ms.saturating_add(LATE_MS) <= now_ms)
+            .filter(|asked| !asked.is_held())
+            .map(Asked::hash)
             .collect();
         expired.into_iter().try_for_each(|hash| self.ended(batch, hash))
     }
@@ -184,7 +188,7 @@ fn put_payment(batch: &mut Batch, sent: &Sent) -> Result<(), TableError> {
 
 fn put_invoice(batch: &mut Batch, asked: &Asked) -> Result<(), TableError> {
     INVOICES.put(batch, &asked.index, asked)?;
-    INVOICE_PLACES.put(batch, &asked.made.preimage.hash().0, &Place(asked.index))
+    INVOICE_PLACES.put(batch, &asked.hash().0, &Place(asked.index))
 }
 
 /// Where a payment that ended stands in the list: the newest of those with this hash.

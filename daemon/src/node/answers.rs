@@ -38,7 +38,7 @@ use crate::rpc::model::channel::{
 use crate::rpc::model::event::{Event, Subscribe};
 use crate::rpc::model::forward::{Forward, ForwardFilter, Interception, SetPolicy};
 use crate::rpc::model::graph::{FindRoute, Probed, RouteFound};
-use crate::rpc::model::invoice::{CreateInvoice, DecodedInvoice, Invoice, InvoiceFilter};
+use crate::rpc::model::invoice::{CreateInvoice, DecodedInvoice, Invoice, InvoiceFilter, Receipt};
 use crate::rpc::model::node::{Health, HealthPart, NodeInfo, Tip};
 use crate::rpc::model::page::{Listing, Page};
 use crate::rpc::model::payment::{PayOrder, Payment, PaymentFilter, Spontaneous};
@@ -75,7 +75,7 @@ impl NodeApi for Handle {
             network: self.network(),
             sandbox: self.0.config.network == config::Network::Sandbox,
             version: env!("CARGO_PKG_VERSION"),
-            features: Features::node(),
+            features: Features::node(self.0.config.keysend),
             addresses: self.0.listening.iter().map(ToString::to_string).collect(),
             tip: Tip {
                 height: tip.height,
@@ -396,6 +396,7 @@ impl NodeApi for Handle {
             hash: read.hash,
             payee: read.payee,
             network: read.invoice.network(),
+            metadata: read.invoice.payment_metadata().cloned(),
             amount: read.amount,
             description: read.description,
             min_final_cltv_delta: read.min_final_cltv_delta,
@@ -508,6 +509,10 @@ impl NodeApi for Handle {
             |invoice| invoice.index,
             |invoice| filter.passes(&invoice.state),
         )
+    }
+
+    async fn settle_invoice(&self, receipt: Receipt) -> Answer<Invoice> {
+        self.settle_held(receipt).await
     }
 
     async fn cancel_invoice(&self, hash: PaymentHash) -> Answer<Invoice> {

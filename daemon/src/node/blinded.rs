@@ -3,7 +3,7 @@
 use secp256k1::SecretKey;
 use tokio::sync::watch;
 use wire::feature::Features;
-use wire::id::{PaymentSecret, Preimage};
+use wire::id::PaymentSecret;
 use wire::units::CltvDelta;
 
 use crate::channels::registry::chain_hash;
@@ -44,7 +44,7 @@ impl Handle {
         if self.find_invoice(bundle.hash).await.is_ok() {
             return Err(Refusal::Ourselves { what: "the payee" });
         }
-        if let Some(bit) = bundle.features.demands_beyond(&Features::invoice()) {
+        if let Some(bit) = bundle.features.demands_beyond(&Features::payable()) {
             return Err(Refusal::InvoiceFeature { bit: u16::try_from(bit).unwrap_or(u16::MAX) });
         }
         let amount = match (bundle.amount, order.amount) {
@@ -92,7 +92,7 @@ impl Handle {
         order: CreateInvoice,
         kept: Option<OrderKept>,
     ) -> Answer<Invoice> {
-        let Description::Text(description) = order.description else {
+        let Description::Text(description) = order.description.clone() else {
             let why = "a bundle of blinded routes carries words, not their hash";
             return Err(Refusal::Malformed { field: "description_hash", why });
         };
@@ -100,9 +100,8 @@ impl Handle {
             return Err(Refusal::Malformed { field: "description", why: "longer than 639 bytes" });
         }
         let expiry_s = order.expiry_s.unwrap_or(EXPIRY_S);
-        let own = self.0.config.channel.min_final_cltv;
-        let min_final = order.min_final_cltv_delta.unwrap_or(own);
-        let (preimage, secret) = (Preimage(random()?), PaymentSecret(random()?));
+        let min_final = self.last_delta(&order);
+        let (name, secret) = (self.name_of(&order).await?, PaymentSecret(random()?));
         // Blocks may come twice as fast as they should.
         let lifetime = expiry_s.div_ceil(300).saturating_add(SLACK);
         let height = self.0.tip.borrow().height;
@@ -124,13 +123,16 @@ impl Handle {
             routes,
             created_s: created_ms / 1_000,
             expiry_s,
-            hash: preimage.hash(),
+            hash: name.hash(),
             amount: order.amount,
             features: Bundle::our_features(),
         };
         let made = Box::new(InvoiceMade {
-            preimage,
+            payment_hash: name.hash(),
+            preimage: name.preimage(),
+            hold: order.hold,
             payment_secret: secret,
+            metadata: None,
             amount: order.amount,
             bolt11: bundle.to_text().as_str().into(),
             description: description.as_str().into(),
@@ -140,7 +142,7 @@ impl Handle {
             min_final_cltv_delta: min_final,
         });
         let kept = kept.map(|mut kept| {
-            kept.made = made.preimage.hash().to_string().as_str().into();
+            kept.made = made.payment_hash.to_string().as_str().into();
             kept
         });
         Self::ask(&self.0.payments, |reply| payments::Ask::Make { made, kept, reply }).await?
@@ -169,12 +171,13 @@ impl Handle {
             ours,
             payment: self.find_payment(hash).await.ok(),
             features: bundle.features,
+            metadata: None,
         })
     }
 }
 
 /// 32 bytes nobody can guess.
-fn random() -> Result<[u8; 32], Refusal> {
+pub(super) fn random() -> Result<[u8; 32], Refusal> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|_| Refusal::NoAnswer)?;
     Ok(bytes)

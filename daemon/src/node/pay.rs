@@ -10,13 +10,14 @@ use wire::units::{CltvDelta, Msat};
 use crate::channels::directory::Door;
 use crate::clock::now_ms;
 use crate::fact::{OrderKept, PaymentStarted};
+use crate::node::blinded::random;
 use crate::node::handle::Handle;
 use crate::payments;
 use crate::payments::blinded::is_bundle;
-use crate::payments::invoice::{self, EXPIRY_S, Terms};
+use crate::payments::invoice::{self, EXPIRY_S, HOLD_CLTV_DELTA, Name, Terms};
 use crate::payments::plan::{self, Manner, usual_fee_limit};
 use crate::payments::send::Via;
-use crate::rpc::model::invoice::{CreateInvoice, Description, Invoice};
+use crate::rpc::model::invoice::{CreateInvoice, Description, Invoice, InvoiceState, Receipt};
 use crate::rpc::model::payment::{PayOrder, Payment, PaymentStatus, Spontaneous};
 use crate::rpc::node_api::Answer;
 use crate::rpc::refusal::Refusal;
@@ -55,7 +56,7 @@ impl Handle {
             return Err(Refusal::Ourselves { what: "the payee" });
         }
         let features = invoice::features(&read);
-        if let Some(bit) = features.demands_beyond(&Features::invoice()) {
+        if let Some(bit) = features.demands_beyond(&Features::payable()) {
             return Err(Refusal::InvoiceFeature { bit: u16::try_from(bit).unwrap_or(u16::MAX) });
         }
         let amount = match (read.amount, order.amount) {
@@ -121,11 +122,7 @@ impl Handle {
         // The same word gives the same preimage, and the same hash is paid once.
         let preimage = match &order.key {
             Some(key) => self.0.us.keysend_preimage(&key.word),
-            None => {
-                let mut preimage = [0; 32];
-                getrandom::fill(&mut preimage).map_err(|_| Refusal::NoAnswer)?;
-                Preimage(preimage)
-            }
+            None => Preimage(random()?),
         };
         if let Some(key) = order.key
             && let Ok(paid) = self.find_payment(preimage.hash()).await
@@ -174,6 +171,41 @@ impl Handle {
         doors.iter().filter_map(hint).take(HINTS_MAX).collect()
     }
 
+    /// What an invoice is to be known by: a hash that somebody gave, if there was none like it, or a preimage of our own.
+    pub(super) async fn name_of(&self, order: &CreateInvoice) -> Answer<Name> {
+        let Some(hash) = order.hash else { return Ok(Name::Preimage(Preimage(random()?))) };
+        match self.find_invoice(hash).await {
+            Ok(_) => Err(Refusal::InvoiceExists { hash }),
+            Err(Refusal::NotFound { .. }) => Ok(Name::Hash(hash)),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Blocks that the last HTLC has to leave us.
+    pub(super) fn last_delta(&self, order: &CreateInvoice) -> u16 {
+        let usual = self.0.config.channel.min_final_cltv;
+        let usual = if order.hold { usual.max(HOLD_CLTV_DELTA) } else { usual };
+        order.min_final_cltv_delta.unwrap_or(usual)
+    }
+
+    pub(super) async fn settle_held(&self, receipt: Receipt) -> Answer<Invoice> {
+        let (hash, preimage) = match receipt {
+            Receipt::Preimage(preimage) => (preimage.hash(), Some(preimage)),
+            Receipt::Ours(hash) => (hash, None),
+        };
+        let ask = |reply| payments::Ask::Settle { hash, preimage, reply };
+        let answer = Self::ask(&self.0.payments, ask).await?;
+        if let Err(Refusal::NotFound { .. }) = &answer {
+            // It ended long ago.
+            let found = self.find_invoice(hash).await?;
+            return match found.state {
+                InvoiceState::Settled { .. } => Ok(found),
+                state => Err(Refusal::InvoiceNotHeld { hash, state: state.word() }),
+            };
+        }
+        answer
+    }
+
     pub(super) async fn make_invoice(
         &self,
         order: CreateInvoice,
@@ -182,24 +214,23 @@ impl Handle {
         if order.blinded {
             return self.make_bundle(order, kept).await;
         }
-        let (mut preimage, mut secret) = ([0; 32], [0; 32]);
-        getrandom::fill(&mut preimage).map_err(|_| Refusal::NoAnswer)?;
-        getrandom::fill(&mut secret).map_err(|_| Refusal::NoAnswer)?;
+        let (name, secret) = (self.name_of(&order).await?, random()?);
+        let min_final_cltv_delta = self.last_delta(&order);
         let terms = Terms {
-            preimage: Preimage(preimage),
+            name,
+            hold: order.hold,
             payment_secret: PaymentSecret(secret),
+            metadata: order.metadata,
             amount: order.amount,
             description: order.description,
             created_ms: now_ms(),
             expiry_s: order.expiry_s.unwrap_or(EXPIRY_S),
-            min_final_cltv_delta: order
-                .min_final_cltv_delta
-                .unwrap_or(self.0.config.channel.min_final_cltv),
+            min_final_cltv_delta,
             hints: self.private_ways(),
         };
         let made = Box::new(invoice::make(&terms, self.network(), &self.0.us)?);
         let kept = kept.map(|mut kept| {
-            kept.made = made.preimage.hash().to_string().as_str().into();
+            kept.made = made.payment_hash.to_string().as_str().into();
             kept
         });
         Self::ask(&self.0.payments, |reply| payments::Ask::Make { made, kept, reply }).await?

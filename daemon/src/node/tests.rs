@@ -121,6 +121,7 @@ async fn pay(from: &Handle, to: &Handle, msat: u64) -> PaymentStatus {
             expiry_s: None,
             min_final_cltv_delta: None,
             blinded: false,
+            ..CreateInvoice::default()
         })
         .await
         .unwrap();

@@ -3,12 +3,11 @@
 
 use routing::find::NoRoute;
 use tokio::sync::{oneshot, watch};
-use wire::id::{NodeId, PaymentHash};
-use wire::onion::failure::Failure;
+use wire::id::{NodeId, PaymentHash, Preimage};
 use wire::units::Msat;
 
 use crate::clock::now_ms;
-use crate::fact::{Fact, InvoiceCancelled, InvoiceMade, OrderKept, PaymentStarted};
+use crate::fact::{CancelReason, Fact, InvoiceMade, OrderKept, PaymentStarted};
 use crate::keeper::history;
 use crate::payments::router::Missed;
 use crate::payments::send::{Direct, Plan};
@@ -122,6 +121,15 @@ pub enum Ask {
         /// Answered when what it shows is durable.
         reply: oneshot::Sender<Vec<Invoice>>,
     },
+    /// Settle an invoice that is held.
+    Settle {
+        /// Which.
+        hash: PaymentHash,
+        /// What proves it, unless we made it ourselves.
+        preimage: Option<Preimage>,
+        /// Answered when it is durable.
+        reply: Reply<Invoice>,
+    },
     /// Take an invoice back.
     Cancel {
         /// Which.
@@ -177,14 +185,12 @@ impl Payments {
                 let mut all: Vec<_> = self
                     .asked
                     .iter()
-                    .map(|asked| {
-                        let held = self.held.contains_key(&asked.made.preimage.hash());
-                        asked.show(now_ms(), held)
-                    })
+                    .map(|asked| asked.show(now_ms(), self.held.contains_key(&asked.hash())))
                     .collect();
                 all.sort_by_key(|invoice| invoice.index);
                 self.after_all(Box::new(move || drop(reply.send(all))));
             }
+            Ask::Settle { hash, preimage, reply } => self.settle_held(hash, preimage, reply),
             Ask::Cancel { hash, reply } => self.cancel(hash, reply),
         }
     }
@@ -290,12 +296,15 @@ impl Payments {
     }
 
     fn make(&mut self, made: InvoiceMade, kept: Option<OrderKept>, reply: Reply<Invoice>) {
-        let hash = made.preimage.hash();
-        if self.asked.get(hash).is_none() {
-            let mut facts = vec![Fact::InvoiceMade(made)];
-            facts.extend(kept.map(Fact::OrderKept));
-            self.commit(&facts, Vec::new());
+        let hash = made.payment_hash;
+        // Of a preimage that others know nobody can say whom it pays: no hash is asked for twice.
+        if self.asked.get(hash).is_some() {
+            let _gone = reply.send(Err(Refusal::InvoiceExists { hash }));
+            return;
         }
+        let mut facts = vec![Fact::InvoiceMade(made)];
+        facts.extend(kept.map(Fact::OrderKept));
+        self.commit(&facts, Vec::new());
         let shown = self.show_invoice(hash).ok_or_else(|| missing(Noun::Invoice, hash));
         self.after_all(Box::new(move || drop(reply.send(shown))));
     }
@@ -323,24 +332,17 @@ impl Payments {
             Some(
                 InvoiceState::Open
                 | InvoiceState::Accepted
+                | InvoiceState::Held { .. }
                 | InvoiceState::Expired
-                | InvoiceState::Cancelled,
+                | InvoiceState::Cancelled { .. },
             ) => None,
         };
         if let Some(refusal) = refusal {
             let _gone = reply.send(Err(refusal));
             return;
         }
-        if state != Some(InvoiceState::Cancelled) {
-            let fact = InvoiceCancelled { payment_hash: hash, at_ms: now_ms() };
-            self.commit(&[Fact::InvoiceCancelled(fact)], Vec::new());
-            let height = self.height();
-            let held = self.held.get(&hash).map_or(Msat::ZERO, |set| set.total);
-            let failure = Failure::IncorrectOrUnknownPaymentDetails {
-                htlc_msat: held.to_u64(),
-                height: height.0,
-            };
-            self.give_back(hash, &failure);
+        if !matches!(state, Some(InvoiceState::Cancelled { .. })) {
+            self.take_back(hash, CancelReason::Asked);
         }
         let shown = self.show_invoice(hash).ok_or_else(|| missing(Noun::Invoice, hash));
         let then: Then = Box::new(move || drop(reply.send(shown)));
@@ -348,6 +350,6 @@ impl Payments {
     }
 }
 
-fn missing(kind: Noun, hash: PaymentHash) -> Refusal {
+pub(super) fn missing(kind: Noun, hash: PaymentHash) -> Refusal {
     Refusal::NotFound { kind, id: hash.to_string() }
 }

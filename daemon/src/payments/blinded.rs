@@ -72,7 +72,8 @@ impl Decode for BlindedRoute {
             cltv_expiry_delta: CltvDelta::decode(r)?,
         };
         let (htlc_minimum, htlc_maximum) = (Decode::decode(r)?, Decode::decode(r)?);
-        // BOLT 12: "if `features` ... contains unknown features which are required: MUST NOT use" the path.
+        // BOLT 12: "MUST NOT use the corresponding `invoice_paths`.`path` if `payinfo`.`features` has any unknown even
+        // bits set." We know none and take odd ones for a sign of something newer, too.
         let features = Vec::<u8>::decode(r)?;
         if features.iter().any(|byte| *byte != 0) {
             return Err(DecodeError::Range);

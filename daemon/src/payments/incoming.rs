@@ -1,4 +1,6 @@
-//! What channels say of HTLCs that end with us: count, hold, settle, give back.
+//! What channels say of HTLCs that end with us: count, settle, give back.
+//!
+//! Not here: invoices that wait for a word (`hold`).
 
 use wire::id::{PaymentHash, PaymentSecret, Preimage};
 use wire::onion::failure::Failure;
@@ -8,13 +10,15 @@ use crate::clock::now_ms;
 use crate::fact::{Fact, InvoiceMade, InvoiceSettled};
 use crate::payments::Payments;
 use crate::payments::receive::{HeldSet, Part, Verdict, gift, judge};
+use crate::payments::received::Asked;
 
 impl Payments {
     /// An HTLC of the peer is irrevocably committed and ends here. Said again after a restart until it
     /// is resolved.
     pub(super) fn take_part(&mut self, part: Part) {
         let hash = part.hash;
-        if self.asked.get(hash).is_none()
+        if self.spontaneous
+            && self.asked.get(hash).is_none()
             && let Some(preimage) = gift(&part, self.height())
         {
             return self.take_gift(part, preimage);
@@ -30,8 +34,11 @@ impl Payments {
     fn take_gift(&mut self, part: Part, preimage: Preimage) {
         let now = now_ms();
         let made = InvoiceMade {
-            preimage,
+            payment_hash: part.hash,
+            preimage: Some(preimage),
+            hold: false,
             payment_secret: PaymentSecret([0; 32]),
+            metadata: None,
             amount: None,
             bolt11: "".into(),
             description: "keysend".into(),
@@ -63,7 +70,11 @@ impl Payments {
             self.held.insert(hash, HeldSet::begin(part, now_ms()));
         }
         if self.held.get(&hash).is_some_and(HeldSet::is_complete) {
-            self.settle(hash);
+            if self.asked.get(hash).is_some_and(|asked| asked.made.hold) {
+                self.begin_to_hold(hash);
+            } else {
+                self.settle(hash);
+            }
         } else if let Some(then) = self.publish_invoice(hash) {
             self.after_all(then);
         }
@@ -87,8 +98,8 @@ impl Payments {
         }
     }
 
-    fn fulfill(&mut self, hash: PaymentHash, parts: &[Part]) {
-        let Some(preimage) = self.asked.get(hash).map(|asked| asked.made.preimage) else { return };
+    pub(super) fn fulfill(&mut self, hash: PaymentHash, parts: &[Part]) {
+        let Some(preimage) = self.asked.get(hash).and_then(Asked::preimage) else { return };
         for part in parts {
             let command = part.fulfil(Asker::Nobody.command(0), preimage, now_ms());
             self.command(part.channel, command);
@@ -101,25 +112,26 @@ impl Payments {
         self.command(part.channel, command);
     }
 
-    /// BOLT 4: "MUST fail all HTLCs in the HTLC set after some reasonable timeout ... SHOULD use
-    /// `mpp_timeout`".
+    /// BOLT 4: "MUST fail all HTLCs in the HTLC set after some reasonable timeout.", "SHOULD use `mpp_timeout` for the
+    /// failure message."
     pub(super) fn give_back_overdue(&mut self) {
         let (height, now) = (self.height(), now_ms());
-        let overdue: Vec<_> = self
-            .held
-            .iter()
-            .filter(|(_, set)| set.is_overdue(height, now))
+        // What is complete and held has a limit of its own.
+        let is_held = |hash| self.asked.get(hash).is_some_and(Asked::is_held);
+        let overdue: Vec<_> = (self.held.iter())
+            .filter(|(hash, set)| !is_held(**hash) && set.is_overdue(height, now))
             .map(|(hash, _)| *hash)
             .collect();
         for hash in overdue {
-            self.give_back(hash, &Failure::MppTimeout);
+            self.give_back(hash, |_| Failure::MppTimeout);
         }
+        self.cancel_overdue(height);
     }
 
-    /// Gives every held part of a payment back.
-    pub(super) fn give_back(&mut self, hash: PaymentHash, failure: &Failure) {
+    /// Gives every part of a payment that is here back.
+    pub(super) fn give_back(&mut self, hash: PaymentHash, failure: impl Fn(&Part) -> Failure) {
         for part in self.held.remove(&hash).map(|set| set.parts).unwrap_or_default() {
-            self.refuse(&part, failure);
+            self.refuse(&part, &failure(&part));
         }
         if let Some(then) = self.publish_invoice(hash) {
             self.after_all(then);

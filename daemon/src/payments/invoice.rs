@@ -33,13 +33,47 @@ pub const MIN_FINAL_CLTV_DELTA: u16 = 42;
 /// How long an invoice is good for unless told otherwise, in seconds. BOLT 11.
 pub const EXPIRY_S: u32 = 3_600;
 
+/// Blocks the last HTLC of an invoice that is held is asked to leave us, unless told otherwise: a day to think about it.
+pub const HOLD_CLTV_DELTA: u16 = 144;
+
+/// What an invoice is known by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Name {
+    /// A receipt of ours.
+    Preimage(Preimage),
+    /// The hash of somebody else's.
+    Hash(PaymentHash),
+}
+
+impl Name {
+    /// Its hash.
+    pub fn hash(&self) -> PaymentHash {
+        match self {
+            Self::Preimage(preimage) => preimage.hash(),
+            Self::Hash(hash) => *hash,
+        }
+    }
+
+    /// The receipt, if it is ours.
+    pub const fn preimage(&self) -> Option<Preimage> {
+        match self {
+            Self::Preimage(preimage) => Some(*preimage),
+            Self::Hash(_) => None,
+        }
+    }
+}
+
 /// What an invoice is to say.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// The receipt.
-    pub preimage: Preimage,
+    /// What it is known by.
+    pub name: Name,
+    /// Whether it waits for a word when all of it is here.
+    pub hold: bool,
     /// What a payer must show.
     pub payment_secret: PaymentSecret,
+    /// What every part has to bring back. BOLT 11, field `m`.
+    pub metadata: Option<Vec<u8>>,
     /// How much; none leaves it to the payer.
     pub amount: Option<Msat>,
     /// What for.
@@ -71,7 +105,7 @@ pub fn make(terms: &Terms, network: Network, us: &Identity) -> Result<InvoiceMad
     };
     let builder = InvoiceBuilder::new(currency(network))
         .invoice_description(description)
-        .payment_hash(sha256::Hash::from_byte_array(terms.preimage.hash().0))
+        .payment_hash(sha256::Hash::from_byte_array(terms.name.hash().0))
         .payment_secret(lightning_invoice::PaymentSecret(terms.payment_secret.0))
         .duration_since_epoch(Duration::from_secs(seconds(terms.created_ms)))
         .expiry_time(Duration::from_secs(u64::from(terms.expiry_s)))
@@ -98,19 +132,26 @@ pub fn make(terms: &Terms, network: Network, us: &Identity) -> Result<InvoiceMad
         Some(amount) => builder.amount_milli_satoshis(amount.to_u64()),
         None => builder,
     };
-    let invoice =
-        builder.build_signed(|hash| us.sign_invoice(hash)).map_err(|error| match error {
-            CreationError::DescriptionTooLong => malformed("longer than 639 bytes"),
-            CreationError::InvalidAmount => {
-                Refusal::Malformed { field: "amount", why: "more bitcoin than exist" }
-            }
-            CreationError::RouteTooLong
-            | CreationError::TimestampOutOfBounds
-            | CreationError::MissingRouteHints
-            | CreationError::MinFinalCltvExpiryDeltaTooShort => {
-                Refusal::Malformed { field: "invoice", why: "out of the bounds of BOLT 11" }
-            }
-        })?;
+    // BOLT 9: `option_payment_metadata` as an even bit, for whoever does not send it back pays in vain.
+    let signed = match &terms.metadata {
+        None => builder.build_signed(|hash| us.sign_invoice(hash)),
+        Some(metadata) => builder
+            .payment_metadata(metadata.clone())
+            .require_payment_metadata()
+            .build_signed(|hash| us.sign_invoice(hash)),
+    };
+    let invoice = signed.map_err(|error| match error {
+        CreationError::DescriptionTooLong => malformed("longer than 639 bytes"),
+        CreationError::InvalidAmount => {
+            Refusal::Malformed { field: "amount", why: "more bitcoin than exist" }
+        }
+        CreationError::RouteTooLong
+        | CreationError::TimestampOutOfBounds
+        | CreationError::MissingRouteHints
+        | CreationError::MinFinalCltvExpiryDeltaTooShort => {
+            Refusal::Malformed { field: "invoice", why: "out of the bounds of BOLT 11" }
+        }
+    })?;
     let (text, hash) = match &terms.description {
         Description::Text(text) => (text.as_str(), None),
         Description::Hash(hash) => ("", Some(*hash)),
@@ -118,8 +159,11 @@ pub fn make(terms: &Terms, network: Network, us: &Identity) -> Result<InvoiceMad
     // The string counts whole seconds, so does its expiry.
     let expires_s = seconds(terms.created_ms).saturating_add(u64::from(terms.expiry_s));
     Ok(InvoiceMade {
-        preimage: terms.preimage,
+        payment_hash: terms.name.hash(),
+        preimage: terms.name.preimage(),
+        hold: terms.hold,
         payment_secret: terms.payment_secret,
+        metadata: terms.metadata.clone(),
         amount: terms.amount,
         bolt11: Text(invoice.to_string()),
         description: text.into(),
@@ -273,8 +317,10 @@ mod tests {
 
     fn terms() -> Terms {
         Terms {
-            preimage: Preimage([1; 32]),
+            name: Name::Preimage(Preimage([1; 32])),
+            hold: false,
             payment_secret: PaymentSecret([2; 32]),
+            metadata: None,
             amount: Msat::new(25_000_000),
             description: Description::Text("espresso machine".to_owned()),
             created_ms: 1_700_000_000_123,
@@ -297,6 +343,29 @@ mod tests {
         assert_eq!(read.expires_ms, 1_700_000_600_000);
         assert!(is_for(&read.invoice, Network::Regtest));
         assert!(!is_for(&read.invoice, Network::Bitcoin));
+    }
+
+    #[test]
+    fn metadata_is_in_the_invoice_and_demanded() {
+        let metadata = Some(vec![1, 2, 3]);
+        let terms = Terms { metadata: metadata.clone(), ..terms() };
+        let made = make(&terms, Network::Regtest, &us()).unwrap();
+        let read = read(&made.bolt11.0).unwrap();
+        assert_eq!(read.invoice.payment_metadata(), metadata.as_ref());
+        assert_eq!(made.metadata, metadata);
+        let features = features(&read);
+        assert!(features.requires(wire::feature::Feature::PaymentMetadata));
+        assert_eq!(features.demands_beyond(&Features::payable()), None);
+        assert_eq!(features.demands_beyond(&Features::invoice()), Some(48));
+    }
+
+    #[test]
+    fn an_invoice_for_somebody_elses_hash_names_it_and_no_preimage() {
+        let hash = PaymentHash([5; 32]);
+        let terms = Terms { name: Name::Hash(hash), hold: true, ..terms() };
+        let made = make(&terms, Network::Regtest, &us()).unwrap();
+        assert_eq!(read(&made.bolt11.0).unwrap().hash, hash);
+        assert_eq!((made.payment_hash, made.preimage, made.hold), (hash, None, true));
     }
 
     #[test]

@@ -168,6 +168,9 @@ fn of_payee(trip: &Trip<'_>, failure: &Failure) -> Taught {
         // It speaks for a blinded route that begins with it; another may begin elsewhere.
         Failure::InvalidOnionBlinding { .. } => {
             lessons.push(Lesson::AvoidNode(payee));
+            // Who paid it openly does not ask the same way again.
+            let at = place.checked_sub(1).and_then(|before| trip.behind(before));
+            lessons.extend(at.map(|(at, _)| Lesson::Avoid(at)));
             (on_the_way, false)
         }
         // The node before it did not do what the onion says.

@@ -72,7 +72,7 @@ pub(super) fn offer(
 
 fn final_payload(plan: &Plan, delivered: Msat, hop: &HopTaken) -> Payload {
     let payment_data = plan.secret.map(|payment_secret| {
-        // BOLT 4: "MUST set `total_msat` to the ... amount" of all parts together.
+        // BOLT 4: "MUST set `total_msat` to the total amount it will send": all parts together.
         PaymentData { payment_secret, total_msat: plan.amount }
     });
     Payload::Final(Final {

@@ -17,8 +17,8 @@ use crate::payments::blinded;
 use crate::payments::received::{Asked, AskedEnd};
 use crate::switch::blinded::Inside;
 
-/// How long an incomplete set of parts is held, in milliseconds. BOLT 4: "MUST ... wait at least 60
-/// seconds".
+/// How long an incomplete set of parts is held, in milliseconds. BOLT 4: "SHOULD wait for at least 60 seconds after the
+/// initial HTLC."
 pub const PARTS_PATIENCE_MS: u64 = 60_000;
 
 /// Blocks before the expiry of a part at which an incomplete set is given back, so that no channel has
@@ -116,11 +116,16 @@ pub fn judge(part: &Part, asked: Option<&Asked>, height: BlockHeight, now_ms: u6
                 unknown()
             };
         }
-        Some(AskedEnd::Cancelled { .. }) => return unknown(),
+        Some(AskedEnd::Cancelled(_)) => return unknown(),
         None => {}
     }
+    // They were judged when they came, and time has passed since: only whether it is one of them counts.
+    if let Some(held) = &asked.held {
+        let is_one = held.parts.contains(&(part.channel.0, part.htlc));
+        return if is_one { Verdict::Count } else { unknown() };
+    }
     // BOLT 4: "if the `payment_secret` doesn't match the expected value for that `payment_hash`, or the
-    // `payment_secret` is required and is not present: MUST fail the HTLC".
+    // `payment_secret` is required and is not present: - MUST fail the HTLC."
     let Some(data) = part.payload.payment_data else { return unknown() };
     if !fixed_time_eq(&data.payment_secret.0, &asked.made.payment_secret.0) {
         return unknown();
@@ -129,12 +134,17 @@ pub fn judge(part: &Part, asked: Option<&Asked>, height: BlockHeight, now_ms: u6
     if part.blinded.is_some() != blinded::is_bundle(&asked.made.bolt11.0) {
         return unknown();
     }
+    // BOLT 4: "if the recipient provided `payment_metadata`: - MUST include `payment_metadata` with every HTLC". And what
+    // we did not give nobody can bring back.
+    if part.payload.payment_metadata != asked.made.metadata {
+        return unknown();
+    }
     if !amounts_fit(data.total_msat, asked.made.amount) || now_ms >= asked.made.expires_ms {
         return unknown();
     }
-    // BOLT 4: "if the `cltv_expiry` value is unreasonably near the present: MUST fail the HTLC".
+    // BOLT 4: "if the `cltv_expiry` value is unreasonably near the present: - MUST fail the HTLC."
     let needed = height.saturating_add(u32::from(asked.made.min_final_cltv_delta));
-    if part.cltv_expiry < needed || part.overexposed || !part.payload.custom_records.is_empty() {
+    if part.cltv_expiry < needed || part.overexposed || part.payload.custom_records.demand() {
         return unknown();
     }
     Verdict::Count
@@ -146,27 +156,27 @@ pub fn gift(part: &Part, height: BlockHeight) -> Option<Preimage> {
     let preimage = part.payload.keysend_preimage?;
     let whole = part.payload.total_msat() == part.payload.amt_to_forward;
     let in_time = part.cltv_expiry > height.saturating_add(FAIL_BACK_BLOCKS);
-    let fits = whole && in_time && !part.overexposed && part.payload.custom_records.is_empty();
+    let fits = whole && in_time && !part.overexposed && !part.payload.custom_records.demand();
     (fits && preimage.hash() == part.hash && as_the_onion_says(part).is_ok()).then_some(preimage)
 }
 
 /// What the hop before us did must be what the sender told it to.
 fn as_the_onion_says(part: &Part) -> Result<(), Failure> {
-    // BOLT 4: "if the `outgoing_cltv_value` ... is greater than the `cltv_expiry` from the final node's
-    // HTLC: MUST return `final_incorrect_cltv_expiry`".
+    // BOLT 4: "if the `cltv_expiry` from the final node's HTLC is below `outgoing_cltv_value`: - MUST return
+    // `final_incorrect_cltv_expiry` error."
     if part.cltv_expiry < part.payload.outgoing_cltv_value {
         return Err(Failure::FinalIncorrectCltvExpiry { cltv_expiry: part.cltv_expiry.0 });
     }
-    // BOLT 4: "if the `amt_to_forward` is greater than the incoming amount from the final node's HTLC:
-    // MUST return `final_incorrect_htlc_amount`".
+    // BOLT 4: "if `amount_msat` from the final node's HTLC is below `amt_to_forward`: - MUST return a
+    // `final_incorrect_htlc_amount` error."
     if part.amount < part.payload.amt_to_forward {
         return Err(Failure::FinalIncorrectHtlcAmount { incoming_htlc_amt: part.amount.to_u64() });
     }
     Ok(())
 }
 
-/// BOLT 4: "if the amount paid is less than the amount expected: MUST fail the HTLC"; "SHOULD fail ... if
-/// the amount paid is more than twice the amount expected". An invoice without amount takes any.
+/// BOLT 4: "if the amount paid is less than the amount expected: - MUST fail the HTLC", "if the amount paid is more than
+/// twice the amount expected: - SHOULD fail the HTLC." An invoice without amount takes any.
 fn amounts_fit(total: Msat, asked: Option<Msat>) -> bool {
     asked.is_none_or(|asked| {
         let (total, asked) = (total.to_u64(), asked.to_u64());
@@ -191,8 +201,8 @@ impl HeldSet {
         Self { total: part.payload.total_msat(), since_ms: now_ms, parts: vec![part] }
     }
 
-    /// Whether another part belongs to this set. BOLT 4: "MUST fail ... if not all HTLCs in the set have
-    /// the same `total_msat`". A part said again after a reconnection is the same part.
+    /// Whether another part belongs to this set. BOLT 4: "SHOULD fail the entire HTLC set if `total_msat` is not the same
+    /// for all HTLCs in the set." We give back the one that differs: the others may still become whole.
     pub fn takes(&self, part: &Part) -> bool {
         part.payload.total_msat() == self.total
     }

@@ -3,7 +3,7 @@
 use api::v1;
 use api::v1::forwards_server::Forwards;
 use api::v1::intercept_answer::Word;
-use futures_util::stream;
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -19,7 +19,7 @@ use super::refusal::Refusal;
 use super::stream::Reply;
 use super::{NodeApi, Rpc};
 use crate::node::held_ms;
-use crate::switch::hold::{Ask, Held, Verdict};
+use crate::switch::hold::{Ask, Held, NoHold, Verdict};
 use crate::switch::policy::{ForwardPolicy, PolicyChange};
 
 #[tonic::async_trait]
@@ -69,8 +69,12 @@ impl<N: NodeApi> Forwards for Rpc<N> {
         request: Request<Streaming<v1::InterceptAnswer>>,
     ) -> Result<Response<Self::InterceptStream>, Status> {
         let interception = self.node.intercept().await?;
-        let desk =
-            Desk { interception, words: Some(request.into_inner()), stop: self.world.stop.clone() };
+        let desk = Desk {
+            interception,
+            words: Some(request.into_inner()),
+            said: FuturesUnordered::new(),
+            stop: self.world.stop.clone(),
+        };
         Ok(Response::new(Box::pin(stream::unfold(Some(desk), |desk| async move {
             let mut desk = desk?;
             match desk.next().await {
@@ -87,8 +91,13 @@ struct Desk {
     interception: Interception,
     /// `None` once it has said all it will: what is held is still shown.
     words: Option<Streaming<v1::InterceptAnswer>>,
+    /// Words that the disk does not have yet: one sync is for many.
+    said: FuturesUnordered<oneshot::Receiver<Result<(), NoHold>>>,
     stop: CancellationToken,
 }
+
+/// Words that may wait for the disk.
+const WORDS: usize = 512;
 
 impl Desk {
     /// The next held HTLC; takes words meanwhile.
@@ -103,7 +112,8 @@ impl Desk {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ok(None),
-                word = word => match word? {
+                Some(answer) = self.said.next(), if !self.said.is_empty() => heard(answer)?,
+                word = word, if self.said.len() < WORDS => match word? {
                     Some(word) => self.say(word).await?,
                     None => self.words = None,
                 },
@@ -112,7 +122,7 @@ impl Desk {
         }
     }
 
-    async fn say(&self, answer: v1::InterceptAnswer) -> Result<(), Status> {
+    async fn say(&mut self, answer: v1::InterceptAnswer) -> Result<(), Status> {
         let ChannelRef::Id(channel) = parse::channel(&answer.channel_id)? else {
             let why = "a channel id, as it was told";
             Err(Refusal::Malformed { field: "channel_id", why })?
@@ -125,14 +135,18 @@ impl Desk {
             verdict: verdict(answer.word)?,
             reply,
         };
-        let gone = || Status::from(Refusal::NoAnswer);
-        self.interception.answers.send(ask).await.map_err(|_| gone())?;
-        match answered.await.map_err(|_| gone())? {
-            Ok(()) => Ok(()),
-            // Its time was up while the word was under way: nobody's mistake.
-            Err(crate::switch::hold::NoHold::Unknown) => Ok(()),
-            Err(why) => Err(Status::failed_precondition(why.to_string())),
-        }
+        self.interception.answers.send(ask).await.map_err(|_| Refusal::NoAnswer)?;
+        self.said.push(answered);
+        Ok(())
+    }
+}
+
+/// What became of a word.
+fn heard(answer: Result<Result<(), NoHold>, oneshot::error::RecvError>) -> Result<(), Status> {
+    match answer.map_err(|_| Refusal::NoAnswer)? {
+        // Its time was up while the word was under way: nobody's mistake.
+        Ok(()) | Err(NoHold::Unknown) => Ok(()),
+        Err(why) => Err(Status::failed_precondition(why.to_string())),
     }
 }
 

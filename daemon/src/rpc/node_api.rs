@@ -21,7 +21,7 @@ use super::model::channel::{
 use super::model::event::{Event, Subscribe};
 use super::model::forward::{Forward, ForwardFilter, Interception, SetPolicy};
 use super::model::graph::{FindRoute, Probed, RouteFound};
-use super::model::invoice::{CreateInvoice, DecodedInvoice, Invoice, InvoiceFilter};
+use super::model::invoice::{CreateInvoice, DecodedInvoice, Invoice, InvoiceFilter, Receipt};
 use super::model::node::{HealthPart, NodeInfo};
 use super::model::page::{Listing, Page};
 use super::model::payment::{PayOrder, Payment, PaymentFilter, Spontaneous};
@@ -165,6 +165,9 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
 
     /// The invoices.
     async fn list_invoices(&self, filter: InvoiceFilter, page: Page) -> Answer<Listing<Invoice>>;
+
+    /// Settles an invoice that is held. Settled already: answers it.
+    async fn settle_invoice(&self, receipt: Receipt) -> Answer<Invoice>;
 
     /// Takes an open invoice back: nobody can pay it any more. Cancelled already: answers it.
     async fn cancel_invoice(&self, hash: PaymentHash) -> Answer<Invoice>;

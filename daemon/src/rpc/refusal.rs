@@ -417,6 +417,20 @@ pub enum Refusal {
         /// The word for its state.
         state: &'static str,
     },
+    /// Nothing is held for the invoice.
+    #[error("invoice {hash} is {state}, not held: there is nothing to settle")]
+    InvoiceNotHeld {
+        /// The invoice.
+        hash: PaymentHash,
+        /// The word for its state.
+        state: &'static str,
+    },
+    /// There was one with this hash before.
+    #[error("there was an invoice with payment hash {hash} before")]
+    InvoiceExists {
+        /// The hash.
+        hash: PaymentHash,
+    },
     /// The chain is not that long.
     #[error("cannot replace {depth} blocks: the chain has {height}")]
     ReorgTooDeep {

@@ -3,7 +3,7 @@
 
 use wire::codec::{Decode, DecodeError, Encode, Reader};
 
-use crate::fact::{Fact, FactError, InvoiceCancelled, facts};
+use crate::fact::{Fact, FactError, facts};
 use crate::payments::received::{Asked, AskedEnd};
 use crate::payments::sent::Sent;
 use crate::switch::book::Forwarded;
@@ -83,15 +83,13 @@ pub(crate) fn encode_asked(asked: &Asked) -> Vec<u8> {
     let mut out = Vec::new();
     asked.index.encode(&mut out);
     Fact::InvoiceMade(asked.made.clone()).encode(&mut out);
-    match &asked.end {
-        None => {}
-        Some(AskedEnd::Settled(settled)) => Fact::InvoiceSettled(settled.clone()).encode(&mut out),
-        Some(AskedEnd::Cancelled { at_ms }) => {
-            let payment_hash = asked.made.preimage.hash();
-            let cancelled = InvoiceCancelled { payment_hash, at_ms: *at_ms };
-            Fact::InvoiceCancelled(cancelled).encode(&mut out);
-        }
-    }
+    let held = asked.held.iter().map(|held| Fact::InvoiceHeld(held.clone()));
+    let given = asked.given.iter().map(|given| Fact::PreimageGiven(given.clone()));
+    let end = asked.end.iter().map(|end| match end {
+        AskedEnd::Settled(settled) => Fact::InvoiceSettled(settled.clone()),
+        AskedEnd::Cancelled(cancelled) => Fact::InvoiceCancelled(cancelled.clone()),
+    });
+    held.chain(given).chain(end).for_each(|fact| fact.encode(&mut out));
     out
 }
 
@@ -103,15 +101,18 @@ pub(crate) fn decode_asked(bytes: &[u8]) -> Result<Asked, RowError> {
     let Some(Fact::InvoiceMade(made)) = facts.next() else {
         return Err(DecodeError::NotCanonical.into());
     };
-    let end = match facts.next() {
-        None => None,
-        Some(Fact::InvoiceSettled(settled)) => Some(AskedEnd::Settled(settled)),
-        Some(Fact::InvoiceCancelled(cancelled)) => {
-            Some(AskedEnd::Cancelled { at_ms: cancelled.at_ms })
+    let mut asked = Asked::begin(index, made);
+    for fact in facts {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "only these are written")]
+        match fact {
+            Fact::InvoiceHeld(held) => asked.held = Some(held),
+            Fact::PreimageGiven(given) => asked.given = Some(given),
+            Fact::InvoiceSettled(settled) => asked.end = Some(AskedEnd::Settled(settled)),
+            Fact::InvoiceCancelled(cancelled) => asked.end = Some(AskedEnd::Cancelled(cancelled)),
+            _ => return Err(DecodeError::NotCanonical.into()),
         }
-        Some(_) => return Err(DecodeError::NotCanonical.into()),
-    };
-    Ok(Asked { index, made, end })
+    }
+    Ok(asked)
 }
 
 /// A forward and all that is known of it.

@@ -84,6 +84,9 @@ impl State {
         for forward in self.forwards.book.iter() {
             put(&mut rest, forward.index, &Fact::ForwardTaken(forward.taken.clone()));
         }
+        for word in self.forwards.words.iter() {
+            put(&mut rest, 0, &Fact::ForwardWord(word.clone()));
+        }
         if self.backup > 0 {
             put(&mut rest, 0, &Fact::BackupMade(self.backup));
         }
@@ -179,7 +182,7 @@ impl State {
                 Fact::FundingTrusted(FundingTrusted { node, trusted: true }) => {
                     self.trusted.insert(node);
                 }
-                Fact::ForwardsBefore(_) | Fact::PolicySet(_) => {
+                Fact::ForwardsBefore(_) | Fact::PolicySet(_) | Fact::ForwardWord(_) => {
                     self.forwards.apply(place, &fact);
                 }
                 Fact::ForwardTaken(taken) => {

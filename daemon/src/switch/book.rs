@@ -10,7 +10,8 @@ use wire::codec::Long;
 use wire::units::BlockHeight;
 
 use crate::fact::{
-    ChannelIndex, Fact, ForwardEnd, ForwardEnded, ForwardTaken, ForwardsBefore, OnionTaken,
+    ChannelIndex, Fact, ForwardEnd, ForwardEnded, ForwardTaken, ForwardWord, ForwardsBefore,
+    OnionTaken, Word,
 };
 use crate::switch::policy::ForwardPolicies;
 
@@ -191,6 +192,44 @@ impl Onions {
     }
 }
 
+/// What programs said of HTLCs that they held, for as long as these are there: whoever gave his word is not asked again.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Words(BTreeMap<Key, ForwardWord>);
+
+impl Words {
+    /// Takes a fact in; others than words change nothing.
+    pub fn apply(&mut self, fact: &Fact) {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "a fold over its own facts alone")]
+        match fact {
+            Fact::ForwardWord(word) => {
+                self.0.insert((word.channel, word.htlc), word.clone());
+            }
+            Fact::ChannelGone(channel) => self.retain(|(of, _)| of != channel.0),
+            _ => {}
+        }
+    }
+
+    /// What was said of one.
+    pub fn get(&self, key: Key) -> Option<Word> {
+        self.0.get(&key).map(|word| word.word)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &ForwardWord> {
+        self.0.values()
+    }
+
+    /// Its HTLC is gone.
+    pub fn remove(&mut self, key: Key) {
+        self.0.remove(&key);
+    }
+
+    /// Keeps those whose HTLC is still there.
+    pub fn retain(&mut self, mut there: impl FnMut(Key) -> bool) {
+        self.0.retain(|key, _| there(*key));
+    }
+}
+
 /// All that the journal says of forwarding.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Forwards {
@@ -198,6 +237,8 @@ pub struct Forwards {
     pub book: ForwardBook,
     /// Onions.
     pub onions: Onions,
+    /// What programs said.
+    pub words: Words,
     /// What channels ask for.
     pub policies: ForwardPolicies,
 }
@@ -212,6 +253,7 @@ impl Forwards {
             _ => {}
         }
         self.onions.apply(fact);
+        self.words.apply(fact);
         self.book.apply(at, fact)
     }
 

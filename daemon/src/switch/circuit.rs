@@ -84,6 +84,9 @@ impl Switch {
             .filter(is_lost)
             .collect();
         lost.into_iter().for_each(|key| self.note_end(key, ForwardEnd::TimedOut));
+        let open = &self.open;
+        let words = &mut self.forwards.words;
+        words.retain(|key| key.0 != channel.0 || open.contains_key(&(door.id, key.1)));
     }
 
     /// Forwards of channels that are over: Layer 1 decided.
@@ -109,6 +112,7 @@ impl Switch {
             waiting.into_iter().for_each(|name| self.admit(name, doors));
         }
         self.forwards.onions.forget(tip.height);
+        self.forwards.words.retain(|key| doors.get(ChannelIndex(key.0)).is_some());
         self.give_back_overdue(doors);
         // An offer to a channel that has ended is never answered, and was never signed.
         let dead: Vec<_> = (self.offers.iter())
@@ -124,6 +128,9 @@ impl Switch {
     fn admit(&mut self, name: Name, doors: &Doors) {
         let Some(open) = self.open.get(&name) else { return };
         let (forward, key) = (&open.forward, open.forward.key());
+        if let Some(word) = self.forwards.words.get(key) {
+            return self.obey_word(name, word, doors);
+        }
         let channel_update = ChannelUpdateBytes::default();
         if forward.overexposed {
             // BOLT 2: "SHOULD fail this HTLC once it's committed"
@@ -272,6 +279,9 @@ impl Switch {
             }
             return;
         }
+        if let Some(key) = self.last.remove(&command.0) {
+            self.forwards.words.remove(key);
+        }
         // The incoming side is durable (or was resolved before): the outgoing side may forget.
         if let Some((channel, htlc)) = self.settling.remove(&command.0) {
             self.tell(channel, Command::ForgetResolved { htlc });
@@ -304,6 +314,7 @@ impl Switch {
         let key = (door.index.0, htlc);
         self.note_end(key, settle::end_of(&resolved.outcome));
         let command = self.command();
+        self.last.insert(command.0, key);
         let known = open.as_ref().map(|open| (&open.forward, held_for(&open.forward)));
         match settle::pass_on(command, htlc, resolved.outcome, known) {
             Some(told) => {
@@ -320,13 +331,24 @@ impl Switch {
         let Some(open) = self.close(name) else { return };
         let forward = &open.forward;
         tracing::debug!(hash = %forward.hash, code = failure.code(), "not forwarded");
-        if self.forwards.book.get(forward.key()).is_none() {
+        let key = forward.key();
+        let said = self.forwards.words.get(key).is_some();
+        // With a word it is in the list already, maybe as one that ended.
+        if self.forwards.book.get(key).is_none() && !said {
             let taken = taken(forward, false, None, self.height());
             self.note(Fact::ForwardTaken(taken));
         }
-        self.note_end(forward.key(), ForwardEnd::Refused(failure.code()));
-        let command = settle::refuse(settle::unasked(), forward, failure, held_for(forward));
+        self.note_end(key, ForwardEnd::Refused(failure.code()));
+        let command = if said { self.last_command(key) } else { settle::unasked() };
+        let command = settle::refuse(command, forward, failure, held_for(forward));
         self.tell_back(forward.channel, command, Some(forward));
+    }
+
+    /// The id of the last thing that is said of an HTLC to its incoming channel: with the answer the program's word may go.
+    pub(super) fn last_command(&mut self, key: Key) -> CommandId {
+        let command = self.command();
+        self.last.insert(command.0, key);
+        command
     }
 
     /// Tells the incoming channel; a failure of a blinded route that begins with us only later.

@@ -1,20 +1,22 @@
 //! HTLCs that wait for somebody's word before they go on, and who gives it.
 //!
-//! What is held is in the journal: it waits for a word after a restart as it did before.
+//! What is held is in the journal, and so is the word: after a restart it waits for one as it did before, or is what was
+//! said of it, and nobody is asked twice.
 
 use channel::Outcome;
 use tokio::sync::oneshot;
-use wire::id::{ChannelId, NodeId, PaymentHash, Preimage, ShortChannelId};
+use wire::id::{ChannelId, NodeId, PaymentHash, ShortChannelId};
 use wire::onion::failure::{ChannelUpdateBytes, Failure, code};
 use wire::units::{BlockHeight, Msat};
 
 use crate::channels::directory::Doors;
+use crate::clock::now_ms;
 use crate::edge::Back;
-use crate::fact::{ChannelIndex, Fact, ForwardEnd};
+use crate::fact::{ChannelIndex, Fact, ForwardEnd, ForwardWord};
 use crate::payments::Reply;
 use crate::switch::circuit::{held_for, taken};
 use crate::switch::policy::{ForwardPolicy, PolicyChange};
-use crate::switch::settle::{pass_on, unasked};
+use crate::switch::settle::pass_on;
 use crate::switch::{At, Forward, Name, Switch};
 
 /// HTLCs that can be held at one time; more are refused.
@@ -56,16 +58,8 @@ pub struct Held {
     pub accountable: bool,
 }
 
-/// A word.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Verdict {
-    /// It may go on, by the usual rules.
-    Accept,
-    /// Give it back with this code of BOLT 4.
-    Fail(u16),
-    /// Take it with this preimage.
-    Settle(Preimage),
-}
+/// What may be said of one.
+pub use crate::fact::Word as Verdict;
 
 /// One wish.
 #[derive(Debug)]
@@ -96,7 +90,7 @@ pub enum Ask {
         htlc: u64,
         /// The word.
         verdict: Verdict,
-        /// Answered at once: whether it was held, and the word fits it.
+        /// Answered when the word is durable: whether it was held, and the word fits it.
         reply: oneshot::Sender<Result<(), NoHold>>,
     },
 }
@@ -237,31 +231,50 @@ impl Switch {
         if listener != self.listener.number {
             return Err(NoHold::Replaced);
         }
-        let open = self.open.get_mut(&name).filter(|open| open.at == At::Held);
-        let open = open.ok_or(NoHold::Unknown)?;
+        let open = self.open.get(&name).filter(|open| open.at == At::Held);
+        let forward = &open.ok_or(NoHold::Unknown)?.forward;
+        match verdict {
+            Verdict::Fail(code) if failure(code, ChannelUpdateBytes::default()).is_none() => {
+                return Err(NoHold::BadCode);
+            }
+            Verdict::Settle(preimage) if preimage.hash() != forward.hash => {
+                return Err(NoHold::WrongPreimage);
+            }
+            Verdict::Accept | Verdict::Fail(_) | Verdict::Settle(_) => {}
+        }
+        let (channel, htlc) = forward.key();
+        let at_ms = now_ms();
+        self.note(Fact::ForwardWord(ForwardWord { channel, htlc, word: verdict, at_ms }));
+        self.obey_word(name, verdict, doors);
+        Ok(())
+    }
+
+    /// Does what was said of it, now or before a restart.
+    pub(super) fn obey_word(&mut self, name: Name, verdict: Verdict, doors: &Doors) {
         match verdict {
             Verdict::Accept => {
+                let Some(open) = self.open.get_mut(&name) else { return };
+                if open.at == At::Held {
+                    self.held = self.held.saturating_sub(1);
+                }
                 open.at = At::Waiting;
-                self.held = self.held.saturating_sub(1);
                 self.route(name, doors);
             }
             Verdict::Fail(code) => {
                 let failure = failure(code, ChannelUpdateBytes::default());
-                self.refuse(name, &failure.ok_or(NoHold::BadCode)?);
+                self.refuse(name, &failure.unwrap_or(Failure::TemporaryNodeFailure));
             }
             Verdict::Settle(preimage) => {
-                if preimage.hash() != open.forward.hash {
-                    return Err(NoHold::WrongPreimage);
-                }
-                let Some(open) = self.close(name) else { return Err(NoHold::Unknown) };
-                self.note_end(open.forward.key(), ForwardEnd::SettledHere);
+                let Some(open) = self.close(name) else { return };
+                let key = open.forward.key();
+                self.note_end(key, ForwardEnd::SettledHere);
                 let outcome = Outcome::Fulfilled { preimage, attribution: None };
                 let known = Some((&open.forward, held_for(&open.forward)));
-                let told = pass_on(unasked(), open.forward.htlc, outcome, known);
+                let command = self.last_command(key);
+                let told = pass_on(command, open.forward.htlc, outcome, known);
                 told.into_iter().for_each(|told| self.tell(open.forward.channel, told));
             }
         }
-        Ok(())
     }
 }
 

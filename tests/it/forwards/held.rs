@@ -62,7 +62,10 @@ async fn a_held_payment_waits_for_a_word_and_does_what_it_says() {
         let wrong = say(&desk, &held, Verdict::Settle(Preimage([9; 32]))).await;
         assert_eq!(wrong, Err(NoHold::WrongPreimage));
         let invoice = line.carol.handle().invoice(hash).await.expect("carol's");
-        assert_eq!(say(&desk, &held, Verdict::Settle(invoice.preimage)).await, Ok(()));
+        assert_eq!(
+            say(&desk, &held, Verdict::Settle(invoice.preimage.expect("carol's"))).await,
+            Ok(())
+        );
         assert!(matches!(line.alice.outcome(hash).await, PaymentStatus::Succeeded { .. }));
         assert_eq!(line.carol.settled(hash).await, None);
         assert_eq!(line.newest(hash).await.state, ForwardState::Taken);
@@ -136,6 +139,71 @@ async fn a_node_that_must_ask_lets_nothing_pass_while_nobody_listens() {
         assert_eq!(say(&old, &held, Verdict::Accept).await, Err(NoHold::Replaced));
         assert_eq!(say(&desk, &held, Verdict::Accept).await, Ok(()));
         assert!(matches!(line.alice.outcome(hash).await, PaymentStatus::Succeeded { .. }));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_word_that_was_given_is_done_after_a_crash_and_nobody_is_asked_again() {
+    in_time(async {
+        let mut line = Line::with(&[("forwarding.intercept", "true")]).await;
+        let mut before = line.bob.handle().info().await.expect("answers").forwarded;
+        for verdict in ["accept", "fail", "settle"] {
+            let via = line.via(fee(MSAT), DELTA).await;
+            let hash = line.begin(MSAT, via).await;
+            let mut desk = listen(&line).await;
+            let held = next(&mut desk).await;
+            assert_eq!(held.hash, hash, "{verdict}");
+            let word = match verdict {
+                "accept" => Verdict::Accept,
+                "fail" => Verdict::Fail(code::UNKNOWN_NEXT_PEER),
+                _ => {
+                    let invoice = line.carol.handle().invoice(hash).await.expect("carol's");
+                    Verdict::Settle(invoice.preimage.expect("carol's"))
+                }
+            };
+            let is_held = |all: &[daemon::rpc::model::forward::Forward]| {
+                all.iter().any(|one| one.hash == hash && one.state == ForwardState::Held)
+            };
+            line.told("it to be held on the disk", is_held).await;
+            // The word is durable, and nothing that follows from it.
+            line.bob.fail_after(1);
+            let (reply, _nobody) = oneshot::channel();
+            let (listener, channel, htlc) = (desk.listener, held.channel, held.htlc);
+            let ask = Ask::Answer { listener, channel, htlc, verdict: word, reply };
+            desk.answers.send(ask).await.expect("the node runs");
+            let failed = || async { line.bob.has_failed().then_some(()) };
+            viaduct_tests::until::until_async("the disk to fail", String::new, failed).await;
+            drop(desk);
+            line.bob = line.bob.crash_and_restart().await;
+            let mut desk = listen(&line).await;
+            line.alice.connect(line.bob.id(), line.bob.address()).await;
+            line.carol.connect(line.bob.id(), line.bob.address()).await;
+            line.alice.usable(line.first).await;
+            line.bob.usable(line.second).await;
+
+            let status = line.alice.outcome(hash).await;
+            let newest = line.newest(hash).await.state;
+            match verdict {
+                "fail" => {
+                    assert_eq!(failure(&status), (code::UNKNOWN_NEXT_PEER, line.bob.id()));
+                    let refused = ForwardFailure::Refused(code::UNKNOWN_NEXT_PEER);
+                    assert_eq!(newest, ForwardState::Failed(refused));
+                }
+                _ => assert!(matches!(status, PaymentStatus::Succeeded { .. }), "{status:?}"),
+            }
+            if verdict == "settle" {
+                assert_eq!(newest, ForwardState::Taken);
+                assert_eq!(line.carol.settled(hash).await, None);
+            }
+            assert!(desk.held.try_recv().is_err(), "{verdict}: asked a second time");
+            line.quiet().await;
+            let sums = line.bob.handle().info().await.expect("answers").forwarded;
+            let counted = (sums.settled - before.settled, sums.failed - before.failed);
+            let once = [("accept", (1, 0)), ("fail", (0, 1)), ("settle", (0, 0))];
+            assert!(once.contains(&(verdict, counted)), "{verdict}: {counted:?}");
+            before = sums;
+        }
     })
     .await;
 }

@@ -99,6 +99,7 @@ async fn nobody_locks_an_htlc_for_longer_than_two_weeks() {
             // With the grace and what bob wants this is more than two weeks.
             min_final_cltv_delta: Some(2_014),
             blinded: false,
+            ..CreateInvoice::default()
         };
         let invoice = line.carol.handle().create_invoice(order).await.expect("an invoice");
         let via = line.via(fee(MSAT), DELTA).await;

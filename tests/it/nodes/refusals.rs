@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bitcoin::Amount;
 use bitcoin::hashes::{Hash as _, sha256};
+use daemon::fact::CancelReason;
 use daemon::rpc::model::channel::OpenChannel;
 use daemon::rpc::model::invoice::InvoiceState;
 use daemon::rpc::model::payment::{PaymentFailure, PaymentStatus};
@@ -125,7 +126,7 @@ async fn an_invoice_that_expired_or_was_cancelled_is_not_paid() {
 
         let (cancelled, hash) = pair.bob.create_invoice(Some(60_000), 3_600).await;
         let shown = pair.bob.handle().cancel_invoice(hash).await.unwrap();
-        assert_eq!(shown.state, InvoiceState::Cancelled);
+        assert_eq!(shown.state, InvoiceState::Cancelled { why: CancelReason::Asked });
         let (_, status) = pay(pair.alice.handle(), pay_order(&cancelled)).await.unwrap();
         assert!(
             matches!(status, PaymentStatus::Failed(PaymentFailure::UnknownByPayee { .. })),

@@ -66,6 +66,8 @@ pub(super) struct Seen {
     pub(super) forwarded: Vec<Forwarded>,
     /// Parts of sent payments that did not arrive.
     pub(super) failed_paths: BTreeMap<[u8; 32], Vec<PathFailed>>,
+    /// What came in brought this of its invoice's metadata.
+    pub(super) metadata: BTreeMap<[u8; 32], Vec<u8>>,
     /// Of how many HTLCs what came in was made.
     pub(super) parts: BTreeMap<[u8; 32], usize>,
     /// Transactions that took outputs of closed channels to the wallet.
@@ -189,7 +191,12 @@ impl Handler {
                     }
                 });
             }
-            Event::PaymentClaimable { payment_hash, purpose, .. } => {
+            Event::PaymentClaimable { payment_hash, purpose, onion_fields, .. } => {
+                if let Some(metadata) = onion_fields.and_then(|fields| fields.payment_metadata) {
+                    self.note(|seen| {
+                        seen.metadata.insert(payment_hash.0, metadata);
+                    });
+                }
                 self.claimable(payment_hash, &purpose);
             }
             Event::PaymentClaimed { payment_hash, amount_msat, htlcs, .. } => {

@@ -108,6 +108,8 @@ features! {
     48 PaymentMetadata "option_payment_metadata" [V] needs []
     /// Uses channels before their funding is confirmed.
     50 Zeroconf "option_zeroconf" [I, N, T] needs [ScidAlias]
+    /// Takes payments that bring their preimage along. Not in BOLT 9; LND, LDK and Core Lightning agree on it.
+    54 Keysend "keysend" [N] needs []
     /// Closes without haggling.
     60 SimpleClose "option_simple_close" [I, N] needs [ShutdownAnysegwit]
     /// Replaces the funding of a running channel.

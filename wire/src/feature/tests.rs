@@ -15,10 +15,19 @@ fn our_init_is_the_vector_that_every_peer_accepts() {
 }
 
 #[test]
+fn payments_without_an_invoice_are_told_to_everybody_and_not_to_a_peer_alone() {
+    assert!(Features::node(true).has(55) && !Features::node(true).has(54));
+    assert_eq!(Features::node(false), Features::init());
+    assert_eq!(Features::node(true).misplaced(Context::Init), Some(55));
+}
+
+#[test]
 fn what_we_set_is_allowed_where_we_set_it() {
     for (features, context) in [
         (Features::init(), Context::Init),
-        (Features::node(), Context::Node),
+        (Features::node(false), Context::Node),
+        (Features::node(true), Context::Node),
+        (Features::payable(), Context::Invoice),
         (Features::invoice(), Context::Invoice),
         (Features::channel_type(true, true), Context::ChannelType),
     ] {

@@ -117,6 +117,11 @@ impl CustomRecords {
         true
     }
 
+    /// Whether one must be understood: an even type. BOLT 1: "it's ok to be odd".
+    pub fn demand(&self) -> bool {
+        self.0.keys().any(|kind| kind % 2 == 0)
+    }
+
     /// The value of a type.
     pub fn value(&self, kind: u64) -> Option<&[u8]> {
         self.0.get(&kind).map(Vec::as_slice)

@@ -54,9 +54,10 @@ pub(super) async fn hold(
         expiry_s: None,
         min_final_cltv_delta: None,
         blinded: false,
+        ..CreateInvoice::default()
     };
     let invoice = to.create_invoice(asked).await.unwrap();
-    let hash = invoice.preimage.hash();
+    let hash = invoice.hash;
     let parsed = lightning_invoice::Bolt11Invoice::from_str(&invoice.bolt11).unwrap();
     let secret = PaymentSecret(parsed.payment_secret().0);
     let amount = Msat::new(1_000 * sat).unwrap();
@@ -86,7 +87,7 @@ pub(super) async fn hold(
         accountable: false,
     };
     tell(from, vec![Command::OfferHtlc(Box::new(offer))]);
-    invoice.preimage
+    invoice.preimage.unwrap()
 }
 
 const fn fulfill(htlc: u64, preimage: Preimage) -> Command {

@@ -108,9 +108,10 @@ impl Line {
             expiry_s: None,
             min_final_cltv_delta: None,
             blinded: false,
+            ..CreateInvoice::default()
         };
         let invoice = self.node(2).create_invoice(asked).await.unwrap();
-        let hash = invoice.preimage.hash();
+        let hash = invoice.hash;
         let parsed = lightning_invoice::Bolt11Invoice::from_str(&invoice.bolt11).unwrap();
         let secret = PaymentSecret(parsed.payment_secret().0);
         let expiry = BlockHeight(self.world.chain.totals().await.unwrap().height + blocks);
@@ -148,7 +149,7 @@ impl Line {
         let (onion, _) = build_payment(&session, &hops, &hash).unwrap();
         let fee = FEE + msat / 10_000;
         let offer = offer(hash, msat + fee, expiry.saturating_add(DELTA), onion);
-        Sent { preimage: invoice.preimage, offer }
+        Sent { preimage: invoice.preimage.unwrap(), offer }
     }
 
     /// Waits until so many HTLCs are in a channel, and the dance of the last one is over.

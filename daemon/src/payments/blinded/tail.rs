@@ -146,10 +146,10 @@ impl Tail {
         first.saturating_add(ours).saturating_sub(all)
     }
 
-    // BOLT 4: "For each hop in the blinded path: MUST include the `encrypted_recipient_data` provided by the
-    // recipient", "for the first node in the blinded route: MUST include the `path_key` provided by the recipient
-    // in `current_path_key`", "if it is the final node: MUST include `amt_to_forward`, `outgoing_cltv_value` and
-    // `total_amount_msat`".
+    // BOLT 4: "For every node inside a blinded route: - MUST include the `encrypted_recipient_data` provided by the
+    // recipient", "For the first node in the blinded route: - MUST include the `path_key` provided by the recipient in
+    // `current_path_key`", "If it is the final node: - MUST include `amt_to_forward`, `outgoing_cltv_value` and
+    // `total_amount_msat`."
     fn payloads(
         &self,
         amount: Msat,

@@ -4,7 +4,7 @@ use wire::id::{PaymentSecret, Preimage};
 use wire::onion::payload::{CustomRecords, PaymentData};
 
 use super::*;
-use crate::fact::{InvoiceMade, InvoiceSettled};
+use crate::fact::{InvoiceHeld, InvoiceMade, InvoiceSettled};
 
 const HEIGHT: BlockHeight = BlockHeight(100);
 const NOW: u64 = 1_000;
@@ -14,11 +14,14 @@ fn msat(amount: u64) -> Msat {
 }
 
 fn asked() -> Asked {
-    Asked {
-        index: 1,
-        made: InvoiceMade {
-            preimage: Preimage([1; 32]),
+    Asked::begin(
+        1,
+        InvoiceMade {
+            payment_hash: Preimage([1; 32]).hash(),
+            preimage: Some(Preimage([1; 32])),
+            hold: false,
             payment_secret: PaymentSecret([2; 32]),
+            metadata: None,
             amount: Some(msat(10_000)),
             bolt11: "lnbcrt1".into(),
             description: "".into(),
@@ -27,8 +30,7 @@ fn asked() -> Asked {
             expires_ms: 2_000,
             min_final_cltv_delta: 42,
         },
-        end: None,
-    }
+    )
 }
 
 fn part() -> Part {
@@ -118,7 +120,7 @@ fn a_hop_that_shaves_amount_or_expiry_is_told_so() {
 fn a_second_payment_of_a_settled_invoice_is_refused_and_its_own_parts_are_not() {
     let mut asked = asked();
     asked.end = Some(AskedEnd::Settled(InvoiceSettled {
-        payment_hash: asked.made.preimage.hash(),
+        payment_hash: asked.hash(),
         received: msat(10_000),
         at_ms: 1,
         parts: vec![(1, 0)],
@@ -127,6 +129,61 @@ fn a_second_payment_of_a_settled_invoice_is_refused_and_its_own_parts_are_not() 
     let mut second = part();
     second.htlc = 1;
     refused_as_unknown(&second, Some(&asked), NOW);
+}
+
+#[test]
+fn records_of_applications_that_need_not_be_understood_are_nobodys_business() {
+    let with = |kind: u64| {
+        let mut part = part();
+        assert!(part.payload.custom_records.insert(kind, vec![1]));
+        part
+    };
+    assert_eq!(judge(&with(7_629_169), Some(&asked()), HEIGHT, NOW), Verdict::Count);
+    refused_as_unknown(&with(34_349_334), Some(&asked()), NOW);
+    let spontaneous = |mut part: Part| {
+        part.payload.payment_data = None;
+        part.payload.keysend_preimage = Some(Preimage([1; 32]));
+        gift(&part, HEIGHT)
+    };
+    assert_eq!(spontaneous(part()), Some(Preimage([1; 32])));
+    assert_eq!(spontaneous(with(7_629_169)), Some(Preimage([1; 32])));
+    assert_eq!(spontaneous(with(34_349_334)), None);
+}
+
+#[test]
+fn metadata_comes_back_as_it_was_given_or_not_at_all() {
+    let mut with = asked();
+    with.made.metadata = Some(vec![1, 2, 3]);
+    let brings = |metadata: Option<Vec<u8>>| {
+        let mut part = part();
+        part.payload.payment_metadata = metadata;
+        part
+    };
+    assert_eq!(judge(&brings(Some(vec![1, 2, 3])), Some(&with), HEIGHT, NOW), Verdict::Count);
+    for wrong in [None, Some(vec![]), Some(vec![1, 2]), Some(vec![1, 2, 4])] {
+        refused_as_unknown(&brings(wrong), Some(&with), NOW);
+    }
+    refused_as_unknown(&brings(Some(vec![1])), Some(&asked()), NOW);
+}
+
+#[test]
+fn what_is_held_is_held_by_its_own_htlcs_whatever_time_it_is() {
+    let mut held = asked();
+    held.made.hold = true;
+    held.held = Some(InvoiceHeld {
+        payment_hash: held.hash(),
+        received: msat(10_000),
+        expiry: BlockHeight(142),
+        parts: vec![(1, 0)],
+        height: HEIGHT,
+        at_ms: NOW,
+    });
+    // The invoice has expired and the HTLC would come too late: both were in time when they came.
+    let later = BlockHeight(120);
+    assert_eq!(judge(&part(), Some(&held), later, 9_000), Verdict::Count);
+    let mut second = part();
+    second.htlc = 1;
+    refused_as_unknown(&second, Some(&held), NOW);
 }
 
 #[test]

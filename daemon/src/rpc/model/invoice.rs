@@ -3,10 +3,11 @@
 use bitcoin::Network;
 use wire::feature::Features;
 use wire::id::{NodeId, PaymentHash, Preimage};
-use wire::units::Msat;
+use wire::units::{BlockHeight, Msat};
 
 use super::payment::Payment;
 use super::{OrderKey, UnixMillis};
+use crate::fact::CancelReason;
 
 /// What an invoice says it is for (BOLT 11, fields `d` and `h`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +18,14 @@ pub enum Description {
     Hash([u8; 32]),
 }
 
+impl Default for Description {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
 /// Asks for an invoice.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CreateInvoice {
     /// So that it is made once.
     pub key: Option<OrderKey>,
@@ -32,6 +39,21 @@ pub struct CreateInvoice {
     pub min_final_cltv_delta: Option<u16>,
     /// Whether it is to lead to us by blinded routes, without our name.
     pub blinded: bool,
+    /// Whether it waits for a word once all of it is here.
+    pub hold: bool,
+    /// Its hash, if whoever asks for it keeps the preimage; such an invoice is always held.
+    pub hash: Option<PaymentHash>,
+    /// What every part has to bring back (BOLT 11, field `m`).
+    pub metadata: Option<Vec<u8>>,
+}
+
+/// What settles an invoice that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipt {
+    /// The preimage, which names the invoice, too.
+    Preimage(Preimage),
+    /// The invoice's hash: we made the preimage ourselves.
+    Ours(PaymentHash),
 }
 
 /// How an invoice stands.
@@ -41,6 +63,15 @@ pub enum InvoiceState {
     Open,
     /// HTLCs for it are here, not all of the amount, or not irrevocable yet.
     Accepted,
+    /// All of it is here and waits to be settled or cancelled.
+    Held {
+        /// What is here.
+        received: Msat,
+        /// Since when.
+        at: UnixMillis,
+        /// At this height it is given back.
+        until: BlockHeight,
+    },
     /// Paid.
     Settled {
         /// What arrived.
@@ -51,7 +82,10 @@ pub enum InvoiceState {
     /// Its time ran out unpaid.
     Expired,
     /// We took it back.
-    Cancelled,
+    Cancelled {
+        /// Why.
+        why: CancelReason,
+    },
 }
 
 impl InvoiceState {
@@ -61,9 +95,10 @@ impl InvoiceState {
         match self {
             Self::Open => "open",
             Self::Accepted => "being paid",
+            Self::Held { .. } => "held",
             Self::Settled { .. } => "settled",
             Self::Expired => "expired",
-            Self::Cancelled => "cancelled",
+            Self::Cancelled { .. } => "cancelled",
         }
     }
 }
@@ -81,10 +116,12 @@ pub struct Invoice {
     pub amount: Option<Msat>,
     /// What for.
     pub description: Description,
+    /// Whether it waits for a word once all of it is here.
+    pub hold: bool,
     /// How it stands.
     pub state: InvoiceState,
-    /// The preimage; shown by the API only once the invoice is settled.
-    pub preimage: Preimage,
+    /// The preimage, as soon as we know it; shown by the API only once the invoice is settled.
+    pub preimage: Option<Preimage>,
     /// When it was made.
     pub created: UnixMillis,
     /// Until when it can be paid.
@@ -107,8 +144,10 @@ impl Invoice {
     #[must_use]
     pub const fn is_final(&self) -> bool {
         match self.state {
-            InvoiceState::Open | InvoiceState::Accepted => false,
-            InvoiceState::Settled { .. } | InvoiceState::Expired | InvoiceState::Cancelled => true,
+            InvoiceState::Open | InvoiceState::Accepted | InvoiceState::Held { .. } => false,
+            InvoiceState::Settled { .. }
+            | InvoiceState::Expired
+            | InvoiceState::Cancelled { .. } => true,
         }
     }
 }
@@ -120,6 +159,8 @@ pub struct InvoiceFilter {
     pub open: bool,
     /// Those being paid.
     pub accepted: bool,
+    /// Those that wait for a word.
+    pub held: bool,
     /// Those that are paid.
     pub settled: bool,
     /// Those whose time is over.
@@ -136,9 +177,10 @@ impl InvoiceFilter {
             || match state {
                 InvoiceState::Open => self.open,
                 InvoiceState::Accepted => self.accepted,
+                InvoiceState::Held { .. } => self.held,
                 InvoiceState::Settled { .. } => self.settled,
                 InvoiceState::Expired => self.expired,
-                InvoiceState::Cancelled => self.cancelled,
+                InvoiceState::Cancelled { .. } => self.cancelled,
             }
     }
 }
@@ -170,4 +212,6 @@ pub struct DecodedInvoice {
     pub payment: Option<Payment>,
     /// What it asks for (BOLT 9).
     pub features: Features,
+    /// What every part has to bring back (BOLT 11, field `m`).
+    pub metadata: Option<Vec<u8>>,
 }

@@ -80,6 +80,8 @@ impl Refusal {
             Self::ShortOfCapacity { .. } => Reason::BalanceInsufficient,
             Self::FeeOverLimit { .. } => Reason::FeeLimitExceeded,
             Self::InvoiceState { .. } => Reason::InvoicePaid,
+            Self::InvoiceNotHeld { .. } => Reason::InvoiceNotHeld,
+            Self::InvoiceExists { .. } => Reason::InvoiceExists,
             Self::ReorgTooDeep { .. } => Reason::ReorgTooDeep,
         }
     }
@@ -177,7 +179,9 @@ impl Refusal {
                 refused.with("invoice_msat", invoice.to_u64()).with("given_msat", given.to_u64())
             }
             Self::InvoiceFeature { bit } => refused.with("feature", bit),
-            Self::InvoiceOurs { hash } => refused.with("payment_hash", hash),
+            Self::InvoiceOurs { hash } | Self::InvoiceExists { hash } => {
+                refused.with("payment_hash", hash)
+            }
             Self::NoRoute { payee, channels, why } => {
                 refused.with("node_id", payee).with("channels", channels).with("why", why)
             }
@@ -188,7 +192,7 @@ impl Refusal {
             Self::FeeOverLimit { fee, limit } => {
                 refused.with("fee_msat", fee.to_u64()).with("limit_msat", limit.to_u64())
             }
-            Self::InvoiceState { hash, state } => {
+            Self::InvoiceState { hash, state } | Self::InvoiceNotHeld { hash, state } => {
                 refused.with("payment_hash", hash).with("state", state)
             }
             Self::ReorgTooDeep { height, .. } => refused.with("height", height.0),

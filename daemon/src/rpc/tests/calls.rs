@@ -326,6 +326,45 @@ async fn the_preimage_of_an_invoice_is_shown_only_when_it_is_settled() {
 }
 
 #[tokio::test]
+async fn an_invoice_is_held_only_if_it_says_so_and_settled_by_its_preimage_or_its_name() {
+    let (node, mut strings) = PaperNode::new();
+    let served = Served::start(node).await;
+    let mut invoices = served.admin().await.invoices();
+    let (hash, hex) = (PREIMAGE.hash(), PREIMAGE.hash().to_string());
+    let create = |hold, metadata: Option<&str>, blinded| v1::CreateInvoiceRequest {
+        hold,
+        payment_hash: Some(hex.clone()),
+        payment_metadata: metadata.map(Into::into),
+        blinded,
+        ..Default::default()
+    };
+    let long = "ab".repeat(257);
+    for (ask, field) in [
+        (create(false, None, false), "payment_hash"),
+        (create(true, Some("xyz"), false), "payment_metadata"),
+        (create(true, Some(""), false), "payment_metadata"),
+        (create(true, Some(&long), false), "payment_metadata"),
+        (create(true, Some("ab"), true), "payment_metadata"),
+    ] {
+        assert_eq!(fault(soon(invoices.create(ask)).await), ("FIELD_INVALID", field.to_owned()));
+    }
+    soon(invoices.create(create(true, Some("0102"), false))).await.unwrap();
+    let Some(Asked::Create(order)) = strings.asked.recv().await else { panic!("not asked") };
+    assert_eq!((order.hold, order.hash, order.metadata), (true, Some(hash), Some(vec![1, 2])));
+
+    let settle = |by| v1::SettleInvoiceRequest { by, ..Default::default() };
+    let nothing = soon(invoices.settle(settle(None))).await;
+    assert_eq!(fault(nothing), ("FIELD_MISSING", "preimage".to_owned()));
+    let short = Some(v1::settle_invoice_request::By::Preimage("ab".into()));
+    assert_eq!(fault(soon(invoices.settle(settle(short))).await).1, "preimage");
+    let by = Some(v1::settle_invoice_request::By::Preimage(PREIMAGE.to_string()));
+    let settled = soon(invoices.settle(settle(by))).await.unwrap().into_inner();
+    assert_eq!(settled.status(), v1::InvoiceStatus::Settled);
+    let by = Some(v1::settle_invoice_request::By::PaymentHash(hex.clone()));
+    assert_eq!(reason(soon(invoices.settle(settle(by))).await), "INVOICE_NOT_HELD");
+}
+
+#[tokio::test]
 async fn the_sandbox_mines_here_and_refuses_elsewhere() {
     let served = Served::start(PaperNode::new().0).await;
     let mut sandbox = served.admin().await.sandbox();

@@ -213,7 +213,8 @@ pub(super) fn an_invoice(state: InvoiceState) -> Invoice {
         amount: Some(msat(1_000)),
         description: Description::Text("tea".into()),
         state,
-        preimage: PREIMAGE,
+        hold: false,
+        preimage: Some(PREIMAGE),
         created: UnixMillis(1),
         expires: UnixMillis(3_600_001),
     }
@@ -535,6 +536,13 @@ impl NodeApi for PaperNode {
 
     async fn list_invoices(&self, _: InvoiceFilter, _: Page) -> Answer<Listing<Invoice>> {
         Ok(Listing { entries: Vec::new(), next: None })
+    }
+
+    async fn settle_invoice(&self, receipt: Receipt) -> Answer<Invoice> {
+        match receipt {
+            Receipt::Preimage(preimage) => self.invoice(preimage.hash()).await,
+            Receipt::Ours(hash) => Err(Refusal::InvoiceNotHeld { hash, state: "open" }),
+        }
     }
 
     async fn cancel_invoice(&self, hash: PaymentHash) -> Answer<Invoice> {
