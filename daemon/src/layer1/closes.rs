@@ -99,11 +99,10 @@ impl Layer1 {
                 found = Some((raised, package));
                 break;
             }
-            last = Some(match tested {
-                SubmitOutcome::Replaceable { needed } => {
-                    BumpNo::PaysTooLittle { needed: needed.max(raised.fee) }
-                }
-                ref other => BumpNo::Refused { why: format!("{other:?}") },
+            last = Some(if let SubmitOutcome::Replaceable { needed } = tested {
+                BumpNo::PaysTooLittle { needed: needed.max(raised.fee) }
+            } else {
+                BumpNo::Refused { why: format!("{tested:?}") }
             });
             let SubmitOutcome::FeeTooLow { min } = tested else { break };
             // A tenth on top: sizes are rounded up one by one, and the minimum rises while the mempool is full.
