@@ -372,7 +372,7 @@ impl Towers {
     }
 
     /// Tells the tower that it may forget, until it has.
-    fn delete(&mut self, tower: NodeId, channel: ChannelIndex) {
+    fn delete(&self, tower: NodeId, channel: ChannelIndex) {
         let Some(kept) = self.book.towers.get(&tower).cloned() else { return };
         let Some(session) = self.book.sessions.get(&(tower, channel.0)) else { return };
         let Ok(key) = PublicKey::from_slice(&tower.0) else { return };

@@ -5,7 +5,7 @@ use bitcoin::hashes::{Hash as _, ripemd160};
 use bitcoin::transaction::Version;
 use bitcoin::{OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness};
 use channel::tx::Direction::{Offered, Received};
-use channel::tx::{Direction, SpecHtlc};
+use channel::tx::SpecHtlc;
 use wire::codec::Encode;
 use wire::units::{BlockHeight, Sat};
 
@@ -19,7 +19,7 @@ fn adds(htlcs: &[SpecHtlc]) -> Vec<HtlcAdd> {
         .map(|htlc| HtlcAdd {
             hash: ripemd160::Hash::hash(&htlc.payment_hash.0).to_byte_array(),
             cltv_expiry: htlc.cltv_expiry,
-            offered: htlc.direction == Direction::Offered,
+            offered: htlc.direction == Offered,
         })
         .collect()
 }
