@@ -3,8 +3,8 @@
 //! The stream is the only thing money may depend on. It is ordered, has no gaps and delivers at least
 //! once: a consumer stores its [`Locator`] in the same commit as the effects of an event, and after a
 //! crash asks again from there.
-//! Not here: which confirmations matter to a channel (`crate::watch`), what to rebroadcast and when
-//! (`crate::intent`), the rules of the built-in chain (`crate::builtin`).
+//! Not here: which confirmations matter and what to hand in again (`daemon::layer1`, `watchtower::respond`),
+//! the rules of the built-in chain (`crate::builtin`).
 
 mod event;
 mod locator;

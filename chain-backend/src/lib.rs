@@ -10,12 +10,10 @@ pub mod backend;
 pub mod bitcoind;
 pub mod builtin;
 mod convert;
-pub mod intent;
 pub mod remote;
 pub mod rpc;
 pub mod sandbox;
 pub mod server;
-pub mod watch;
 
 pub use backend::{
     BackendError, BlockId, BlockRef, Capabilities, ChainBackend, ChainEvent, ChainStream, FeeTable,

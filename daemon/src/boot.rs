@@ -80,6 +80,9 @@ pub enum BootError {
     /// The API.
     #[error(transparent)]
     Api(#[from] ServeError),
+    /// The watchtower inside.
+    #[error("the watchtower: {0}")]
+    Tower(String),
 }
 
 impl From<StartError> for BootError {
@@ -196,6 +199,7 @@ pub struct Daemon {
     node: Node,
     rpc: SocketAddr,
     certificate_pem: String,
+    tower: Option<watchtower::tower::Running>,
     own_chain: Option<BuiltinChain>,
 }
 
@@ -210,6 +214,7 @@ impl Daemon {
         let root = RootKey::from_bytes(*secrets.tokens.expose());
         let Chain { access, own, mining } = chain;
         let sandbox = access.sandbox.clone();
+        let backend = Arc::clone(&access.backend);
         let node = Node::start(config, secrets, access).await?;
         let tasks = node.tasks().clone();
         let now = || UnixMillis(now_ms());
@@ -224,6 +229,13 @@ impl Daemon {
                 return Err(error.into());
             }
         };
+        let tower = match tower(config, backend).await {
+            Ok(tower) => tower,
+            Err(error) => {
+                let _why = node.stop().await;
+                return Err(error);
+            }
+        };
         let certificate_pem = bound.certificate_pem().to_owned();
         let handle = node.handle();
         tasks.spawn("rpc", async move {
@@ -235,7 +247,7 @@ impl Daemon {
         if let Some(sandbox) = sandbox {
             mine(mining, sandbox, node.handle(), &tasks);
         }
-        Ok(Self { node, rpc, certificate_pem, own_chain: own })
+        Ok(Self { node, rpc, certificate_pem, tower, own_chain: own })
     }
 
     /// How to ask the node for things.
@@ -256,6 +268,12 @@ impl Daemon {
         &self.certificate_pem
     }
 
+    /// The watchtower inside, if the settings ask for one.
+    #[must_use]
+    pub const fn tower(&self) -> Option<&watchtower::tower::Running> {
+        self.tower.as_ref()
+    }
+
     /// The node inside.
     #[must_use]
     pub const fn node(&self) -> &Node {
@@ -270,6 +288,9 @@ impl Daemon {
     /// Waits until it stops, of itself or because it was asked to, and says why if it was not.
     pub async fn wait(self) -> Option<Fatal> {
         let why = self.node.wait().await;
+        if let Some(tower) = self.tower {
+            tower.stop().await;
+        }
         if let Some(chain) = self.own_chain {
             chain.stop().await;
         }
@@ -281,6 +302,22 @@ impl Daemon {
         self.begin_stop();
         self.wait().await
     }
+}
+
+/// The watchtower of the settings, on the chain of the node.
+async fn tower(
+    config: &Config,
+    backend: Arc<dyn ChainBackend>,
+) -> Result<Option<watchtower::tower::Running>, BootError> {
+    let Some(listen) = config.tower else { return Ok(None) };
+    let dir = config.dir.network().join("tower");
+    let failed = |error: &dyn std::error::Error| BootError::Tower(error.to_string());
+    let mut settings =
+        watchtower::settings::Settings::load(&dir).map_err(|error| failed(&error))?;
+    settings.network = config.network.params();
+    settings.listen = Some(listen);
+    let started = watchtower::tower::start(&settings, vec![backend], now_ms).await;
+    started.map(Some).map_err(|error| failed(&error))
 }
 
 fn now_s() -> u32 {

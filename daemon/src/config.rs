@@ -265,6 +265,8 @@ pub struct Config {
     pub towers: crate::tower::Manner,
     /// Whether payments without an invoice are taken.
     pub keysend: bool,
+    /// Where the watchtower inside hears its clients, if there is one.
+    pub tower: Option<SocketAddr>,
     /// The log.
     pub log: LogConfig,
 }
@@ -310,6 +312,12 @@ impl Config {
             forwarding: forwarding::check(&check, &raw.forwarding)?,
             towers: towers::check(&check, &raw.towers)?,
             keysend: raw.payments.keysend.unwrap_or(true),
+            tower: if raw.tower.enabled.unwrap_or_default() {
+                let listen = raw.tower.listen.clone().unwrap_or_default();
+                Some(check.address("tower", "listen", &listen)?)
+            } else {
+                None
+            },
             log: check.log(&raw)?,
         })
     }

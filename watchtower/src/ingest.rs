@@ -39,8 +39,8 @@ use talk::Talk;
 const GREETING: Duration = Duration::from_secs(10);
 /// Frames of a connection that wait to be heard: 64 KiB each at most.
 const FRAMES: usize = 4;
-/// Words to the door that wait.
-const DOOR: usize = 1_024;
+/// Words to the door that wait, beside two of each connection.
+const DOOR: usize = 64;
 
 /// What sessions are offered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -113,8 +113,8 @@ pub async fn serve(
     guests: watch::Sender<Guests>,
     stop: CancellationToken,
 ) {
-    let (door, mut words) = mpsc::channel(DOOR);
     let bounds = reception.bounds.clone();
+    let (door, mut words) = mpsc::channel(bounds.connections.saturating_mul(2).saturating_add(DOOR));
     let connections = Arc::new(Semaphore::new(bounds.connections));
     let half_open = Arc::new(Semaphore::new(bounds.half_open));
     let mut gate = Gate::new(bounds);
@@ -195,7 +195,7 @@ impl Visit {
     async fn run(
         self,
         socket: TcpStream,
-        _stands: OwnedSemaphorePermit,
+        stands: OwnedSemaphorePermit,
         opens: OwnedSemaphorePermit,
     ) {
         let ended = tokio::select! {
@@ -205,6 +205,8 @@ impl Visit {
         if let Err(error) = &ended {
             tracing::debug!(from = %self.from, %error, "a connection ended");
         }
+        // There is room again before the door hears of it and looks.
+        drop(stands);
         let word = Word::Leaves { from: self.from, fault: ended.is_err() };
         let _stopping = self.door.send(word).await;
     }
@@ -300,10 +302,11 @@ async fn converse(
         broken = &mut reading => {
             // What was read is still heard.
             talking.await?;
-            match broken {
-                LineFault::Broken(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(()),
-                other => Err(other),
-            }
+            let hung_up = matches!(
+                &broken,
+                LineFault::Broken(error) if error.kind() == std::io::ErrorKind::UnexpectedEof
+            );
+            if hung_up { Ok(()) } else { Err(broken) }
         }
     }
 }
@@ -319,3 +322,6 @@ const fn offer(offered: &Offered) -> Offer {
         grace_blocks: offered.grace_blocks,
     }
 }
+
+#[cfg(test)]
+mod tests;

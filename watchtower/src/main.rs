@@ -93,11 +93,10 @@ async fn run(
     settings.listen = listen.or(settings.listen);
     settings.admin = admin.or(settings.admin);
     settings.metrics = metrics.or(settings.metrics);
-    let backends = settings
-        .chain
-        .iter()
-        .map(|url| Ok(Arc::new(RemoteChain::lazy(url, settings.network)?) as Arc<dyn ChainBackend>))
-        .collect::<Result<Vec<_>, Failed>>()?;
+    let mut backends: Vec<Arc<dyn ChainBackend>> = Vec::new();
+    for url in &settings.chain {
+        backends.push(Arc::new(RemoteChain::lazy(url, settings.network)?));
+    }
     let tower = watchtower::tower::start(&settings, backends, now_ms).await?;
     let at = tower.listen.map(|at| at.to_string()).unwrap_or_default();
     tracing::info!(report = ?tower.report, "opened");

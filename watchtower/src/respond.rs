@@ -15,3 +15,5 @@ pub mod book;
 pub mod fact;
 pub mod plan;
 pub mod sight;
+#[cfg(test)]
+mod tests;

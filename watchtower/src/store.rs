@@ -35,3 +35,6 @@ pub use segment::Stored;
 pub use shelf::ShelfError;
 pub use state::State;
 pub use vault::DiskKey;
+
+#[cfg(test)]
+mod tests;

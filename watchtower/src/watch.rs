@@ -253,6 +253,7 @@ impl Watcher {
             Some(cursor) => cursor.clone(),
             None => self.begin().await?,
         };
+        self.begin_ring().await?;
         let mut stream = self.chain.events(from, Interest::Everything).await?;
         let bell = self.bell.clone();
         let mut is_filling = true;

@@ -257,6 +257,15 @@ settings! {
         keysend: switch = "true",
     }
 
+    /// A watchtower for others inside this node. Its further settings are in tower/tower.toml beside the
+    /// data, as those of viaduct-tower.
+    tower RawTower "tower" {
+        /// Whether this node is one.
+        enabled: switch = "false",
+        /// Where its clients are heard: an address with port. Port 0: any free one.
+        listen: text = "\"127.0.0.1:9911\"",
+    }
+
     /// What is written to standard error.
     log RawLog "log" {
         /// "pretty" for people, "json" for programs. Unset: pretty on a terminal, else json.

@@ -110,12 +110,11 @@ async fn store(
 
 /// The same answer, but no.
 fn instead(reply: &Reply, refused: Refused) -> Reply {
-    let code = match refused {
-        Refused::Differs | Refused::Otherwise | Refused::TooLong | Refused::Expired => {
-            Code::PERMANENT
-        }
-        _ => Code::TEMPORARY,
-    };
+    let for_good = matches!(
+        refused,
+        Refused::Differs | Refused::Otherwise | Refused::TooLong | Refused::Expired
+    );
+    let code = if for_good { Code::PERMANENT } else { Code::TEMPORARY };
     match reply {
         Reply::CreateSessionReply { .. } => {
             Reply::CreateSessionReply { code, last_applied: 0, data: Vec::new() }

@@ -282,10 +282,8 @@ impl Talk {
                         let ack = self.receipt(&standing, Code::OK);
                         writer.say(&Message::from(ack).encode_frame()).await?;
                     }
-                    let expected = match refused {
-                        Refused::Gap { expected } => Some(expected),
-                        _ => None,
-                    };
+                    let expected =
+                        if let Refused::Gap { expected } = refused { Some(expected) } else { None };
                     self.refuse(code(refused), expected, None, writer).await?;
                 }
             }

@@ -161,6 +161,8 @@ struct Group {
     version: u8,
     keyed: bool,
     alone: Option<OutPoint>,
+    /// What went together stays together: another mixture would stand against both.
+    sent: Option<Txid>,
 }
 
 impl Group {
@@ -169,7 +171,8 @@ impl Group {
             Way::Pair(pair) => (pair.tx_version, false),
             Way::Keyed(_) | Way::Ladder(_) => (2, true),
         };
-        Self { kind: tracked.claim.kind, version, keyed, alone }
+        let sent = tracked.sent.filter(|_| alone.is_none()).map(|sent| sent.txid);
+        Self { kind: tracked.claim.kind, version, keyed, alone, sent }
     }
 }
 

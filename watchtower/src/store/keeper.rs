@@ -121,6 +121,9 @@ pub(crate) struct Thread<D: Disk> {
     pending: Vec<Pending>,
     /// How far sessions will have come with what waits.
     staged: BTreeMap<u32, Progress>,
+    /// Whether places are in use outside: then no segment is written anew.
+    places_out: bool,
+    compact_wanted: Vec<Answer<u32>>,
     snapshot_at: u64,
     snapshot_busy: Arc<AtomicBool>,
 }
@@ -163,6 +166,8 @@ impl<D: Disk> Thread<D> {
             inbox: parts.inbox,
             pending: Vec::new(),
             staged: BTreeMap::new(),
+            places_out: false,
+            compact_wanted: Vec::new(),
             snapshot_at: SNAPSHOT_BYTES,
             snapshot_busy: Arc::default(),
         }
@@ -230,16 +235,20 @@ impl<D: Disk> Thread<D> {
                     let tx = txs.get(hit.nth);
                     self.fundings.spent(tx.map_or(&[][..], |tx| tx.inputs.as_slice()));
                 }
+                self.places_out |= !hits.is_empty();
                 let _gone = answer.send(hits);
             }
             Order::Earlier { block, txs, answer } => {
                 let hits = self.hits(&txs, self.state.compared());
                 self.ring.push_front(block, txs.iter().map(|tx| Prefix::of(&tx.hint)));
+                self.places_out |= !hits.is_empty();
                 let _gone = answer.send(hits);
             }
             Order::Rewind { height } => self.ring.rewind(height),
             Order::Match { txs, answer } => {
-                let _gone = answer.send(self.hits(&txs, Place { part: 0, offset: 0 }));
+                let hits = self.hits(&txs, Place { part: 0, offset: 0 });
+                self.places_out |= !hits.is_empty();
+                let _gone = answer.send(hits);
             }
             Order::Read { places, answer } => {
                 let _gone = answer.send(self.read(&places));
@@ -247,6 +256,7 @@ impl<D: Disk> Thread<D> {
             Order::Late { count, answer } => {
                 let count = count.min(self.late.len());
                 let taken: Vec<Late> = self.late.drain(..count).collect();
+                self.places_out |= !taken.is_empty();
                 let _gone = answer.send(taken);
             }
             Order::Wanted { answer } => {
@@ -302,10 +312,14 @@ impl<D: Disk> Thread<D> {
                 };
             }
             Order::Compact { answer } => {
-                self.flush();
-                let _gone = answer.send(compact::compact(self));
+                self.compact_wanted.push(answer);
             }
         }
+    }
+
+    /// Whether the ring has every block that it ever will have.
+    fn ring_is_whole(&self) -> bool {
+        self.ring.first().is_some_and(|first| first.height == 0 || !self.ring.has_room())
     }
 
     /// Queues facts for the journal; `false` if it is of no more use.
@@ -330,8 +344,11 @@ impl<D: Disk> Thread<D> {
     }
 
     fn settle(&mut self, mut facts: Vec<Fact>, late_done: bool, answer: Answer<Cleared>) {
+        if late_done {
+            self.places_out = false;
+        }
         let end = self.shelf.end();
-        if late_done && self.late.is_empty() && self.state.compared() < end {
+        if late_done && self.ring_is_whole() && self.late.is_empty() && self.state.compared() < end {
             facts.push(Fact::Compared { place: end });
         }
         if !facts.is_empty() && !self.write(&facts) {
@@ -368,7 +385,7 @@ impl<D: Disk> Thread<D> {
             if same {
                 return Ok(Ok(Standing::of(number, session, tip)));
             }
-            if !wish.replaces || session.progress.next_seq() > 0 {
+            if !wish.replaces || session.is_used() {
                 return Err(Refused::Otherwise);
             }
         }
@@ -589,6 +606,12 @@ impl<D: Disk> Thread<D> {
             self.arrive(waited, base);
         }
         self.after_group();
+        if !self.compact_wanted.is_empty() && !self.places_out && self.late.is_empty() {
+            let done = compact::compact(self);
+            for answer in std::mem::take(&mut self.compact_wanted) {
+                let _gone = answer.send(done);
+            }
+        }
     }
 
     fn arrive(&mut self, waited: Pending, base: Result<Option<Place>, Refused>) {
@@ -609,9 +632,6 @@ impl<D: Disk> Thread<D> {
                 let number = opening.session;
                 let mut opened = Err(Refused::ReadOnly);
                 if written {
-                    if let Some((old, _)) = self.state.session_of(&opening.key) {
-                        self.state.apply(&Fact::Dropped { session: old });
-                    }
                     self.note(&Fact::Opened(opening));
                     let tip = self.state.tip();
                     let found = self.state.session(number).ok_or(Refused::NoSession);
@@ -820,7 +840,7 @@ impl<D: Disk> Thread<D> {
         let mut ends = Ends::default();
         for (number, session) in self.state.sessions() {
             let (opening, expiry) = (&session.opening, session.opening.expiry_height);
-            let unused = session.progress.next_seq() == 0 && !session.is(Kit::Replica);
+            let unused = !session.is_used();
             if height > expiry.saturating_add(grace)
                 || (unused && height > opening.opened_height.saturating_add(UNUSED_BLOCKS))
             {

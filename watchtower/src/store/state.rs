@@ -78,7 +78,10 @@ impl State {
         match fact {
             Fact::Opened(opening) => {
                 self.next_session = self.next_session.max(opening.session.saturating_add(1));
-                self.by_key.insert(opening.key, opening.session);
+                // A session of the same key that was never used makes room.
+                if let Some(old) = self.by_key.insert(opening.key, opening.session) {
+                    self.sessions.remove(&old);
+                }
                 let session = Session {
                     opening: opening.clone(),
                     progress: Progress::default(),
@@ -298,6 +301,11 @@ impl Session {
     /// Whether records are still taken at this height.
     pub const fn is_open(&self, height: u32) -> bool {
         height <= self.opening.expiry_height
+    }
+
+    /// Whether anything was ever stored in it.
+    pub const fn is_used(&self) -> bool {
+        self.progress.next_seq() > 0 || self.told.secrets.count() > 0 || self.told.htlcs > 0
     }
 
     /// Whether it is one of the given kit.

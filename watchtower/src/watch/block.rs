@@ -246,6 +246,10 @@ impl Watcher {
             }
         }
         for session in ends.over {
+            // What was begun needs its keys to the end.
+            if self.book.sources().any(|(_, source)| source.session == session) {
+                continue;
+            }
             tracing::info!(session, "the time of a session is over");
             // On a dead disk it ends another time.
             let _later = self.keeper.note(Fact::Dropped { session }).await;

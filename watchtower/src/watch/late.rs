@@ -56,6 +56,10 @@ impl Watcher {
     ) -> Result<(), WatchError> {
         let found = self.keeper.read(vec![place]).await?.into_iter().next().flatten();
         let Some(found) = found else { return Ok(()) };
+        // A block that is not on the chain any more decides nothing: its transactions come again.
+        if id.height > self.height() || self.chain.header_at(id.height).await?.hash != id.hash {
+            return Ok(());
+        }
         let block = self.fetch(id.hash).await?;
         let hint = found.stored.sealed.hint;
         let wanted = |tx: &&bitcoin::Transaction| Hint::of(&tx.compute_txid()) == hint;
@@ -127,6 +131,22 @@ impl Watcher {
         let block = self.chain.block(hash).await?;
         self.recent = Some((hash, Arc::clone(&block)));
         Ok(block)
+    }
+
+    /// A ring that was lost begins with the last block that was looked at.
+    pub(super) async fn begin_ring(&mut self) -> Result<(), WatchError> {
+        let Some(tip) = self.cursor.as_ref().map(chain_backend::Locator::tip) else {
+            return Ok(());
+        };
+        if self.keeper.figures().await?.ring_blocks > 0 {
+            return Ok(());
+        }
+        let Ok(block) = self.chain.block(tip.hash).await else { return Ok(()) };
+        let before = block.header.prev_blockhash;
+        let hits = self.keeper.block(tip, before, sightings(&block.txdata)).await?;
+        let places = hits.into_iter().flat_map(|hit| hit.places);
+        self.in_hand.extend(places.map(|place| Late::Record { place, block: tip }));
+        Ok(())
     }
 
     /// Takes the block below the ring's oldest into it, exactly the one that this one names. `false` if there

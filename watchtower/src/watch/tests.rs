@@ -1,4 +1,8 @@
 //! A tower on the built-in chain, a channel, and its cheater. Scenarios carry their number.
 
 mod breaches;
-mod scene;
+mod crashes;
+mod outages;
+mod reorgs;
+pub(crate) mod scene;
+mod stored;

@@ -223,6 +223,22 @@ impl Channel {
         Sealed { hint: Hint::of(&txid), ciphertext }
     }
 
+    /// The same in records of so many HTLCs each.
+    pub(crate) fn parts(
+        &self,
+        commitment: &Commitment,
+        number: u64,
+        first_seq: u32,
+        htlcs: usize,
+    ) -> Vec<Sealed> {
+        let built = build(&self.template(), commitment, self.secret(number), &self.us).unwrap();
+        let (txid, session) = (commitment.txid(), self.session().public_key());
+        let seal = |(seq, part)| {
+            Sealed { hint: Hint::of(&txid), ciphertext: seal(&part, &txid, &session, seq) }
+        };
+        (first_seq..).zip(built.record.split(htlcs)).map(seal).collect()
+    }
+
     pub(crate) fn session(&self) -> Keypair {
         let key = SecretKey::from_slice(&[0x51 ^ self.seed; 32]).unwrap();
         Keypair::from_secret_key(SECP256K1, &key)
@@ -289,13 +305,38 @@ impl Tower {
             .await
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a test joins it itself")]
+    /// On disks of a tower before it.
+    pub(crate) async fn again(disks: Disks<MemoryDisk>, scene: &Scene) -> Self {
+        let tower = Self::start(disks, vec![Arc::new(scene.chain.clone())]).await;
+        tower.reach(scene.height().await).await;
+        tower
+    }
+
+    /// `None` if its data cannot be opened.
+    pub(crate) async fn try_start(
+        disks: Disks<MemoryDisk>,
+        backends: Vec<Arc<dyn ChainBackend>>,
+    ) -> Option<Self> {
+        let options = Options { segment_bytes: 1 << 16, ..Options::new(7) };
+        let opened = store::open(disks.clone(), options).ok()?;
+        Some(Self::of(disks, backends, opened))
+    }
+
     pub(crate) async fn start_with(
         disks: Disks<MemoryDisk>,
         backends: Vec<Arc<dyn ChainBackend>>,
         options: Options,
     ) -> Self {
         let opened = store::open(disks.clone(), options).unwrap();
+        Self::of(disks, backends, opened)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test joins it itself")]
+    fn of(
+        disks: Disks<MemoryDisk>,
+        backends: Vec<Arc<dyn ChainBackend>>,
+        opened: store::Opened,
+    ) -> Self {
         let beginning = Beginning {
             keeper: opened.keeper.clone(),
             bell: opened.bell,

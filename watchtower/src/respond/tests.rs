@@ -1,0 +1,267 @@
+//! Book, plan and sight alone: no chain, no scripts.
+
+use std::collections::BTreeMap;
+
+use bitcoin::absolute::LockTime;
+use bitcoin::hashes::Hash as _;
+use bitcoin::transaction::Version;
+use bitcoin::{FeeRate, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness};
+use chain_backend::{FeeTable, SubmitOutcome};
+use wire::codec::{Decode as _, Encode as _};
+use wire::units::{BlockHeight, FeeratePerKw, Sat};
+
+use super::book::Book;
+use super::fact::{ClaimFact, Taker};
+use super::plan::{Job, Lessons, Now, plan};
+use super::sight;
+use crate::kit::claim::{Claim, ClaimKind, Deadline, Keyed, Pair, Rung, Way};
+
+fn breach() -> Txid {
+    Txid::from_byte_array([1; 32])
+}
+
+fn at(vout: u32) -> OutPoint {
+    OutPoint { txid: breach(), vout }
+}
+
+fn sweep() -> ScriptBuf {
+    ScriptBuf::new_p2wpkh(&bitcoin::WPubkeyHash::from_byte_array([7; 20]))
+}
+
+fn input(previous_output: OutPoint) -> TxIn {
+    TxIn {
+        previous_output,
+        script_sig: ScriptBuf::new(),
+        sequence: Sequence::ENABLE_RBF_NO_LOCKTIME,
+        witness: Witness::from_slice(&[[1; 72]]),
+    }
+}
+
+fn paying(coins: &[OutPoint], sat: u64, script: ScriptBuf) -> Transaction {
+    Transaction {
+        version: Version::TWO,
+        lock_time: LockTime::ZERO,
+        input: coins.iter().map(|coin| input(*coin)).collect(),
+        output: vec![TxOut { value: Sat::from_sat(sat), script_pubkey: script }],
+    }
+}
+
+fn claim(vout: u32, kind: ClaimKind, deadline: Deadline, way: Way) -> Claim {
+    Claim {
+        outpoint: at(vout),
+        value: Sat::from_sat(100_000),
+        script_pubkey: ScriptBuf::new(),
+        kind,
+        deadline,
+        csv: 0,
+        way,
+    }
+}
+
+fn pair(vout: u32, deadline: Deadline) -> Claim {
+    let way = Way::Pair(Box::new(Pair {
+        input: input(at(vout)),
+        output: TxOut { value: Sat::from_sat(99_000), script_pubkey: sweep() },
+        feerate: FeeratePerKw(1_500),
+        weight: 500,
+        tx_version: 2,
+    }));
+    claim(vout, ClaimKind::OfferedHtlc, deadline, way)
+}
+
+fn ladder(vout: u32) -> Claim {
+    let rung = |rate: u32, fee: u64| Rung {
+        feerate: FeeratePerKw(rate),
+        fee: Sat::from_sat(fee),
+        open: false,
+        tx: paying(&[at(vout)], 100_000 - fee, sweep()),
+    };
+    let way = Way::Ladder(vec![rung(1_500, 800), rung(15_000, 8_000)]);
+    claim(vout, ClaimKind::ToLocal, Deadline::After(144), way)
+}
+
+fn keyed(vout: u32) -> Claim {
+    let way = Way::Keyed(Keyed {
+        number: 4,
+        witness_script: ScriptBuf::new(),
+        input_weight: 400,
+        sweep_script: sweep(),
+    });
+    claim(vout, ClaimKind::ToLocal, Deadline::After(144), way)
+}
+
+fn found(claims: Vec<Claim>, height: Option<u32>) -> Book {
+    let mut book = Book::default();
+    let inputs = vec![OutPoint::null()];
+    book.apply(&ClaimFact::Found { source: breach(), inputs, session: 3, seq: 8, claims });
+    if let Some(height) = height {
+        book.apply(&ClaimFact::Confirmed { source: breach(), height });
+    }
+    book
+}
+
+fn fees(sat_per_kw: u64) -> FeeTable {
+    let rate = FeeRate::from_sat_per_kwu(sat_per_kw);
+    let floor = FeeRate::from_sat_per_kwu(250);
+    FeeTable {
+        targets: BTreeMap::from([(1, Some(rate)), (6, Some(rate))]),
+        mempool_min: floor,
+        relay_min: floor,
+        incremental: floor,
+    }
+}
+
+fn planned(book: &Book, tip_height: u32, rate: u64, lessons: &Lessons) -> Vec<Job> {
+    plan(book, &Now { tip_height, fees: &fees(rate), lessons })
+}
+
+fn send(book: &mut Book, job: &Job, height: u32) {
+    let outpoints = job.outpoints.clone();
+    let (txid, fee, weight) = (job.tx.compute_txid(), job.fee, job.weight);
+    book.apply(&ClaimFact::Sent { txid, outpoints, fee, weight, height });
+}
+
+#[test]
+fn s03_what_the_cheater_took_is_left_out_and_the_others_go_on_with_the_same_signatures() {
+    let claims = (0..8).map(|vout| pair(vout, Deadline::At(BlockHeight(900)))).collect();
+    let mut book = found(claims, Some(100));
+    let lessons = Lessons::default();
+    let jobs = planned(&book, 100, 1_000, &lessons);
+    assert_eq!((jobs.len(), jobs[0].tx.input.len()), (1, 8));
+    send(&mut book, &jobs[0], 100);
+    let theirs = paying(&[at(7)], 99_500, ScriptBuf::from_bytes(vec![0x51]));
+    let facts = sight::mined(&book, 101, [&theirs]);
+    let taken = ClaimFact::Taken {
+        outpoint: at(7),
+        by: theirs.compute_txid(),
+        taker: Taker::Them,
+        height: 101,
+    };
+    assert_eq!(facts, [taken]);
+    facts.iter().for_each(|fact| book.apply(fact));
+    let jobs = planned(&book, 101, 1_000, &lessons);
+    assert_eq!(jobs.len(), 1);
+    let coins: Vec<u32> = jobs[0].tx.input.iter().map(|i| i.previous_output.vout).collect();
+    assert_eq!(coins, (0..7).collect::<Vec<_>>());
+    assert!(jobs[0].tx.input.iter().all(|input| !input.witness.is_empty()));
+}
+
+#[test]
+fn s03_a_small_output_to_the_victim_does_not_make_a_theft_ours() {
+    let book = found(vec![pair(0, Deadline::Race)], Some(100));
+    let mut theirs = paying(&[at(0)], 98_000, ScriptBuf::from_bytes(vec![0x51]));
+    theirs.output.push(TxOut { value: Sat::from_sat(1_000), script_pubkey: sweep() });
+    let facts = sight::mined(&book, 101, [&theirs]);
+    assert!(matches!(facts[..], [ClaimFact::Taken { taker: Taker::Them, .. }]));
+    let other = paying(&[at(0)], 97_000, sweep());
+    let facts = sight::mined(&book, 101, [&other]);
+    assert!(matches!(facts[..], [ClaimFact::Taken { taker: Taker::Other, .. }]));
+}
+
+#[test]
+fn s06_a_mempool_that_asks_for_more_gets_the_next_price_and_never_the_one_before_again() {
+    let mut book = found(vec![ladder(0)], Some(100));
+    let mut lessons = Lessons::default();
+    let jobs = planned(&book, 100, 1_000, &lessons);
+    assert_eq!(jobs[0].fee.to_sat(), 800);
+    let min = FeeRate::from_sat_per_kwu(5_000);
+    assert!(lessons.learn(&jobs[0], &SubmitOutcome::FeeTooLow { min }));
+    let jobs = planned(&book, 100, 1_000, &lessons);
+    assert_eq!(jobs[0].fee.to_sat(), 8_000);
+    assert!(!lessons.learn(&jobs[0], &SubmitOutcome::Accepted));
+    send(&mut book, &jobs[0], 100);
+    let jobs = planned(&book, 101, 250, &Lessons::default());
+    assert_eq!(jobs[0].fee.to_sat(), 8_000, "what was sent is not sent for less");
+}
+
+#[test]
+fn s08_eighteen_blocks_before_the_end_everything_goes_alone_at_the_highest_price() {
+    let claims = vec![
+        ladder(0),
+        pair(1, Deadline::At(BlockHeight(200))),
+        pair(2, Deadline::At(BlockHeight(200))),
+    ];
+    let book = found(claims, Some(100));
+    let lessons = Lessons::default();
+    let jobs = planned(&book, 150, 1_000, &lessons);
+    assert_eq!(jobs.iter().map(|job| job.outpoints.len()).collect::<Vec<_>>(), [1, 2]);
+    let jobs = planned(&book, 181, 1_000, &lessons);
+    assert_eq!(jobs.iter().map(|job| job.outpoints.len()).collect::<Vec<_>>(), [1, 1, 1]);
+    assert_eq!(jobs[0].fee.to_sat(), 800, "to_local has time");
+    let jobs = planned(&book, 225, 1_000, &lessons);
+    assert_eq!(jobs[0].fee.to_sat(), 8_000);
+    // Long after the deadline: the cheater may sleep as well.
+    assert_eq!(planned(&book, 5_000, 1_000, &lessons).len(), 3);
+}
+
+#[test]
+fn what_is_refused_together_goes_alone() {
+    let claims = (0..3).map(|vout| pair(vout, Deadline::At(BlockHeight(900)))).collect();
+    let book = found(claims, Some(100));
+    let mut lessons = Lessons::default();
+    let jobs = planned(&book, 100, 1_000, &lessons);
+    assert!(lessons.learn(&jobs[0], &SubmitOutcome::MissingInputs));
+    let jobs = planned(&book, 100, 1_000, &lessons);
+    assert_eq!(jobs.len(), 3);
+    assert!(!lessons.learn(&jobs[0], &SubmitOutcome::MissingInputs), "one is one");
+}
+
+#[test]
+fn a_replicas_fee_follows_the_estimate_and_a_replacement_pays_for_itself() {
+    let mut book = found(vec![keyed(0), keyed(1)], Some(100));
+    let lessons = Lessons::default();
+    let jobs = planned(&book, 100, 1_000, &lessons);
+    let first = jobs[0].fee.to_sat();
+    assert_eq!((jobs.len(), first), (1, jobs[0].weight));
+    assert_eq!(jobs[0].tx.output[0].value.to_sat(), 200_000 - first);
+    send(&mut book, &jobs[0], 100);
+    let same = planned(&book, 101, 1_000, &lessons);
+    assert_eq!(same[0].tx.compute_txid(), jobs[0].tx.compute_txid());
+    let dearer = planned(&book, 102, 1_100, &lessons);
+    assert!(dearer[0].fee.to_sat() >= first + jobs[0].weight / 4);
+    let most = planned(&book, 103, 10_000_000, &lessons);
+    assert_eq!(most[0].tx.output[0].value.to_sat(), 330);
+}
+
+#[test]
+fn an_output_of_our_own_waits_for_its_block() {
+    let mut waiting = keyed(0);
+    waiting.csv = 1;
+    let lessons = Lessons::default();
+    assert!(planned(&found(vec![waiting.clone()], None), 100, 1_000, &lessons).is_empty());
+    assert_eq!(planned(&found(vec![waiting], Some(100)), 100, 1_000, &lessons).len(), 1);
+}
+
+#[test]
+fn a_book_is_the_same_after_a_snapshot_and_its_facts_after_the_journal() {
+    let mut book = found(vec![ladder(0), pair(1, Deadline::Race), keyed(2)], Some(100));
+    let job = &planned(&book, 100, 1_000, &Lessons::default())[0];
+    send(&mut book, job, 100);
+    book.apply(&ClaimFact::Taken { outpoint: at(0), by: breach(), taker: Taker::Us, height: 101 });
+    assert_eq!(Book::decode_exact(&book.encoded()).unwrap(), book);
+    let facts = [
+        ClaimFact::Overtaken { source: breach(), by: breach(), height: 5 },
+        ClaimFact::Rewound { height: 7 },
+        ClaimFact::Ended { source: breach() },
+        ClaimFact::Useless { source: breach(), session: 1, seq: 2, reason: "why".to_owned() },
+    ];
+    for fact in facts {
+        assert_eq!(ClaimFact::decode_exact(&fact.encoded()).unwrap(), fact);
+        book.apply(&fact);
+        assert_eq!(Book::decode_exact(&book.encoded()).unwrap(), book);
+    }
+    assert_eq!((book.ended().count(), book.useless()), (3, 1));
+}
+
+#[test]
+fn s11_what_a_block_took_comes_back_with_the_block() {
+    let mut book = found(vec![ladder(0)], Some(100));
+    book.apply(&ClaimFact::Taken { outpoint: at(0), by: breach(), taker: Taker::Us, height: 101 });
+    assert!(sight::over(&book, 199).is_empty());
+    assert_eq!(sight::over(&book, 200), [ClaimFact::Ended { source: breach() }]);
+    book.apply(&ClaimFact::Rewound { height: 100 });
+    assert!(book.claim(&at(0)).unwrap().taken.is_none());
+    assert_eq!(book.source(&breach()).unwrap().height, Some(100));
+    book.apply(&ClaimFact::Rewound { height: 99 });
+    assert_eq!(book.source(&breach()).unwrap().height, None);
+}
