@@ -114,7 +114,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let bounds = reception.bounds.clone();
-    let (door, mut words) = mpsc::channel(bounds.connections.saturating_mul(2).saturating_add(DOOR));
+    let (door, mut words) =
+        mpsc::channel(bounds.connections.saturating_mul(2).saturating_add(DOOR));
     let connections = Arc::new(Semaphore::new(bounds.connections));
     let half_open = Arc::new(Semaphore::new(bounds.half_open));
     let mut gate = Gate::new(bounds);

@@ -348,7 +348,8 @@ impl<D: Disk> Thread<D> {
             self.places_out = false;
         }
         let end = self.shelf.end();
-        if late_done && self.ring_is_whole() && self.late.is_empty() && self.state.compared() < end {
+        if late_done && self.ring_is_whole() && self.late.is_empty() && self.state.compared() < end
+        {
             facts.push(Fact::Compared { place: end });
         }
         if !facts.is_empty() && !self.write(&facts) {

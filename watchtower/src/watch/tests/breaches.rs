@@ -5,9 +5,9 @@ use channel::tx::Direction;
 use channel::tx::SpecHtlc;
 
 use super::scene::{Channel, Scene, Tower, broadcast, eventually, htlc};
+use crate::hint::Hint;
 use crate::kit::claim::ClaimKind;
 use crate::message::{ClaimState, Sealed};
-use crate::hint::Hint;
 
 /// The one output that is claimed.
 pub(super) async fn the_claim(tower: &Tower) -> OutPoint {
@@ -41,9 +41,10 @@ async fn s01_a_revoked_commitment_in_a_block_is_answered_with_everything_for_the
     scene.mine(100).await;
     tower.reach(scene.height().await).await;
     tower.until(|watching| watching.book.is_idle()).await;
-    assert_eq!(tower.book().ended().count(), 21);
-    let states = tower.book().statuses(session, scene.height().await).map(|status| status.state);
-    assert!(states.into_iter().all(|state| state == ClaimState::Final));
+    let book = tower.book();
+    assert_eq!(book.ended().count(), 21);
+    let mut states = book.statuses(session, scene.height().await).map(|status| status.state);
+    assert!(states.all(|state| state == ClaimState::Final));
     tower.end().await;
 }
 
@@ -60,13 +61,17 @@ async fn s02_nine_hundred_and_sixty_six_htlcs_are_taken_in_transactions_that_are
     let parts = channel.parts(&old, 4, 0, 400);
     let count = u32::try_from(parts.len()).unwrap();
     assert_eq!(tower.store(session, 0, parts).await.next_seq, count);
+    let asleep = tower.end().await;
     assert!(scene.hand_in(broadcast(&old)).await);
-    tower.until(|watching| {
-        watching.book.claims().count() == 967
-            && watching.book.claims().all(|(_, claim)| claim.sent.is_some())
-    })
-    .await;
-    for _ in 0..6 {
+    scene.mine(1).await;
+    let tower = Tower::again(asleep, &scene).await;
+    tower
+        .until(|watching| {
+            watching.book.claims().count() == 967
+                && watching.book.claims().all(|(_, claim)| claim.sent.is_some())
+        })
+        .await;
+    for _ in 0..3 {
         scene.mine(1).await;
         tower.reach(scene.height().await).await;
     }
@@ -253,7 +258,8 @@ async fn s40_a_clock_that_jumps_moves_no_deadline() {
     let book = tower.book();
     let mined = book.source(&old.txid()).unwrap().height.unwrap();
     assert_eq!(mined, scene.height().await);
-    let last = book.claim(&outpoint).unwrap().claim.deadline.last_height(wire::units::BlockHeight(mined));
+    let last =
+        book.claim(&outpoint).unwrap().claim.deadline.last_height(wire::units::BlockHeight(mined));
     assert_eq!(last.unwrap().0, mined + 143);
     tower.end().await;
 }

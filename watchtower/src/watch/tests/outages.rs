@@ -51,7 +51,9 @@ impl ChainBackend for Moody {
             let mood = mood.load(Ordering::SeqCst);
             let told = match &event {
                 _ if mood == 1 => Some(Err(BackendError::Unavailable("moody".to_owned()))),
-                Ok(ChainEvent::Connected { block, .. }) if mood == 2 && block.height % 2 == 0 => None,
+                Ok(ChainEvent::Connected { block, .. }) if mood == 2 && block.height % 2 == 0 => {
+                    None
+                }
                 _ => Some(event),
             };
             std::future::ready(told)
@@ -132,8 +134,7 @@ async fn s39_a_second_backend_takes_over_from_one_that_is_gone() {
     let channel = Channel::new(3, scene.coin());
     let mood = Arc::new(AtomicU32::new(0));
     let moody = Moody { chain: scene.chain.clone(), mood: Arc::clone(&mood) };
-    let backends: Vec<Arc<dyn ChainBackend>> =
-        vec![Arc::new(moody), Arc::new(scene.chain.clone())];
+    let backends: Vec<Arc<dyn ChainBackend>> = vec![Arc::new(moody), Arc::new(scene.chain.clone())];
     let tower = Tower::start(disks(), backends).await;
     tower.reach(scene.height().await).await;
     let session = tower.open(&channel).await.session;

@@ -233,8 +233,9 @@ impl Channel {
     ) -> Vec<Sealed> {
         let built = build(&self.template(), commitment, self.secret(number), &self.us).unwrap();
         let (txid, session) = (commitment.txid(), self.session().public_key());
-        let seal = |(seq, part)| {
-            Sealed { hint: Hint::of(&txid), ciphertext: seal(&part, &txid, &session, seq) }
+        let seal = |(seq, part)| Sealed {
+            hint: Hint::of(&txid),
+            ciphertext: seal(&part, &txid, &session, seq),
         };
         (first_seq..).zip(built.record.split(htlcs)).map(seal).collect()
     }
