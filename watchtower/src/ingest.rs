@@ -122,8 +122,7 @@ pub async fn serve(
     let tracker = TaskTracker::new();
     let reception = Arc::new(reception);
     loop {
-        let room =
-            Arc::clone(&connections).available_permits() > 0 && half_open.available_permits() > 0;
+        let room = connections.available_permits() > 0 && half_open.available_permits() > 0;
         tokio::select! {
             biased;
             () = stop.cancelled() => break,

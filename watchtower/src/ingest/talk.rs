@@ -267,7 +267,7 @@ impl Talk {
 
     /// Answers what is done, one receipt for all that is.
     async fn acknowledge(
-        &mut self,
+        &self,
         done: Result<Result<Durable<Standing>, Refused>, oneshot::error::RecvError>,
         waiting: &mut Waiting,
         writer: &mut FrameWriter,
@@ -312,7 +312,7 @@ impl Talk {
     }
 
     async fn refuse(
-        &mut self,
+        &self,
         code: Code,
         expected_seq: Option<u32>,
         retry_after_ms: Option<u32>,
@@ -337,7 +337,7 @@ impl Talk {
         writer.say(&Message::from(ack).encode_frame()).await
     }
 
-    async fn status(&mut self) -> Result<Status, LineFault> {
+    async fn status(&self) -> Result<Status, LineFault> {
         let tip = self.tip();
         let mut status = Status {
             code: Code::NO_SESSION,
@@ -433,7 +433,7 @@ impl Talk {
         Ok(CheckpointValue { version, ciphertext })
     }
 
-    async fn renew(&mut self, want_blocks: u32, want_bytes: u32) -> Result<Renewed, LineFault> {
+    async fn renew(&self, want_blocks: u32, want_bytes: u32) -> Result<Renewed, LineFault> {
         let none = |code| Renewed { code, expiry: BlockHeight(0), quota_bytes: 0 };
         let found = self.keeper.standing(self.key.serialize()).await;
         let standing = match found {

@@ -379,7 +379,7 @@ impl<D: Disk> Thread<D> {
     }
 
     /// The session there is, or the one to be opened.
-    fn opening(&mut self, wish: Wish) -> Result<Result<Standing, Opening>, Refused> {
+    fn opening(&self, wish: Wish) -> Result<Result<Standing, Opening>, Refused> {
         let tip = self.state.tip();
         if let Some((number, session)) = self.state.session_of(&wish.key) {
             let same = session.opening.kit == wish.kit && session.opening.template == wish.template;
@@ -800,7 +800,7 @@ impl<D: Disk> Thread<D> {
         txs.iter().enumerate().filter_map(hit).collect()
     }
 
-    fn read(&mut self, places: &[Place]) -> Vec<Option<Found>> {
+    fn read(&self, places: &[Place]) -> Vec<Option<Found>> {
         let read = match self.shelf.read(places) {
             Ok(read) => read,
             Err(error) => {
@@ -853,7 +853,7 @@ impl<D: Disk> Thread<D> {
         ends
     }
 
-    fn count(&mut self) -> Figures {
+    fn count(&self) -> Figures {
         let size = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let ring_blocks = match (self.ring.first(), self.ring.tip()) {
             (Some(first), Some(tip)) => {

@@ -258,7 +258,6 @@ impl Watcher {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long it took is for people")]
 fn now() -> Instant {
     Instant::now()
 }

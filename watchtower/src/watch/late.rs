@@ -172,7 +172,7 @@ impl Watcher {
     }
 
     async fn below(
-        &mut self,
+        &self,
         oldest: BlockId,
         height: u32,
     ) -> Result<(BlockId, Arc<Block>), BackendError> {
