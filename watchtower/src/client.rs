@@ -185,6 +185,7 @@ impl Link {
     pub async fn open(&mut self, open: SessionOpen) -> Result<SessionAck, ClientError> {
         self.say(&open.into()).await?;
         loop {
+            #[expect(clippy::wildcard_enum_match_arm, reason = "all others make no sense here")]
             match self.hear().await? {
                 Message::SessionAck(ack) if ack.code.is_ok() => return Ok(ack),
                 Message::SessionAck(ack) => return Err(ClientError::Refused(ack.code)),

@@ -59,6 +59,7 @@ async fn once(
     };
     link.say(&delete.into()).await?;
     loop {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all others make no sense here")]
         match link.hear().await? {
             Message::DeleteAck(ack) => return Ok(ack.code),
             Message::Event(_) => {}

@@ -56,6 +56,7 @@ impl Upload {
             let revoked = if lagging { 0 } else { told.first.saturating_add(at.row) };
             link.say(&update.into()).await?;
             let ack = loop {
+                #[expect(clippy::wildcard_enum_match_arm, reason = "all others make no sense here")]
                 match link.hear().await? {
                     Message::ReplicaAck(ack) => break ack,
                     Message::Event(event) => super::task::log_event(self.tower.tower, &event),
