@@ -73,6 +73,11 @@ pub(crate) enum NodeCommand {
 }
 
 impl NodeCommand {
+    /// What needs no node, if that was asked for.
+    pub(crate) const fn offline(&self) -> Option<&tower::VerifyProof> {
+        if let Self::Tower(command) = self { command.offline() } else { None }
+    }
+
     /// Does it.
     pub(crate) async fn run(self, cx: &mut Context<'_>) -> Result<(), Failure> {
         match self {

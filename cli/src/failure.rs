@@ -96,6 +96,12 @@ pub(crate) enum Failure {
     /// The demo's account does not add up, or payments failed.
     #[error("the demo did not end as it should")]
     DemoUnclean,
+    /// A file that is said to prove a tower's fault does not.
+    #[error("nothing is proved against the tower: {why}")]
+    NotProved {
+        /// Why not.
+        why: String,
+    },
     /// The account of a storm does not add up.
     #[error("the account of the storm does not add up")]
     StormUnclean,
@@ -161,6 +167,7 @@ impl Failure {
             | Self::Demo(_)
             | Self::DemoUnclean
             | Self::StormUnclean
+            | Self::NotProved { .. }
             | Self::Output(_)
             | Self::File { .. }
             | Self::NoEntropy(_) => 1,
@@ -184,6 +191,7 @@ impl Failure {
             Self::Unhealthy => "UNHEALTHY",
             Self::Sandbox(_) => "SANDBOX",
             Self::StormUnclean => "STORM",
+            Self::NotProved { .. } => "NOT_PROVED",
             Self::Demo(_) | Self::DemoUnclean => "DEMO",
             Self::Output(_) => "OUTPUT",
             Self::File { .. } => "FILE",
@@ -224,6 +232,7 @@ impl Failure {
             | Self::Demo(_)
             | Self::DemoUnclean
             | Self::StormUnclean
+            | Self::NotProved { .. }
             | Self::Output(_)
             | Self::File { .. }
             | Self::NoEntropy(_) => None,
@@ -254,6 +263,7 @@ impl Failure {
             | Self::Demo(_)
             | Self::DemoUnclean
             | Self::StormUnclean
+            | Self::NotProved { .. }
             | Self::Output(_)
             | Self::File { .. }
             | Self::NoEntropy(_) => None,

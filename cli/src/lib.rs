@@ -74,6 +74,9 @@ async fn dispatch(
         Command::Demo(command) => command.run(screen, launch).await,
         Command::Sandbox(command) => command.run(screen, &cli.to, launch).await,
         Command::Node(command) => {
+            if let Some(offline) = command.offline() {
+                return offline.run(screen);
+            }
             let places = Places::find(cli.to.dir.as_deref())?;
             let client = connect::connect(&cli.to, &places).await?;
             // Names only: without them everything goes by id.

@@ -440,6 +440,16 @@ pub(super) struct Ran {
     pub(super) asked: Vec<Asked>,
 }
 
+/// A terminal that somebody watches, or a pipe that wants JSON, and what was printed on it.
+pub(super) fn screen(json: bool) -> (Screen, Paper) {
+    let format = if json { Format::Json } else { Format::Human };
+    let (colour, live, can_ask, yes) = (false, false, false, false);
+    let look = Look { format, json_errors: json, colour, live, can_ask, yes };
+    let out = Paper::default();
+    let input = Box::new(Cursor::new(""));
+    (Screen::new(Box::new(out.clone()), Box::new(io::sink()), input, look), out)
+}
+
 /// Runs a command line against a node of its own.
 pub(super) async fn run(script: Script, user: User, line: &[&str]) -> Ran {
     let (client, mut asked) = serve(script).await;

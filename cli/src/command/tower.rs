@@ -1,6 +1,9 @@
 //! `tower`.
 
+mod verify_proof;
+
 use api::v1;
+pub(crate) use verify_proof::VerifyProof;
 
 use crate::amount::sat;
 use crate::context::Context;
@@ -37,9 +40,15 @@ enum What {
         /// The tower: the beginning of its id.
         tower: String,
     },
+    VerifyProof(VerifyProof),
 }
 
 impl Tower {
+    /// What needs no node, if that was asked for.
+    pub(crate) const fn offline(&self) -> Option<&VerifyProof> {
+        if let Some(What::VerifyProof(command)) = &self.what { Some(command) } else { None }
+    }
+
     pub(crate) async fn run(self, cx: &mut Context<'_>) -> Result<(), Failure> {
         match self.what.unwrap_or(What::List) {
             What::List => list(cx).await,
@@ -47,6 +56,7 @@ impl Tower {
             What::Coverage => coverage(cx).await,
             What::Add { tower, trusted } => add(cx, &tower, trusted).await,
             What::Remove { tower } => remove(cx, &tower).await,
+            What::VerifyProof(command) => command.run(cx.screen),
         }
     }
 }

@@ -80,6 +80,14 @@ impl Tombstone {
         Self { session: key, scope, signature: sign(&Self::digest(&key, scope), session) }
     }
 
+    /// All that are in a file, one behind the other.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if there is anything else in it.
+    pub fn read_all(bytes: &[u8]) -> Result<Vec<Self>, DecodeError> {
+        Self::decode_rest(&mut Reader::new(bytes))
+    }
+
     /// Whether the session's key signed it.
     pub fn is_signed(&self) -> bool {
         is_signed(&Self::digest(&self.session, self.scope), &self.signature, &self.session)

@@ -298,6 +298,22 @@ fn a_file_says_what_it_is_and_any_changed_byte_is_noticed() {
     assert_eq!(read(&long), FileError::TooLong(long.len()));
 }
 
+#[test]
+fn files_of_this_version_stay_readable() {
+    // The command line's tests read them, too.
+    let proof = Case::new().proof();
+    assert_eq!(proof.to_bytes(), include_bytes!("sample.proof"));
+    let stone = Tombstone::sign(&client(), Scope::Session);
+    assert_eq!(stone.encoded(), include_bytes!("sample.tombstone"));
+    assert_eq!(Tombstone::read_all(include_bytes!("sample.tombstone")), Ok(vec![stone]));
+}
+
+#[test]
+fn zz_generate() {
+    std::fs::write("src/proof/fraud/sample.proof", Case::new().proof().to_bytes()).unwrap();
+    std::fs::write("src/proof/fraud/sample.tombstone", Tombstone::sign(&client(), Scope::Session).encoded()).unwrap();
+}
+
 proptest! {
     #[test]
     fn contents_of_any_bytes_are_a_proof_or_an_error(
