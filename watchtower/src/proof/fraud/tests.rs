@@ -308,12 +308,6 @@ fn files_of_this_version_stay_readable() {
     assert_eq!(Tombstone::read_all(include_bytes!("sample.tombstone")), Ok(vec![stone]));
 }
 
-#[test]
-fn zz_generate() {
-    std::fs::write("src/proof/fraud/sample.proof", Case::new().proof().to_bytes()).unwrap();
-    std::fs::write("src/proof/fraud/sample.tombstone", Tombstone::sign(&client(), Scope::Session).encoded()).unwrap();
-}
-
 proptest! {
     #[test]
     fn contents_of_any_bytes_are_a_proof_or_an_error(
