@@ -10,3 +10,4 @@ pub mod our_rig;
 pub mod payments;
 pub mod rig;
 pub mod routing;
+pub mod tower;

@@ -1,7 +1,7 @@
 //! All benchmarks of the project in one binary: `bench <what> [--json]`.
 
 use clap::{Parser, Subcommand};
-use viaduct_tests::bench::{disputes, forwarding, payments, routing};
+use viaduct_tests::bench::{disputes, forwarding, payments, routing, tower};
 
 /// Measures Viaduct, and LDK beside it in the same run.
 #[derive(Parser)]
@@ -21,6 +21,8 @@ enum What {
     Forwarding(forwarding::Arguments),
     /// Ways through a graph of mainnet's size.
     Routing(routing::Arguments),
+    /// What a watchtower stores, and how fast.
+    Tower(tower::Arguments),
 }
 
 fn main() {
@@ -29,5 +31,6 @@ fn main() {
         What::Payments(arguments) => payments::run(&arguments),
         What::Forwarding(arguments) => forwarding::run(&arguments),
         What::Routing(arguments) => routing::run(&arguments),
+        What::Tower(arguments) => tower::run(&arguments),
     }
 }
