@@ -4,6 +4,7 @@
 //! HTLCs, two prices) under random hints. What other towers reach is printed beside it from notes: those
 //! figures were measured elsewhere, on another day, and say so.
 
+mod loopback;
 mod report;
 mod shelf;
 
@@ -53,6 +54,8 @@ pub fn run(arguments: &Arguments) {
     let mut figures = shelf::sizes();
     say("the store");
     figures.extend(runtime.block_on(shelf::speed(arguments, &dir.join("speed"))));
+    say("a tower on loopback");
+    figures.extend(runtime.block_on(loopback::speed(arguments, &dir.join("loopback"))));
     for &records in &arguments.records {
         say(&format!("{records} records"));
         let dir = dir.join(format!("full-{records}"));

@@ -1,4 +1,7 @@
-//! Drills on paper: the breach and everything that can answer it, run by Core's script verifier.
+//! Drills on paper: the breach and everything that can answer it, run by Core's script verifier; and whole
+//! rehearsals on a chain.
+
+mod rehearsal;
 
 use bitcoin::consensus::encode::serialize;
 use bitcoin::hashes::Hash as _;
