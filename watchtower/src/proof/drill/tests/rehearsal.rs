@@ -52,7 +52,7 @@ impl Rehearsal {
     }
 
     /// Broadcasts the breach. It waits in the mempool.
-    async fn breach(&mut self) {
+    async fn breach(&self) {
         assert!(self.scene.hand_in(self.staged.breach.clone()).await);
     }
 
@@ -66,9 +66,9 @@ impl Rehearsal {
     async fn judge(&self) -> Outcome {
         let target = &self.staged.breach.output[self.staged.target.vout as usize];
         let spend = self.scene.chain.spender(self.staged.target, 0).await.unwrap();
-        let spender = spend.as_ref().and_then(|spend| {
-            spend.block.map(|block| (&*spend.tx, BlockHeight(block.height)))
-        });
+        let spender = spend
+            .as_ref()
+            .and_then(|spend| spend.block.map(|block| (&*spend.tx, BlockHeight(block.height))));
         let breach = (self.breach_height > 0).then_some(BlockHeight(self.breach_height));
         let tip = BlockHeight(self.scene.height().await);
         judge(target, &sweep_script(), breach, spender, tip, PATIENCE_BLOCKS)
