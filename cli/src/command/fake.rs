@@ -402,7 +402,7 @@ impl Why for Fake {
 
 /// Bytes that a test can look at afterwards.
 #[derive(Debug, Clone, Default)]
-struct Paper(Rc<RefCell<Vec<u8>>>);
+pub(super) struct Paper(Rc<RefCell<Vec<u8>>>);
 
 impl Write for Paper {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
