@@ -105,7 +105,7 @@ async fn store(
     record: Sealed,
 ) -> Result<(), Refused> {
     let hear = keeper.append(session, first_seq, vec![record]).await?;
-    hear.await.map_err(|_| Refused::Stopped)?.map(|durable| drop(durable.into_inner()))
+    hear.await.map_err(|_| Refused::Stopped)?.map(|_durable| ())
 }
 
 /// The same answer, but no.

@@ -226,7 +226,8 @@ fn ladder(
     let dear = |rung: &Rung| {
         u64::from(rung.feerate.0) >= pace.wanted_per_kw && rung.fee >= least && !pace.is_urgent
     };
-    let enough = rungs.iter().position(dear).unwrap_or(rungs.len().saturating_sub(1));
+    let last = rungs.len().saturating_sub(1);
+    let enough = rungs.iter().position(dear).unwrap_or(last);
     let sent = tracked
         .sent
         .and_then(|sent| rungs.iter().position(|rung| rung.tx.compute_txid() == sent.txid));

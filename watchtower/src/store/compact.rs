@@ -106,6 +106,9 @@ fn rewrite<D: Disk>(thread: &mut Thread<D>, number: u32) -> io::Result<bool> {
     Ok(true)
 }
 
+/// What was written: its length, its hints, what it has of each session.
+type Written = (u32, Vec<(Prefix, u32)>, BTreeMap<u32, Part>);
+
 /// A segment that is being written aside.
 struct Writing<F> {
     file: F,
@@ -153,7 +156,7 @@ impl<F: DiskFile> Writing<F> {
         Ok(())
     }
 
-    fn finish(mut self) -> io::Result<(u32, Vec<(Prefix, u32)>, BTreeMap<u32, Part>)> {
+    fn finish(mut self) -> io::Result<Written> {
         self.write()?;
         self.file.sync_data()?;
         Ok((self.offset, self.hints, self.parts))

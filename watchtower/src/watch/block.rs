@@ -236,7 +236,7 @@ impl Watcher {
     }
 
     /// Sessions whose time comes to an end: alerts, and after the grace they are nobody's.
-    async fn expire(&mut self, height: u32) -> Result<(), WatchError> {
+    async fn expire(&self, height: u32) -> Result<(), WatchError> {
         let ends = self.keeper.ends(height).await?;
         for (session, expiry_height) in ends.expiring {
             let left = expiry_height.saturating_sub(height);
