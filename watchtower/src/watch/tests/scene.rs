@@ -314,6 +314,7 @@ impl Tower {
     }
 
     /// `None` if its data cannot be opened.
+    #[expect(clippy::unused_async, reason = "it spawns, so only a task may call it")]
     pub(crate) async fn try_start(
         disks: Disks<MemoryDisk>,
         backends: Vec<Arc<dyn ChainBackend>>,
@@ -323,6 +324,7 @@ impl Tower {
         Some(Self::of(disks, backends, opened))
     }
 
+    #[expect(clippy::unused_async, reason = "it spawns, so only a task may call it")]
     pub(crate) async fn start_with(
         disks: Disks<MemoryDisk>,
         backends: Vec<Arc<dyn ChainBackend>>,
