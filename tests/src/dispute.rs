@@ -9,7 +9,7 @@ mod hang;
 use crate::layer1::{Layer1, nobody};
 use crate::ours::{Asleep, OurNode, Place};
 use crate::until::{PATIENCE, until_async};
-use bitcoin::{Amount, OutPoint, Transaction, Txid};
+use bitcoin::{OutPoint, Transaction, Txid};
 use chain_backend::{ChainBackend as _, Reorg, Sandbox as _};
 use daemon::rpc::model::channel::{
     Channel, ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow,
@@ -553,27 +553,6 @@ impl Scene {
             }
             tokio::time::sleep(PAUSE).await;
         }
-    }
-
-    /// Gives everybody some time to see a commitment in the mempool and to answer; whether what holds so much
-    /// on it is spent then.
-    ///
-    /// # Panics
-    /// When it is not there.
-    pub async fn seen_spent(&self, commitment: Txid, value: Amount) -> bool {
-        let chain = self.layer1.chain();
-        let tx = chain.tx(commitment).await.expect("it answers").expect("it is there").tx;
-        let vout = tx.output.iter().position(|output| output.value == value).expect("an output");
-        let vout = u32::try_from(vout).expect("a number");
-        let start = Instant::now();
-        while start.elapsed() < ANSWER {
-            let outpoint = OutPoint { txid: commitment, vout };
-            if chain.spender(outpoint, 0).await.expect("it answers").is_some() {
-                return true;
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        false
     }
 
     /// Gives everybody some time to answer a revoked commitment in the mempool: whether all of it is spent

@@ -200,7 +200,13 @@ impl Handle {
             let found = self.find_invoice(hash).await?;
             return match found.state {
                 InvoiceState::Settled { .. } => Ok(found),
-                state => Err(Refusal::InvoiceNotHeld { hash, state: state.word() }),
+                state @ (InvoiceState::Open
+                | InvoiceState::Accepted
+                | InvoiceState::Held { .. }
+                | InvoiceState::Expired
+                | InvoiceState::Cancelled { .. }) => {
+                    Err(Refusal::InvoiceNotHeld { hash, state: state.word() })
+                }
             };
         }
         answer

@@ -181,8 +181,7 @@ async fn pass_on(mut message: Message, link: &Link, to: &Readers) -> Result<bool
             }
             Ok(false)
         }
-        // BOLT 1: "if `channel_id` is all zero, the error is for all channels with the sending node:
-        // MUST fail all channels".
+        // BOLT 1: "if `channel_id` is all zero: MUST fail all channels with the sending node."
         Message::Error(_) | Message::Warning(_) => {
             let doors = to.directory.doors();
             for door in doors.of(node) {

@@ -122,7 +122,7 @@ impl Desk {
         }
     }
 
-    async fn say(&mut self, answer: v1::InterceptAnswer) -> Result<(), Status> {
+    async fn say(&self, answer: v1::InterceptAnswer) -> Result<(), Status> {
         let ChannelRef::Id(channel) = parse::channel(&answer.channel_id)? else {
             let why = "a channel id, as it was told";
             Err(Refusal::Malformed { field: "channel_id", why })?

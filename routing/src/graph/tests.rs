@@ -83,7 +83,7 @@ fn bytes_are_the_graph_and_damaged_bytes_are_refused() {
         .apply(&GraphUpdate::NodeAnnounced(NodeAnnounced {
             id: node(4),
             timestamp: 5,
-            features: wire::feature::Features::node(),
+            features: wire::feature::Features::node(false),
             alias: [b'a'; 32],
             color: [1, 2, 3],
         }))

@@ -53,7 +53,7 @@ pub fn gates(doors: &Doors, gossip: &OwnGossip) -> Vec<Gate> {
         let Some(update) = gossip.theirs.get(&door.index) else { continue };
         // Our own update names the channel as its peer wants it to be called.
         let scid = gossip.ours.get(&door.index).map(|ours| ours.short_channel_id);
-        let scid = scid.or(glance.short_id.filter(|_| !glance.alias_only));
+        let scid = scid.or_else(|| glance.short_id.filter(|_| !glance.alias_only));
         let (Some(scid), Ok(node)) = (scid, PublicKey::from_slice(&door.node.0)) else {
             continue;
         };

@@ -458,12 +458,12 @@ impl NodeApi for PaperNode {
     }
 
     async fn find_route(&self, order: FindRoute) -> Answer<RouteFound> {
-        let parts = vec![a_part(order.amount.unwrap_or(msat(1_000_000)))];
+        let parts = vec![a_part(order.amount.unwrap_or_else(|| msat(1_000_000)))];
         Ok(RouteFound { parts, fee: msat(1_500), probability: 0.5 })
     }
 
     async fn probe_route(&self, order: FindRoute, patience_s: u32) -> Answer<Probed> {
-        let whole = order.amount.unwrap_or(msat(1_000_000));
+        let whole = order.amount.unwrap_or_else(|| msat(1_000_000));
         let ended = |outcome| ProbedPart { part: a_part(whole), outcome, took_ms: 40 };
         let words = format!("no liquidity, after {patience_s} s at most");
         Ok(Probed {

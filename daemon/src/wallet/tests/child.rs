@@ -34,7 +34,7 @@ fn a_child_pays_for_both_and_the_next_one_takes_its_place() {
     bring(&mut bench, &second);
     assert_eq!(second.tx.input[0].previous_output, first.tx.input[0].previous_output);
     assert_eq!(second.tx.output[0].script_pubkey, first.tx.output[0].script_pubkey);
-    assert_eq!(bench.wallet.pending(), [second.tx.clone()]);
+    assert_eq!(bench.wallet.pending(), std::slice::from_ref(&second.tx));
     assert_eq!(bench.wallet.balance(0).unconfirmed.to_sat(), 50_000 - second.fee.to_sat());
     bench.check_restart();
     bench.mine(vec![close, second.tx]);
