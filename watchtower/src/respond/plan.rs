@@ -20,8 +20,8 @@ use wire::units::{BlockHeight, Sat};
 use crate::kit::claim::{ClaimKind, Pair, Rung, Way, output_weight};
 use crate::respond::book::{Book, Source, Tracked};
 
-/// BOLT 5: "SHOULD ... if the transaction has not been confirmed by `security_delay` (18 blocks)": from then
-/// on every output goes alone, at the highest price.
+/// `security_delay`. BOLT 5: "if confirmation doesn't happen before reaching `security_delay` blocks from expiry: SHOULD
+/// *resolve* revoked outputs in their own, separate penalty transactions." At the highest price, too.
 pub const URGENT_BLOCKS: u32 = 18;
 /// The longest fee target.
 const TARGET_MAX: u32 = 6;
