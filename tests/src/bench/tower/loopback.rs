@@ -66,6 +66,7 @@ impl Line {
 
     async fn open(&mut self, open: SessionOpen) -> SessionAck {
         self.say(&open.into()).await;
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all others make no sense here")]
         match self.hear().await {
             Message::SessionAck(ack) if ack.code.is_ok() => ack,
             other => panic!("{other:?}"),
@@ -145,6 +146,7 @@ impl Caller {
     /// Waits for the next receipt.
     async fn hear(&mut self) -> RecordsAck {
         loop {
+            #[expect(clippy::wildcard_enum_match_arm, reason = "all others make no sense here")]
             match self.link.hear().await {
                 Message::RecordsAck(ack) => {
                     assert!(ack.code.is_ok(), "{}", ack.code);
