@@ -222,3 +222,31 @@ impl Thread {
         Ok(())
     }
 }
+
+/// A journal for tests of one task: every record is durable at once, and can be read.
+#[cfg(test)]
+pub(crate) mod paper {
+    use super::*;
+    use crate::fact::{Fact, facts};
+
+    /// What was written.
+    pub(crate) struct Paper {
+        entries: mpsc::Receiver<Entry>,
+        _disk: watch::Sender<Flushed>,
+    }
+
+    impl Paper {
+        /// The records since the last look.
+        pub(crate) fn facts(&self) -> Vec<Vec<Fact>> {
+            self.entries.try_iter().map(|entry| facts(&entry.record).unwrap()).collect()
+        }
+    }
+
+    /// A writer, a disk that has everything, and what is written.
+    pub(crate) fn writer() -> (Writer, watch::Receiver<Flushed>, Paper) {
+        let (queue, entries) = mpsc::sync_channel(QUEUE);
+        let (disk, flushed) = watch::channel(attest(u64::MAX));
+        let writer = Writer { next: Arc::default(), queue, last: Lsn(0) };
+        (writer, flushed, Paper { entries, _disk: disk })
+    }
+}

@@ -58,6 +58,16 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Of an index that a test holds.
+    #[cfg(test)]
+    pub(crate) fn of(engine: &std::sync::Arc<dyn store::engine::Engine>) -> Self {
+        Self {
+            engine: std::sync::Arc::downgrade(engine),
+            reached: watch::channel(0).1,
+            forwarded: watch::channel(Sums::default()).1,
+        }
+    }
+
     /// The index, unless the node has stopped.
     pub fn engine(&self) -> Option<std::sync::Arc<dyn store::engine::Engine>> {
         self.engine.upgrade()

@@ -428,3 +428,6 @@ const fn ended_by(fact: &Fact) -> Option<PaymentHash> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

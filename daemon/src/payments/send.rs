@@ -596,3 +596,6 @@ impl Direct {
         found
     }
 }
+
+#[cfg(test)]
+mod tests;
