@@ -63,12 +63,12 @@ impl Tower {
 
 const NONE: &str = "no tower yet; hire one: viaduct tower add ID@HOST:PORT";
 
-async fn all(cx: &Context<'_>) -> Result<v1::ListTowersResponse, Failure> {
-    let ask = v1::ListTowersRequest {};
-    Ok(cx.client.call(ask, |to, ask| async move { to.towers().list(ask).await }).await?)
+async fn all(cx: &Context<'_>) -> Result<v1::TowersOverviewResponse, Failure> {
+    let ask = v1::TowersOverviewRequest {};
+    Ok(cx.client.call(ask, |to, ask| async move { to.towers().overview(ask).await }).await?)
 }
 
-fn ids(all: &v1::ListTowersResponse) -> Vec<String> {
+fn ids(all: &v1::TowersOverviewResponse) -> Vec<String> {
     all.towers.iter().map(|tower| tower.tower_id.clone()).collect()
 }
 
@@ -204,7 +204,7 @@ async fn add(cx: &mut Context<'_>, tower: &str, trusted: bool) -> Result<(), Fai
         cx.screen.confirm(&about, "Is this tower yours?")?;
     }
     let (tower_id, address) = (id.to_owned(), address.to_owned());
-    let ask = v1::AddTowerRequest { tower_id, address, trusted };
+    let ask = v1::AddTowerRequest { tower_id, address, trusted, idempotency_key: String::new() };
     let done = cx.client.call(ask, |to, ask| async move { to.towers().add(ask).await }).await?;
     let id = id.to_owned();
     cx.screen.result(
@@ -226,7 +226,7 @@ async fn remove(cx: &mut Context<'_>, tower: &str) -> Result<(), Failure> {
             return Err(Failure::Usage("no tower's id begins so; see: viaduct tower list"));
         }
     };
-    let ask = v1::RemoveTowerRequest { tower_id: id.clone() };
+    let ask = v1::RemoveTowerRequest { tower_id: id.clone(), idempotency_key: String::new() };
     let done = cx.client.call(ask, |to, ask| async move { to.towers().remove(ask).await }).await?;
     cx.screen.result(&done, |_| vec![id.clone()], |_, _| "dismissed".to_owned())
 }

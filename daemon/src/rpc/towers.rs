@@ -31,12 +31,12 @@ impl<N: NodeApi> Towers for Rpc<N> {
         Ok(Response::new(v1::RemoveTowerResponse { removed }))
     }
 
-    async fn list(
+    async fn overview(
         &self,
-        _: Request<v1::ListTowersRequest>,
-    ) -> Result<Response<v1::ListTowersResponse>, Status> {
+        _: Request<v1::TowersOverviewRequest>,
+    ) -> Result<Response<v1::TowersOverviewResponse>, Status> {
         let towers = self.node.list_towers().await?.into_iter().map(show).collect();
-        Ok(Response::new(v1::ListTowersResponse { towers }))
+        Ok(Response::new(v1::TowersOverviewResponse { towers }))
     }
 
     async fn coverage(

@@ -32,6 +32,8 @@ async fn c37_a_death_at_a_write_and_another_while_it_recovers_leave_nothing_apar
         let (mut bobs, mut settled) = (line.bobs_msat().await, 0);
         for (number, (first, second)) in (0..).zip(DEATHS) {
             let msat = 2_000_000 + number;
+            line.alice.usable(line.first).await;
+            line.bob.usable(line.second).await;
             let via = line.via(fee(msat), DELTA).await;
             line.bob.fail_at_moment(first);
             let hash = line.begin(msat, via).await;

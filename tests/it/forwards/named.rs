@@ -4,8 +4,9 @@ use channel::Kind;
 use daemon::rpc::model::payment::PaymentStatus;
 use viaduct_tests::until::until_async;
 use wire::id::ChannelId;
+use wire::onion::failure::code;
 
-use super::line::{DELTA, Line, SMALLER, fee};
+use super::line::{DELTA, Line, SMALLER, failure, fee};
 use crate::nodes::pair::{find, in_time, pay, pay_order};
 
 /// Bob closes the line's second channel and opens another to carol; answers its id.
@@ -38,8 +39,7 @@ async fn a_channel_that_only_its_alias_names_is_not_found_by_its_place() {
         assert!(matches!(status, PaymentStatus::Succeeded { .. }), "{status:?}");
         let via = line.via_channel(place, fee(50_000_000), DELTA);
         let (_, status) = line.pay_by(50_000_000, via).await;
-        let PaymentStatus::Failed(failure) = status else { panic!("{status:?}") };
-        assert!(format!("{failure:?}").contains("UnknownNextPeer"), "{failure:?}");
+        assert_eq!(failure(&status), (code::UNKNOWN_NEXT_PEER, line.bob.id()));
         // Carol's invoices name the alias, and gossip the same.
         let told = until_async("the hint", String::new, || async {
             let (invoice, _) = line.carol.create_invoice(Some(1_000_000), 3_600).await;

@@ -7,6 +7,7 @@ use channel::{Command, CommandId, Event};
 use daemon::rpc::model::channel::{ChannelPhase, CloseKind};
 use daemon::rpc::model::payment::PaymentStatus;
 use daemon::rpc::node_api::NodeApi as _;
+use viaduct_tests::until::until_async;
 use wire::id::PaymentHash;
 use wire::message::Message;
 
@@ -38,7 +39,14 @@ async fn closes(pair: &Pair, rogue: &mut Rogue) -> Transaction {
     let miners = pair.layer1.chain();
     // It has a child or a miner of its own.
     miners.set_floor(None).await.expect("no floor");
-    miners.accept(Package::single(tx.clone())).await.expect("a good commitment");
+    // Alice may have closed already, and hands hers in again; the miner prefers this one.
+    until_async("the miner to have it", String::new, || async {
+        for rival in miners.mempool().await.ok()? {
+            miners.evict(rival.compute_txid()).await.ok()?;
+        }
+        miners.accept(Package::single(tx.clone())).await.ok()
+    })
+    .await;
     pair.mine(1).await;
     tx
 }

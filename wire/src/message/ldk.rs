@@ -110,6 +110,8 @@ fn in_domain(message: Message, seed: &mut Seed) -> Message {
         Message::TxInitRbf(m) => TxInitRbf { require_confirmed_inputs: None, ..m }.into(),
         Message::TxAckRbf(m) => TxAckRbf { require_confirmed_inputs: None, ..m }.into(),
         Message::UpdateAddHtlc(mut m) => {
+            // LDK leaves out an experiment that it takes no part in.
+            m.accountable = None;
             // LDK keeps the ephemeral key as a point.
             let key = PublicKey::sample(seed).serialize();
             m.onion_routing_packet.0[1..34].copy_from_slice(&key);
