@@ -21,19 +21,21 @@ const FLOOR: FeeRate = FeeRate::from_sat_per_vb_u32(30);
 /// How long after each other the node is dropped, in milliseconds.
 const MOMENTS: [u64; 6] = [0, 20, 60, 110, 130, 160];
 
-/// The commitment that spends `funding`, and its child, when both wait.
+/// The commitment that spends `funding` and its child, if both wait.
+async fn waiting(layer1: &Layer1, funding: OutPoint) -> Option<[Arc<Transaction>; 2]> {
+    let all = layer1.chain().mempool().await.unwrap();
+    let commitment = all.iter().find(|tx| tx.input[0].previous_output == funding)?;
+    let txid = commitment.compute_txid();
+    let is_child =
+        |tx: &&Arc<Transaction>| tx.input.iter().any(|input| input.previous_output.txid == txid);
+    let child = all.iter().find(is_child)?;
+    Some([Arc::clone(commitment), Arc::clone(child)])
+}
+
+/// The same, when they do: none could come in alone.
 async fn package(layer1: &Layer1, funding: OutPoint) -> [Arc<Transaction>; 2] {
-    let [commitment, child] = until_async("a commitment and its child", String::new, || async {
-        let all = layer1.chain().mempool().await.unwrap();
-        let commitment = all.iter().find(|tx| tx.input[0].previous_output == funding)?;
-        let txid = commitment.compute_txid();
-        let is_child = |tx: &&Arc<Transaction>| {
-            tx.input.iter().any(|input| input.previous_output.txid == txid)
-        };
-        let child = all.iter().find(is_child)?;
-        Some([Arc::clone(commitment), Arc::clone(child)])
-    })
-    .await;
+    let both = || waiting(layer1, funding);
+    let [commitment, child] = until_async("a commitment and its child", String::new, both).await;
     let (own, more) = (fee_of(layer1, &commitment).await, fee_of(layer1, &child).await);
     assert!(own < FLOOR.fee_wu(commitment.weight()).unwrap(), "it could not come in alone: {own}");
     let least = FLOOR.fee_wu(commitment.weight() + child.weight()).unwrap();
@@ -102,6 +104,15 @@ async fn a_node_that_is_dropped_while_it_looks_for_coins_makes_its_child_once() 
         for moment in MOMENTS {
             tokio::time::sleep(Duration::from_millis(moment)).await;
             pair.alice = pair.alice.crash_and_restart().await;
+        }
+        // What the last crash cut short is done at the next block at the latest.
+        let soon = async {
+            while waiting(&pair.layer1, funding).await.is_none() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(5), soon).await.is_err() {
+            pair.alice.at_height(pair.layer1.mine(1).await).await;
         }
         let commitment = comes_in(&pair.layer1, funding).await;
         pair.bob = bob.wake().await;
