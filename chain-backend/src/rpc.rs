@@ -36,7 +36,7 @@ pub const PORT: u16 = 18_443;
 const VERSION: u32 = 300_000;
 const SUBVERSION: &str = "/Satoshi:30.0.0/";
 
-/// Requests that are worked on at one time; others wait.
+/// Calls that are worked on at one time, and as many again that wait for a block; others wait.
 const TURNS: usize = 64;
 
 /// How long a wrong password takes.
@@ -62,6 +62,7 @@ struct Node {
     chain: BuiltinChain,
     access: Arc<Access>,
     turns: Arc<Semaphore>,
+    waits: Arc<Semaphore>,
     /// Somebody called `stop`.
     stop: Arc<Notify>,
     wallets: wallet::Wallets,
@@ -86,6 +87,7 @@ pub async fn serve(
         chain,
         access: Arc::new(access),
         turns: Arc::new(Semaphore::new(TURNS)),
+        waits: Arc::new(Semaphore::new(TURNS)),
         stop: Arc::new(Notify::new()),
         now,
         started: now(),

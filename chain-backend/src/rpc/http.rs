@@ -52,9 +52,6 @@ async fn answer(node: &Node, wallet: Option<String>, headers: &HeaderMap, body: 
         let realm = [(header::WWW_AUTHENTICATE, "Basic realm=\"jsonrpc\"")];
         return (StatusCode::UNAUTHORIZED, realm).into_response();
     }
-    let Ok(_turn) = node.turns.acquire().await else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    };
     let Ok(value) = serde_json::from_slice::<Value>(body) else {
         let error = RpcError::new(PARSE, "Parse error");
         return one(&Said { id: Value::Null, modern: false, answer: Err(error) });
@@ -85,6 +82,11 @@ async fn call(node: &Node, wallet: Option<&str>, value: Value) -> Option<Said> {
     match Call::read(value) {
         Err(Malformed { id, modern, error }) => Some(Said { id, modern, answer: Err(error) }),
         Ok(call) => {
+            // Who waits for a block must not keep those waiting who would make it.
+            let is_patient = call.method.starts_with("waitfor");
+            let turns = if is_patient { &node.waits } else { &node.turns };
+            // They are never closed.
+            let _turn = turns.acquire().await.ok()?;
             let answer = super::methods::call(node, wallet, &call.method, call.params).await;
             (!call.silent).then_some(Said { id: call.id, modern: call.modern, answer })
         }

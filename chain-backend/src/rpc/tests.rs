@@ -332,6 +332,21 @@ pub(crate) fn pair(coin: bitcoin::Txid) -> [bitcoin::Transaction; 2] {
 }
 
 #[tokio::test]
+async fn a_crowd_that_waits_for_a_block_does_not_keep_it_from_being_made() {
+    let served = served(None).await;
+    let crowd = (0..80).map(|_| served.call("waitforblockheight", json!([1])));
+    let miner = async {
+        // All of them wait by now.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let made = served.call("generatetodescriptor", json!([1, "raw(51)"]));
+        let made = tokio::time::timeout(std::time::Duration::from_secs(20), made).await;
+        made.expect("a block in time")
+    };
+    let (heard, made) = tokio::join!(futures_util::future::join_all(crowd), miner);
+    assert!(heard.iter().all(|tip| tip["hash"] == made[0]));
+}
+
+#[tokio::test]
 async fn rubbish_is_refused_with_words_and_the_server_lives() {
     let served = served(None).await;
     for (method, params) in [
