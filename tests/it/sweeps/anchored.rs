@@ -160,11 +160,14 @@ async fn the_peers_commitment_that_waits_is_paid_for_by_our_anchor_on_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commitment_that_waits_is_not_replaced_by_the_other_sides_for_more() {
     in_time(async {
-        let (pair, id) = scene().await;
+        let (mut pair, id) = scene().await;
         let funding = find(&pair.alice, id).await.funding.expect("funded");
+        // She hears of it when it waits: of two that are handed in at the same moment, either may be first.
+        let alice = pair.alice.sleep().await;
         pair.layer1.chain().set_floor(Some(FLOOR)).await.unwrap();
         pair.bob.close(id, true).await;
         let [theirs, child] = package(&pair.layer1, funding).await;
+        pair.alice = alice.wake().await;
         until_async("alice closes as well", String::new, || async {
             (find(&pair.alice, id).await.phase == ChannelPhase::Closing).then_some(())
         })
