@@ -35,7 +35,7 @@ use std::sync::Arc;
 
 use chainstate::Chainstate;
 pub use chainstate::{BlockOutcome, ChainError, Options};
-pub(crate) use chainstate::{Standing, Waiting};
+pub(crate) use chainstate::{ScriptHash, ScriptSums, Standing, Waiting, Whole, script_hash};
 pub(crate) use params::MONEY_MAX;
 pub use policy::Policy;
 pub use policy::standard::dust_limit_sat;

@@ -11,6 +11,7 @@ pub mod bitcoind;
 pub mod builtin;
 mod convert;
 pub mod remote;
+pub mod rest;
 pub mod rpc;
 pub mod sandbox;
 pub mod server;

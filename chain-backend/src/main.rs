@@ -6,7 +6,7 @@ mod bitcoind_flags;
 
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::{Address, Network, ScriptBuf};
-use chain_backend::{BuiltinChain, ChainBackend, ChainError, Options, Policy, Sandbox, rpc};
+use chain_backend::{BuiltinChain, ChainBackend, ChainError, Options, Policy, Sandbox, rest, rpc};
 use clap::Parser;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -40,6 +40,9 @@ struct Args {
         requires = "rpc_listen"
     )]
     rpc_login: Option<String>,
+    /// Where to serve Esplora's REST as well, such as 127.0.0.1:3002; loopback only.
+    #[arg(long, env = "VIADUCT_CHAIN_ESPLORA_LISTEN", value_name = "ADDRESS")]
+    esplora_listen: Option<SocketAddr>,
     /// When blocks are made: `on-demand`, `interval=10s`, `poisson=10m` (at random, so far apart on average), or
     /// `on-tx=250ms` (so soon after a transaction comes).
     #[arg(long, env = "VIADUCT_CHAIN_MINE", default_value = "on-demand")]
@@ -116,6 +119,8 @@ enum Failure {
     Cookie(PathBuf, std::io::Error),
     #[error("the JSON-RPC server's socket failed: {0}")]
     Rpc(std::io::Error),
+    #[error("the Esplora server's socket failed: {0}")]
+    Esplora(std::io::Error),
     #[error("--pay-to: {0}")]
     PayTo(bitcoin::address::ParseError),
     #[error("--log: {0}")]
@@ -161,7 +166,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    for listen in [Some(args.listen), args.rpc_listen].into_iter().flatten() {
+    for listen in [Some(args.listen), args.rpc_listen, args.esplora_listen].into_iter().flatten() {
         if !listen.ip().is_loopback() {
             return Err(Failure::NotLoopback(listen));
         }
@@ -170,6 +175,10 @@ async fn run(args: Args) -> Result<(), Failure> {
     let listener = bind(args.listen).await?;
     let rpc = match args.rpc_listen {
         Some(listen) => Some((bind(listen).await?, access(&args)?)),
+        None => None,
+    };
+    let esplora = match args.esplora_listen {
+        Some(listen) => Some(bind(listen).await?),
         None => None,
     };
     let options =
@@ -183,6 +192,10 @@ async fn run(args: Args) -> Result<(), Failure> {
         tracing::info!(%rpc, "Bitcoin Core's JSON-RPC is served");
         // Test suites wait for these words of Bitcoin Core's.
         let _ = writeln!(std::io::stdout(), "Done loading");
+    }
+    if let Some(listener) = &esplora {
+        let esplora = listener.local_addr().map(|at| at.to_string()).unwrap_or_default();
+        tracing::info!(%esplora, "Esplora's REST is served");
     }
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
     let stop = async move {
@@ -198,6 +211,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     tokio::select! {
         ended = server => ended?,
         ended = rpc => ended?,
+        ended = serve_esplora(chain.clone(), esplora) => ended?,
         () = mine(&chain, args.mine, &script) => {}
     }
     chain.stop().await;
@@ -231,6 +245,12 @@ async fn serve_rpc(
     let Some((listener, access)) = rpc else { return std::future::pending().await };
     let settings = rpc::Settings { access, wallets, now };
     rpc::serve(chain, listener, settings, std::future::pending()).await.map_err(Failure::Rpc)
+}
+
+/// Serves for ever, or waits for ever.
+async fn serve_esplora(chain: BuiltinChain, listener: Option<TcpListener>) -> Result<(), Failure> {
+    let Some(listener) = listener else { return std::future::pending().await };
+    rest::serve(chain, listener, std::future::pending()).await.map_err(Failure::Esplora)
 }
 
 /// Makes blocks for ever, or waits for ever.

@@ -26,6 +26,7 @@ use tokio::sync::{Notify, Semaphore};
 pub(crate) use access::basic;
 pub use access::{Access, COOKIE_FILE};
 pub use error::RpcError;
+pub(crate) use methods::{refusal, submit_package, tested};
 pub(crate) use money::read_amount;
 
 /// Where regtest's callers look.

@@ -7,6 +7,7 @@ mod index;
 mod make;
 mod outcome;
 mod query;
+mod scripts;
 mod shown;
 mod stall;
 
@@ -28,6 +29,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub(crate) use scripts::{ScriptHash, ScriptSums, Whole, script_hash};
 pub(crate) use shown::{Standing, Waiting};
 
 /// How a chain is started.
@@ -104,6 +106,8 @@ pub(crate) struct Chainstate {
     stall: Stalled,
     /// What does not wait again when a reorganisation takes it out of its block.
     forgotten: BTreeSet<Txid>,
+    /// Who pays and spends a script, as far as anybody asked.
+    scripts: scripts::Scripts,
 }
 
 impl Chainstate {
@@ -137,6 +141,7 @@ impl Chainstate {
             fixed_now: None,
             stall: Stalled::default(),
             forgotten: BTreeSet::new(),
+            scripts: scripts::Scripts::default(),
         };
         for (place, header) in blocks {
             let hash = header.block_hash();

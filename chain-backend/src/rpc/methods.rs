@@ -7,6 +7,8 @@ mod network;
 mod transactions;
 mod wallets;
 
+pub(crate) use mempool::{refusal, submit_package, tested};
+
 use super::error::{METHOD_NOT_FOUND, RpcError};
 use super::request::{Args, Params};
 use super::{Answer, Node};

@@ -1,7 +1,7 @@
 //! What waits, handing in, and what it costs.
 
 use crate::backend::{ChainBackend, Package};
-use crate::builtin::{Reject, Waiting};
+use crate::builtin::{BuiltinChain, Reject, Waiting};
 use crate::rpc::error::{IN_UTXO_SET, REJECTED, RpcError, VERIFY};
 use crate::rpc::money::{self, Btc};
 use crate::rpc::request::{Args, decoded, hash, wrong_type};
@@ -253,7 +253,7 @@ pub(super) async fn hand_in(
 }
 
 /// How `sendrawtransaction` says it.
-fn refusal(reject: Reject) -> RpcError {
+pub(crate) fn refusal(reject: Reject) -> RpcError {
     if reject == Reject::AlreadyKnown {
         return RpcError::new(IN_UTXO_SET, "Transaction outputs already in utxo set");
     }
@@ -293,11 +293,20 @@ struct TestedFees {
 pub(super) async fn test(node: &Node, args: &Args) -> Answer {
     let txs = several(args.array(0, "rawtxs")?, "rawtxs")?;
     let max = feerate_max(args, 1)?;
+    answer(&tested(&node.chain, txs, max).await?)
+}
+
+/// What the mempool would say of each, one after the other.
+pub(crate) async fn tested(
+    chain: &BuiltinChain,
+    txs: Vec<Transaction>,
+    max: Option<FeeRate>,
+) -> Result<impl Serialize, RpcError> {
     if txs.is_empty() || txs.len() > 25 {
         return Err(RpcError::parameter("Array must contain between 1 and 25 transactions."));
     }
     let names: Vec<_> = txs.iter().map(|tx| (tx.compute_txid(), tx.compute_wtxid())).collect();
-    let verdicts = node.chain.ask(move |chain| chain.examine(&txs, max)).await?;
+    let verdicts = chain.ask(move |chain| chain.examine(&txs, max)).await?;
     let shown = names.into_iter().zip(verdicts).map(|((txid, wtxid), verdict)| match verdict {
         Ok(examined) => {
             let (fee_sat, vsize) = (examined.fee.to_sat(), examined.vsize);
@@ -333,7 +342,7 @@ pub(super) async fn test(node: &Node, args: &Args) -> Answer {
             }
         }
     });
-    answer(&shown.collect::<Vec<_>>())
+    Ok(shown.collect::<Vec<_>>())
 }
 
 fn several(values: &[Value], name: &str) -> Result<Vec<Transaction>, RpcError> {
@@ -376,18 +385,26 @@ pub(super) async fn package(node: &Node, args: &Args) -> Answer {
     let txs = several(args.array(0, "package")?, "package")?;
     let max = feerate_max(args, 1)?;
     check_burn(args, 2, &txs)?;
+    answer(&submit_package(&node.chain, txs, max).await?)
+}
+
+/// Hands in a parent with its children and tells what became of each.
+pub(crate) async fn submit_package(
+    chain: &BuiltinChain,
+    txs: Vec<Transaction>,
+    max: Option<FeeRate>,
+) -> Result<impl Serialize, RpcError> {
     if txs.is_empty() || txs.len() > 25 {
         return Err(RpcError::parameter("Array must contain between 1 and 25 transactions."));
     }
     let package = Package::new(txs.clone());
     let package = package.map_err(|error| RpcError::new(VERIFY, error.to_string()))?;
-    let before: Vec<Txid> =
-        node.chain.mempool().await?.iter().map(|tx| tx.compute_txid()).collect();
-    let result = node.chain.ask(move |chain| chain.submit(&package, max)).await?;
+    let before: Vec<Txid> = chain.mempool().await?.iter().map(|tx| tx.compute_txid()).collect();
+    let result = chain.ask(move |chain| chain.submit(&package, max)).await?;
     let mut results = BTreeMap::new();
     for tx in txs {
         let (txid, wtxid) = (tx.compute_txid(), tx.compute_wtxid());
-        let found = node.chain.ask(move |chain| chain.waiting(&txid)).await?;
+        let found = chain.ask(move |chain| chain.waiting(&txid)).await?;
         let error = match (&found, &result) {
             (None, Err(reject)) => Some(reject.to_string()),
             (None, Ok(())) | (Some(_), _) => None,
@@ -399,7 +416,7 @@ pub(super) async fn package(node: &Node, args: &Args) -> Answer {
     }
     let mut replaced = Vec::new();
     for txid in before {
-        if node.chain.ask(move |chain| chain.waiting(&txid)).await?.is_none() {
+        if chain.ask(move |chain| chain.waiting(&txid)).await?.is_none() {
             replaced.push(txid);
         }
     }
@@ -407,5 +424,5 @@ pub(super) async fn package(node: &Node, args: &Args) -> Answer {
         Ok(()) => "success".to_owned(),
         Err(_) => "transaction failed".to_owned(),
     };
-    answer(&Submitted { package_msg, results, replaced })
+    Ok(Submitted { package_msg, results, replaced })
 }
