@@ -67,13 +67,35 @@ impl Intents {
         true
     }
 
-    /// What the backend does not have in a block.
+    /// What the backend does not have in a block, as far as is known: parents first, so that whoever hands
+    /// them in one by one has heard what became of the parents before the children come.
     pub(super) fn unsettled(&self) -> Vec<Transaction> {
-        self.open
-            .values()
-            .filter(|intent| intent.settled.is_none())
-            .map(|intent| intent.made.tx.clone())
-            .collect()
+        self.parents_first(self.open.keys().copied().collect())
+    }
+
+    /// Those of these that are in no block, parents before their children.
+    fn parents_first(&self, of: BTreeSet<Txid>) -> Vec<Transaction> {
+        let mut rest: BTreeMap<Txid, &Transaction> = (of.iter())
+            .filter_map(|txid| self.open.get_key_value(txid))
+            .filter(|(_, intent)| intent.settled.is_none())
+            .map(|(txid, intent)| (*txid, &intent.made.tx))
+            .collect();
+        let mut ordered = Vec::with_capacity(rest.len());
+        while let Some(first) = rest.keys().next() {
+            // Goes up to a parent that has none left, takes it, and looks at its child again.
+            let mut path = vec![*first];
+            while let Some(txid) = path.last() {
+                let inputs = rest.get(txid).map_or(&[][..], |tx| &tx.input);
+                let parent = inputs.iter().map(|input| input.previous_output.txid);
+                if let Some(parent) = { parent }.find(|parent| rest.contains_key(parent)) {
+                    path.push(parent);
+                } else {
+                    ordered.extend(rest.remove(txid).cloned());
+                    path.pop();
+                }
+            }
+        }
+        ordered
     }
 
     /// The backend says that a transaction is in a block already.
@@ -187,15 +209,9 @@ impl Intents {
         self.open.get(&txid)?.settled
     }
 
-    /// The parents of a transaction that are in no block yet.
+    /// The parents of a transaction that are in no block yet, parents of each other first.
     pub(super) fn parents_of(&self, tx: &Transaction) -> Vec<Transaction> {
-        let parents: BTreeSet<Txid> =
-            tx.input.iter().map(|input| input.previous_output.txid).collect();
-        let waiting = parents.iter().filter_map(|txid| self.open.get(txid));
-        waiting
-            .filter(|intent| intent.settled.is_none())
-            .map(|intent| intent.made.tx.clone())
-            .collect()
+        self.parents_first(tx.input.iter().map(|input| input.previous_output.txid).collect())
     }
 
     /// The transaction behind those parents that are in no block yet.

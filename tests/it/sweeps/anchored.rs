@@ -105,15 +105,6 @@ async fn a_node_that_is_dropped_while_it_looks_for_coins_makes_its_child_once() 
             tokio::time::sleep(Duration::from_millis(moment)).await;
             pair.alice = pair.alice.crash_and_restart().await;
         }
-        // What the last crash cut short is done at the next block at the latest.
-        let soon = async {
-            while waiting(&pair.layer1, funding).await.is_none() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        if tokio::time::timeout(Duration::from_secs(5), soon).await.is_err() {
-            pair.alice.at_height(pair.layer1.mine(1).await).await;
-        }
         let commitment = comes_in(&pair.layer1, funding).await;
         pair.bob = bob.wake().await;
         assert_eq!(all_is_home(&pair, id, &commitment).await, 1);

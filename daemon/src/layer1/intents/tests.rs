@@ -71,6 +71,25 @@ fn a_sweep_is_mined_or_lost_and_lost_ones_are_not_handed_in_again() {
     assert!(intents.rivals(&inputs(&ours)).is_empty());
 }
 
+/// A node that starts again has not heard yet that the funding is in a block, and a child of the commitment may
+/// spend change of the funding: names decide nothing about the order.
+#[test]
+fn parents_come_before_their_children_whatever_their_names_are() {
+    for salt in 0..32 {
+        let funding = tx(&[coin(salt)], 10);
+        let close = tx(&[output(&funding)], 9);
+        let change = OutPoint { vout: 1, ..output(&funding) };
+        let child = tx(&[output(&close), change], 1);
+        let all = [&child, &close, &funding].map(|tx| made(tx, CLOSE));
+        let mut intents = Intents::new(all.to_vec());
+        let ordered = [funding.clone(), close.clone(), child.clone()];
+        assert_eq!(intents.unsettled(), ordered);
+        assert_eq!(intents.package(child.clone()).txs(), ordered);
+        intents.settle(funding.compute_txid(), 7);
+        assert_eq!(intents.package(child.clone()).txs(), [close.clone(), child.clone()]);
+    }
+}
+
 #[test]
 fn a_child_that_pays_for_our_commitment_is_lost_with_it() {
     let close = tx(&[coin(1)], 10);
