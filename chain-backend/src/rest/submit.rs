@@ -15,12 +15,12 @@ const FEERATE_MAX_SAT_KWU: u64 = 2_500_000;
 /// The most transactions of one package.
 const PACKAGE_MAX: usize = 25;
 
-/// Bounds that a caller may set, bitcoin.
+/// Bounds that a caller may set.
 #[derive(Debug, Default)]
 struct Bounds {
-    /// For 1000 virtual bytes; zero is without end.
+    /// A feerate.
     maxfeerate: Option<f64>,
-    /// What outputs that nobody can ever spend may hold.
+    /// What outputs that nobody can ever spend may hold, bitcoin.
     maxburnamount: Option<f64>,
 }
 
@@ -44,14 +44,16 @@ impl Bounds {
         Ok(bounds)
     }
 
-    #[expect(clippy::float_arithmetic, reason = "bitcoin as the caller writes them")]
+    /// Servers take it in bitcoin for 1000 virtual bytes and refuse a whole bitcoin or more; `esplora-client` says it
+    /// in whole satoshi for a virtual byte. So the two cannot be taken for each other.
+    #[expect(clippy::float_arithmetic, reason = "as the caller writes it")]
     fn feerate(&self) -> Option<FeeRate> {
         let usual = FeeRate::from_sat_per_kwu(FEERATE_MAX_SAT_KWU);
-        self.maxfeerate.map_or(Some(usual), |btc| {
-            // What is no number is the usual.
-            let sat_kwu = whole(btc * 25_000_000.0);
-            (btc > 0.0).then(|| sat_kwu.map_or(usual, FeeRate::from_sat_per_kwu))
-        })
+        let Some(given) = self.maxfeerate else { return Some(usual) };
+        let sat_kwu = if given < 1.0 { given * 25_000_000.0 } else { given * 250.0 };
+        // Zero is without end; what is no amount is the usual.
+        let none = given <= 0.0;
+        (!none).then(|| whole(sat_kwu).map_or(usual, FeeRate::from_sat_per_kwu))
     }
 
     #[expect(clippy::float_arithmetic, reason = "bitcoin as the caller writes them")]
