@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::bitcoind_flags::SIGNET_PORT;
+
 /// What the options say.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
@@ -25,6 +27,8 @@ pub(crate) struct Wanted {
     wait: bool,
     wait_s: u64,
     named: bool,
+    /// Else regtest.
+    signet: bool,
     words: Vec<String>,
 }
 
@@ -57,9 +61,10 @@ impl Wanted {
         let text = || value.map(str::to_owned).ok_or_else(unclear);
         let is_on = value.is_none_or(|value| value != "0");
         match name {
-            // This chain is regtest.
             "regtest" | "rpcclienttimeout" | "color" | "conf" => {}
             "chain" if value == Some("regtest") => {}
+            "signet" => self.signet = is_on,
+            "chain" if value == Some("signet") => self.signet = true,
             "datadir" => self.datadir = Some(text()?.into()),
             "rpcconnect" => self.connect = Some(text()?),
             "rpcport" => self.port = Some(text()?.parse().map_err(|_| unclear())?),
@@ -84,7 +89,8 @@ impl Wanted {
         for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
             let Some((name, value)) = line.split_once('=') else { continue };
             let value = value.trim().to_owned();
-            match name.trim().trim_start_matches("regtest.") {
+            let own = if self.signet { "signet." } else { "regtest." };
+            match name.trim().trim_start_matches(own) {
                 "rpcuser" => drop(self.user.get_or_insert(value)),
                 "rpcpassword" => drop(self.password.get_or_insert(value)),
                 "rpcconnect" => drop(self.connect.get_or_insert(value)),
@@ -106,13 +112,15 @@ impl Wanted {
         if let Some(password) = &self.password {
             return Login::User { user: String::new(), password: password.clone() };
         }
-        let below = self.datadir.clone().unwrap_or_else(|| PathBuf::from(".")).join("regtest");
+        let network = if self.signet { "signet" } else { "regtest" };
+        let below = self.datadir.clone().unwrap_or_else(|| PathBuf::from(".")).join(network);
         Login::Cookie(self.cookie_file.clone().unwrap_or_else(|| below.join(rpc::COOKIE_FILE)))
     }
 
     fn url(&self) -> String {
         let host = self.connect.as_deref().unwrap_or("127.0.0.1");
-        let port = self.port.unwrap_or(rpc::PORT);
+        let usual = if self.signet { SIGNET_PORT } else { rpc::PORT };
+        let port = self.port.unwrap_or(usual);
         // A port may be part of the host.
         let place = if host.contains(':') { host.to_owned() } else { format!("{host}:{port}") };
         let path = self.wallet.as_ref().map(|name| format!("/wallet/{name}")).unwrap_or_default();

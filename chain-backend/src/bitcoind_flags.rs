@@ -25,12 +25,16 @@ const WITHOUT_EFFECT: [&str; 19] = [
     "rpcallowip",
 ];
 
+/// Where signet's callers look.
+pub(crate) const SIGNET_PORT: u16 = 38_332;
+
 /// The words of `viaduct-chain` for those of `bitcoind`.
 ///
 /// # Errors
 /// What is missing or not understood.
 pub(crate) fn translated(args: impl Iterator<Item = String>) -> Result<Vec<String>, String> {
     let (mut dir, mut port, mut user, mut password) = (None, None, None, None);
+    let (mut signet, mut challenge) = (false, None);
     for arg in args {
         let text = arg.trim_start_matches('-');
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
@@ -39,6 +43,8 @@ pub(crate) fn translated(args: impl Iterator<Item = String>) -> Result<Vec<Strin
             "rpcport" => port = Some(value.to_owned()),
             "rpcuser" => user = Some(value.to_owned()),
             "rpcpassword" => password = Some(value.to_owned()),
+            "signet" => signet = true,
+            "signetchallenge" => challenge = Some(value.to_owned()),
             name if WITHOUT_EFFECT.contains(&name) => {}
             _ => return Err(format!("Invalid parameter {arg}")),
         }
@@ -47,8 +53,10 @@ pub(crate) fn translated(args: impl Iterator<Item = String>) -> Result<Vec<Strin
     let file = std::fs::read_to_string(dir.join("bitcoin.conf")).unwrap_or_default();
     for line in file.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
         let Some((name, value)) = line.split_once('=') else { continue };
-        let (name, value) = (name.trim().trim_start_matches("regtest."), value.trim().to_owned());
+        let own = if signet { "signet." } else { "regtest." };
+        let (name, value) = (name.trim().trim_start_matches(own), value.trim().to_owned());
         match name {
+            "signetchallenge" if signet => drop(challenge.get_or_insert(value)),
             "rpcport" => drop(port.get_or_insert(value)),
             "rpcuser" => drop(user.get_or_insert(value)),
             "rpcpassword" => drop(password.get_or_insert(value)),
@@ -56,13 +64,18 @@ pub(crate) fn translated(args: impl Iterator<Item = String>) -> Result<Vec<Strin
             _ => {}
         }
     }
-    let port = port.unwrap_or_else(|| chain_backend::rpc::PORT.to_string());
+    let usual = if signet { SIGNET_PORT } else { chain_backend::rpc::PORT };
+    let port = port.unwrap_or_else(|| usual.to_string());
     let mut words = vec!["viaduct-chain".to_owned(), "--dir".to_owned(), dir.display().to_string()];
     // Its own gRPC takes any free port: nobody who starts `bitcoind` asks for it.
     words.extend(["--listen".to_owned(), "127.0.0.1:0".to_owned()]);
     words.extend(["--rpc-listen".to_owned(), format!("127.0.0.1:{port}")]);
     if let (Some(user), Some(password)) = (user, password) {
         words.extend(["--rpc-login".to_owned(), format!("{user}:{password}")]);
+    }
+    if signet {
+        words.extend(["--network".to_owned(), "signet".to_owned()]);
+        words.extend(challenge.into_iter().flat_map(|hex| ["--signet-challenge".to_owned(), hex]));
     }
     Ok(words)
 }
@@ -81,6 +94,10 @@ mod tests {
         let words = translated(args.iter().map(|arg| (*arg).to_owned())).unwrap();
         let tail = &words[words.len() - 4..];
         assert_eq!(tail, ["--rpc-listen", "127.0.0.1:1234", "--rpc-login", "rpcuser:rpcpass"]);
+        let signet = [datadir.as_str(), "-signet", "-signetchallenge=51"];
+        let words = translated(signet.iter().map(|arg| (*arg).to_owned())).unwrap();
+        let tail = &words[words.len() - 4..];
+        assert_eq!(tail, ["--network", "signet", "--signet-challenge", "51"]);
         assert!(translated(["-reindex-everything".to_owned()].into_iter()).is_err());
         assert!(translated(std::iter::empty()).is_err());
     }

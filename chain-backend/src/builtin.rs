@@ -1,4 +1,4 @@
-//! The built-in chain: Bitcoin's rules on the regtest parameters, in this process.
+//! The built-in chain: Bitcoin's rules on the parameters of regtest or of a signet of one's own, in this process.
 //!
 //! One thread owns the chain; a [`BuiltinChain`] is a handle to it, cheap to clone. Nothing is shared and
 //! nothing is locked.
@@ -15,6 +15,7 @@ mod params;
 mod policy;
 mod reader;
 mod reject;
+mod signet;
 mod storage;
 mod template;
 mod tree;
@@ -40,12 +41,14 @@ pub(crate) use params::MONEY_MAX;
 pub use policy::Policy;
 pub use policy::standard::dust_limit_sat;
 pub use reject::{Reject, ScriptFault};
+pub use signet::{Rules, Signet, SignetError};
 pub use storage::StorageError;
 
 /// A handle to a running chain. The chain stops when the last handle is gone.
 #[derive(Clone, Debug)]
 pub struct BuiltinChain {
     actor: Actor,
+    network: Network,
 }
 
 impl BuiltinChain {
@@ -56,7 +59,8 @@ impl BuiltinChain {
     /// [`ChainError::Storage`] when the directory is locked, damaged or not readable.
     pub fn open(options: &Options) -> Result<Self, ChainError> {
         let state = Chainstate::open(options)?;
-        Ok(Self { actor: Actor::start(state)? })
+        let network = state.params().network;
+        Ok(Self { actor: Actor::start(state)?, network })
     }
 
     /// An empty chain in memory with this clock (Unix seconds).
@@ -64,7 +68,8 @@ impl BuiltinChain {
     /// # Errors
     /// [`ChainError::Thread`] when the system gives no thread.
     pub fn in_memory(now: fn() -> u32) -> Result<Self, ChainError> {
-        Self::open(&Options { dir: None, now, sync: false, policy: Policy::default() })
+        let (policy, rules) = (Policy::default(), Rules::Regtest);
+        Self::open(&Options { dir: None, now, sync: false, policy, rules })
     }
 
     /// Keeps the mempool for the next start and stops; returns when the directory is free again.
@@ -111,7 +116,7 @@ impl BuiltinChain {
 #[async_trait]
 impl ChainBackend for BuiltinChain {
     fn network(&self) -> Network {
-        Network::Regtest
+        self.network
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -22,6 +22,6 @@ pub use backend::{
     Spend, SubmitOutcome, TxOutWhere, TxWhere, Txs,
 };
 pub use bitcoind::{BitcoindChain, BitcoindSettings};
-pub use builtin::{BuiltinChain, ChainError, Options, Policy, Reject};
+pub use builtin::{BuiltinChain, ChainError, Options, Policy, Reject, Rules, Signet, SignetError};
 pub use remote::RemoteChain;
 pub use sandbox::{Reorg, Sandbox, SandboxError, Stall, Totals};

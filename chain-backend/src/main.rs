@@ -3,17 +3,19 @@
 
 mod bitcoin_cli;
 mod bitcoind_flags;
+mod mining;
+mod signet_flags;
 
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::{Address, Network, ScriptBuf};
-use chain_backend::{BuiltinChain, ChainBackend, ChainError, Options, Policy, Sandbox, rest, rpc};
+use chain_backend::{BuiltinChain, ChainBackend, ChainError, Options, Policy, rest, rpc};
 use clap::Parser;
+use mining::{Mining, mine};
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -31,7 +33,7 @@ struct Args {
     /// Where to serve Bitcoin Core's JSON-RPC as well, such as 127.0.0.1:18443; loopback only.
     #[arg(long, env = "VIADUCT_CHAIN_RPC_LISTEN", value_name = "ADDRESS")]
     rpc_listen: Option<SocketAddr>,
-    /// Who may call it, `user:password`. Whoever can read the cookie file (`regtest/.cookie` in the directory) may
+    /// Who may call it, `user:password`. Whoever can read the cookie file (`regtest/.cookie` or `signet/.cookie` in the directory) may
     /// as well.
     #[arg(
         long,
@@ -43,63 +45,31 @@ struct Args {
     /// Where to serve Esplora's REST as well, such as 127.0.0.1:3002; loopback only.
     #[arg(long, env = "VIADUCT_CHAIN_ESPLORA_LISTEN", value_name = "ADDRESS")]
     esplora_listen: Option<SocketAddr>,
-    /// When blocks are made: `on-demand`, `interval=10s`, `poisson=10m` (at random, so far apart on average), or
-    /// `on-tx=250ms` (so soon after a transaction comes).
-    #[arg(long, env = "VIADUCT_CHAIN_MINE", default_value = "on-demand")]
+    /// When blocks are made: `none` but on demand, `interval=10s` (with `,jitter=2s` that much sooner or later),
+    /// `poisson=10m` (at random, so far apart on average), or `on-tx=250ms` (so soon after a transaction comes).
+    #[arg(long, env = "VIADUCT_CHAIN_MINE", default_value = "none")]
     mine: Mining,
     /// Who gets the rewards of blocks made at an interval. Without it anybody can take them.
     #[arg(long, value_name = "ADDRESS")]
     pay_to: Option<Address<NetworkUnchecked>>,
-    /// Whose rules and genesis block.
-    #[arg(long, default_value = "regtest", value_parser = ["regtest"])]
-    network: String,
+    /// Whose rules and genesis block: regtest, or a signet of your own.
+    #[arg(long, value_parser = ["regtest", "signet"])]
+    network: Option<String>,
+    /// The script, in hex, that every block of a signet of your own must open (BIP 325), such as the P2WPKH script of
+    /// your key. Only who holds the key makes blocks.
+    #[arg(long, env = "VIADUCT_CHAIN_SIGNET_CHALLENGE", value_name = "HEX")]
+    signet_challenge: Option<String>,
+    /// A file with that key, in wallet import format; without it this server only takes blocks in.
+    #[arg(
+        long,
+        env = "VIADUCT_CHAIN_SIGNET_KEY",
+        value_name = "FILE",
+        requires = "signet_challenge"
+    )]
+    signet_key: Option<PathBuf>,
     /// How much to say: error, warn, info, debug, trace.
     #[arg(long, env = "VIADUCT_LOG", default_value = "info")]
     log: String,
-}
-
-/// When blocks are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mining {
-    OnDemand,
-    Every(Duration),
-    /// At random, so far apart on average.
-    Poisson(Duration),
-    /// So soon after a transaction waits.
-    OnTransaction(Duration),
-}
-
-impl FromStr for Mining {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const USAGE: &str =
-            "use on-demand, or interval=, poisson= or on-tx= with a time such as 500ms, 10s or 2m";
-        let Some((name, time)) = text.split_once('=') else {
-            return if text == "on-demand" { Ok(Self::OnDemand) } else { Err(USAGE) };
-        };
-        let time = time_of(time).ok_or(USAGE)?;
-        match name {
-            "interval" => Ok(Self::Every(time)),
-            "poisson" => Ok(Self::Poisson(time)),
-            "on-tx" => Ok(Self::OnTransaction(time)),
-            _ => Err(USAGE),
-        }
-    }
-}
-
-/// A time such as 500ms, 10s or 2m.
-fn time_of(text: &str) -> Option<Duration> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit_ms: u64 = match text.get(digits.len()..) {
-        Some("ms") => 1,
-        Some("s") => 1_000,
-        Some("m") => 60_000,
-        Some("h") => 3_600_000,
-        Some(_) | None => return None,
-    };
-    let count: u64 = digits.parse().ok()?;
-    count.checked_mul(unit_ms).filter(|time| *time > 0).map(Duration::from_millis)
 }
 
 /// Why the program ends.
@@ -121,6 +91,8 @@ enum Failure {
     Rpc(std::io::Error),
     #[error("the Esplora server's socket failed: {0}")]
     Esplora(std::io::Error),
+    #[error(transparent)]
+    Network(#[from] signet_flags::Unclear),
     #[error("--pay-to: {0}")]
     PayTo(bitcoin::address::ParseError),
     #[error("--log: {0}")]
@@ -171,19 +143,22 @@ async fn run(args: Args) -> Result<(), Failure> {
             return Err(Failure::NotLoopback(listen));
         }
     }
-    let script = reward_script(args.pay_to.clone())?;
+    let challenge = args.signet_challenge.as_deref();
+    let rules =
+        signet_flags::rules(args.network.as_deref(), challenge, args.signet_key.as_deref())?;
     let listener = bind(args.listen).await?;
+    let (dir, policy) = (Some(args.dir.clone()), Policy::default());
+    let chain = BuiltinChain::open(&Options { dir, now, sync: true, policy, rules })?;
+    let network = chain.network();
+    let script = reward_script(args.pay_to.clone(), network)?;
     let rpc = match args.rpc_listen {
-        Some(listen) => Some((bind(listen).await?, access(&args)?)),
+        Some(listen) => Some((bind(listen).await?, access(&args, network)?)),
         None => None,
     };
     let esplora = match args.esplora_listen {
         Some(listen) => Some(bind(listen).await?),
         None => None,
     };
-    let options =
-        Options { dir: Some(args.dir.clone()), now, sync: true, policy: Policy::default() };
-    let chain = BuiltinChain::open(&options)?;
     let tip = chain.tip().await.map_err(|_| ChainError::Stopped)?;
     let listen = listener.local_addr().unwrap_or(args.listen);
     tracing::info!(dir = %args.dir.display(), height = tip.height, %listen, "ready");
@@ -224,8 +199,8 @@ async fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 /// Who may call: whoever reads the cookie, and who was named.
-fn access(args: &Args) -> Result<rpc::Access, Failure> {
-    let dir = args.dir.join("regtest");
+fn access(args: &Args, network: Network) -> Result<rpc::Access, Failure> {
+    let dir = args.dir.join(network.to_core_arg());
     let access = rpc::Access::cookie(&dir).map_err(|error| Failure::Cookie(dir, error))?;
     match &args.rpc_login {
         None => Ok(access),
@@ -253,44 +228,14 @@ async fn serve_esplora(chain: BuiltinChain, listener: Option<TcpListener>) -> Re
     rest::serve(chain, listener, std::future::pending()).await.map_err(Failure::Esplora)
 }
 
-/// Makes blocks for ever, or waits for ever.
-async fn mine(chain: &BuiltinChain, mining: Mining, script: &ScriptBuf) {
-    loop {
-        match mining {
-            Mining::OnDemand => return std::future::pending().await,
-            Mining::Every(time) => tokio::time::sleep(time).await,
-            Mining::Poisson(mean) => tokio::time::sleep(waiting(mean)).await,
-            Mining::OnTransaction(time) => {
-                tokio::time::sleep(time).await;
-                if chain.mempool().await.is_ok_and(|waiting| waiting.is_empty()) {
-                    continue;
-                }
-            }
-        }
-        match chain.mine(1, script.clone()).await {
-            Ok(hashes) => tracing::info!(block = ?hashes.first(), "mined"),
-            Err(error) => tracing::error!(%error, "no block could be mined"),
-        }
-    }
-}
-
-/// A time at random, exponentially distributed around its mean, as blocks come. At most twenty times the mean.
-#[expect(clippy::float_arithmetic, reason = "no money hangs on it")]
-fn waiting(mean: Duration) -> Duration {
-    let mut bytes = [0_u8; 4];
-    // Without random bytes blocks come evenly.
-    if getrandom::fill(&mut bytes).is_err() {
-        return mean;
-    }
-    let even = (f64::from(u32::from_be_bytes(bytes)) + 1.0) / (f64::from(u32::MAX) + 1.0);
-    mean.mul_f64((-even.ln()).min(20.0))
-}
-
 /// Who gets the rewards.
-fn reward_script(address: Option<Address<NetworkUnchecked>>) -> Result<ScriptBuf, Failure> {
+fn reward_script(
+    address: Option<Address<NetworkUnchecked>>,
+    network: Network,
+) -> Result<ScriptBuf, Failure> {
     match address {
         Some(address) => {
-            let address = address.require_network(Network::Regtest).map_err(Failure::PayTo)?;
+            let address = address.require_network(network).map_err(Failure::PayTo)?;
             Ok(address.script_pubkey())
         }
         None => {

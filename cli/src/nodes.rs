@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::auth::{Role, RootKey};
-use chain_backend::{BuiltinChain, Options, Policy};
+use chain_backend::{BuiltinChain, Options, Policy, Rules};
 use cli::sandbox::network::{Known, Launch, LaunchError, Network, NodePlan, Plan};
 use cli::sandbox::state::NodeState;
 use daemon::clock::{UnixTime, now_ms};
@@ -79,6 +79,7 @@ impl Launch for Nodes {
             now: || u32::try_from(UnixTime::now().0).unwrap_or(u32::MAX),
             sync: true,
             policy: Policy::default(),
+            rules: Rules::Regtest,
         };
         let chain = BuiltinChain::open(&options).map_err(|error| failed("chain", error))?;
         let mut running = Running { chain, nodes: Vec::new() };

@@ -13,7 +13,7 @@ use api::auth::RootKey;
 use chain_backend::sandbox::Sandbox;
 use chain_backend::{
     BackendError, BitcoindChain, BuiltinChain, ChainBackend, ChainError, Options, Policy,
-    RemoteChain,
+    RemoteChain, Rules,
 };
 
 use crate::clock::{UnixTime, now_ms};
@@ -144,6 +144,7 @@ impl Chain {
                     now: now_s,
                     sync: true,
                     policy: Policy::default(),
+                    rules: Rules::Regtest,
                 };
                 let chain = BuiltinChain::open(&options)?;
                 let own = Some(chain.clone());

@@ -18,17 +18,19 @@ use crate::builtin::mempool::{ChainView, Mempool};
 use crate::builtin::params::Params;
 use crate::builtin::policy::Policy;
 use crate::builtin::reject::Reject;
+use crate::builtin::signet::{Rules, SignetError};
 use crate::builtin::storage::{Found, Mark, Storage, StorageError};
 use crate::builtin::tree::Tree;
 use crate::builtin::utxo::Coins;
 use crate::builtin::verify::block::{Place, check_block, check_contents, check_header};
-use bitcoin::{Block, BlockHash, FeeRate, Transaction, Txid};
+use bitcoin::{Block, BlockHash, CompactTarget, FeeRate, ScriptBuf, Transaction, Txid};
 use index::Index;
 use stall::Stalled;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub(crate) use make::Unworked;
 pub(crate) use scripts::{ScriptHash, ScriptSums, Whole, script_hash};
 pub(crate) use shown::{Standing, Waiting};
 
@@ -44,6 +46,8 @@ pub struct Options {
     pub sync: bool,
     /// What the mempool takes.
     pub policy: Policy,
+    /// Whose rules and genesis block.
+    pub rules: Rules,
 }
 
 /// Why the built-in chain refused.
@@ -69,6 +73,12 @@ pub enum ChainError {
     /// Asked for more at once than is allowed.
     #[error("at most {0} blocks at once")]
     TooMany(u32),
+    /// A signet that cannot be, or whose blocks others make.
+    #[error(transparent)]
+    Signet(#[from] SignetError),
+    /// Whoever has the key of this signet makes its blocks.
+    #[error("no block can be made here: only who holds the key of this signet can")]
+    NotTheSigner,
     /// Nobody makes blocks now.
     #[error("the chain stands still: no block is made until that is over")]
     StandsStill,
@@ -113,7 +123,7 @@ pub(crate) struct Chainstate {
 impl Chainstate {
     /// Opens the files, if any, and rolls forward to the best chain in them.
     pub(crate) fn open(options: &Options) -> Result<Self, ChainError> {
-        let params = Params::regtest();
+        let params = Params::of(&options.rules);
         let (mut storage, found) = match &options.dir {
             Some(dir) => Storage::open(dir, params.magic, options.sync)?,
             None => (Storage::memory(), Found::default()),
@@ -153,9 +163,24 @@ impl Chainstate {
             state.tree.set_invalid(&hash, mark == Mark::Invalid);
         }
         state.activate_best()?;
+        state.check_signer()?;
         state.load_mempool()?;
         state.log = Log::default();
         Ok(state)
+    }
+
+    pub(crate) const fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// What opens each block of this signet; `None` on regtest.
+    pub(crate) fn challenge(&self) -> Option<ScriptBuf> {
+        self.params.signet.as_ref().map(|signet| signet.challenge.clone())
+    }
+
+    /// The difficulty of the block on `previous`.
+    pub(crate) fn next_bits(&self, previous: &BlockRef) -> CompactTarget {
+        self.params.next_bits(previous, |height| self.tree.ancestor(*previous, height))
     }
 
     /// Unix seconds, by the clock or as set.
@@ -184,7 +209,8 @@ impl Chainstate {
         }
         let at = previous.at;
         let place = Place { height: at.height.saturating_add(1), previous_mtp: at.mtp };
-        check_header(&block.header, place, self.now(), &self.params)?;
+        let bits = self.next_bits(&at);
+        check_header(&block.header, place, self.now(), bits)?;
         check_contents(&block, place)?;
         let header = block.header;
         let stored = self.storage.append(&Arc::new(block))?;

@@ -1,16 +1,21 @@
 //! Steering the built-in chain.
 
 use crate::builtin::BuiltinChain;
-use crate::builtin::chainstate::{BlockOutcome, ChainError};
+use crate::builtin::chainstate::{BlockOutcome, ChainError, Unworked};
+use crate::builtin::mine::grind;
+use crate::builtin::reject::Reject;
 use crate::sandbox::{Reorg, Sandbox, SandboxError, Stall, Totals};
 use async_trait::async_trait;
-use bitcoin::{Block, BlockHash, FeeRate, ScriptBuf, Transaction, Txid};
+use bitcoin::{Block, BlockHash, FeeRate, Network, ScriptBuf, Transaction, Txid};
 use std::sync::Arc;
 use std::time::Duration;
 
 #[async_trait]
 impl Sandbox for BuiltinChain {
     async fn mine(&self, count: u32, script: ScriptBuf) -> Result<Vec<BlockHash>, SandboxError> {
+        if self.network == Network::Signet {
+            return self.mine_with_work(count, script).await;
+        }
         Ok(self.actor.call(move |chain| chain.mine(count, &script)).await??)
     }
 
@@ -56,6 +61,33 @@ impl Sandbox for BuiltinChain {
     }
 }
 
+impl BuiltinChain {
+    /// Blocks that take seconds of work, which is done on another thread: meanwhile the chain answers.
+    async fn mine_with_work(
+        &self,
+        count: u32,
+        script: ScriptBuf,
+    ) -> Result<Vec<BlockHash>, SandboxError> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let mut hashes = Vec::new();
+        while hashes.len() < count {
+            let script = script.clone();
+            let unworked = self.actor.call(move |chain| chain.unworked(&script)).await??;
+            let Unworked { block, template } = unworked;
+            let work = tokio::task::spawn_blocking(move || grind(block));
+            let block = work.await.map_err(|error| SandboxError::Unavailable(error.to_string()))?;
+            let block = block.ok_or(ChainError::Rejected(Reject::HighHash))?;
+            let hash = block.block_hash();
+            let outcome = self.actor.call(move |chain| chain.worked(block, &template)).await??;
+            // Another block came first: then this one is aside, and the next is tried.
+            if outcome == BlockOutcome::Connected {
+                hashes.push(hash);
+            }
+        }
+        Ok(hashes)
+    }
+}
+
 impl From<ChainError> for SandboxError {
     fn from(error: ChainError) -> Self {
         match error {
@@ -63,6 +95,8 @@ impl From<ChainError> for SandboxError {
                 Self::Unavailable(error.to_string())
             }
             ChainError::Rejected(_)
+            | ChainError::Signet(_)
+            | ChainError::NotTheSigner
             | ChainError::UnknownBlock(_)
             | ChainError::TooDeep { .. }
             | ChainError::TooMany(_)

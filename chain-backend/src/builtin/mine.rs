@@ -5,12 +5,13 @@ use crate::backend::BlockRef;
 use crate::builtin::params::Params;
 use bitcoin::absolute::LockTime;
 use bitcoin::block::{Header, Version as BlockVersion};
+use bitcoin::consensus::encode::serialize;
 use bitcoin::hashes::{Hash, HashEngine, sha256d};
 use bitcoin::script::Builder;
 use bitcoin::transaction::Version;
 use bitcoin::{
-    Amount, Block, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxMerkleNode, TxOut, Witness,
-    WitnessMerkleNode,
+    Amount, Block, BlockHash, CompactTarget, OutPoint, Script, ScriptBuf, Sequence, Transaction,
+    TxIn, TxMerkleNode, TxOut, Witness, WitnessMerkleNode,
 };
 use std::sync::Arc;
 
@@ -24,16 +25,23 @@ pub(crate) struct Order<'a> {
     /// What they pay together, satoshi.
     pub(crate) fees_sat: u64,
     /// Who gets subsidy and fees.
-    pub(crate) script: &'a ScriptBuf,
+    pub(crate) script: &'a Script,
     /// Unix seconds.
     pub(crate) now: u32,
     /// Makes two blocks on the same predecessor differ.
     pub(crate) extra: u64,
+    /// The difficulty it must have.
+    pub(crate) bits: CompactTarget,
 }
 
 /// Builds the block and finds its proof of work. `None` only if no nonce will do (on regtest every second
-/// one does).
+/// one does), or on a signet whose key we do not have.
 pub(crate) fn make_block(order: &Order<'_>, params: &Params) -> Option<Block> {
+    grind(assemble(order, params)?)
+}
+
+/// Builds the block, signed where the chain is a signet; what it lacks is a nonce.
+pub(crate) fn assemble(order: &Order<'_>, params: &Params) -> Option<Block> {
     let height = order.previous.height.checked_add(1)?;
     let reward = params.subsidy_sat(height).saturating_add(order.fees_sat);
     let mut txdata = vec![coinbase(height, reward, order)];
@@ -43,16 +51,34 @@ pub(crate) fn make_block(order: &Order<'_>, params: &Params) -> Option<Block> {
         prev_blockhash: order.previous.hash,
         merkle_root: TxMerkleNode::all_zeros(),
         time: order.now.max(order.previous.mtp.saturating_add(1)),
-        bits: params.bits,
+        bits: order.bits,
         nonce: 0,
     };
     let mut block = Block { header, txdata };
     commit_to_witnesses(&mut block);
     block.header.merkle_root = block.compute_merkle_root()?;
-    let target = params.target();
-    while !target.is_met_by(block.header.block_hash()) {
-        block.header.nonce = block.header.nonce.checked_add(1)?;
+    match &params.signet {
+        Some(signet) => signet.sign(block),
+        None => Some(block),
     }
+}
+
+/// Finds the nonce that gives a block the work its header claims.
+pub(crate) fn grind(mut block: Block) -> Option<Block> {
+    let target = block.header.target();
+    let bytes = serialize(&block.header);
+    // The nonce is in the last 16 of its 80 bytes: the hash of what is before them is always the same.
+    let (same, rest) = bytes.split_at_checked(64)?;
+    let (time_and_bits, _) = rest.split_at_checked(12)?;
+    let mut begun = sha256d::Hash::engine();
+    begun.input(same);
+    begun.input(time_and_bits);
+    let nonce = (0..=u32::MAX).find(|nonce| {
+        let mut engine = begun.clone();
+        engine.input(&nonce.to_le_bytes());
+        target.is_met_by(BlockHash::from_raw_hash(sha256d::Hash::from_engine(engine)))
+    });
+    block.header.nonce = nonce?;
     Some(block)
 }
 
@@ -72,7 +98,7 @@ fn coinbase(height: u32, reward_sat: u64, order: &Order<'_>) -> Transaction {
         }],
         output: vec![TxOut {
             value: Amount::from_sat(reward_sat),
-            script_pubkey: order.script.clone(),
+            script_pubkey: order.script.to_owned(),
         }],
     }
 }

@@ -97,6 +97,9 @@ pub enum Reject {
     /// No transactions, or larger than a block may be without witnesses.
     #[error("bad-blk-length")]
     BlockLength,
+    /// Nothing in the block opens the signet's challenge (BIP 325).
+    #[error("bad-signet-blksig")]
+    SignetSignature,
     /// The first transaction is no coinbase.
     #[error("bad-cb-missing")]
     CoinbaseMissing,

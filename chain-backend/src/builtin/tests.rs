@@ -10,4 +10,5 @@ mod measure;
 mod mempool;
 mod property;
 mod reorg;
+mod signet;
 mod stream;

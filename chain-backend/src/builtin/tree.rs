@@ -115,6 +115,15 @@ impl Tree {
         best.map_or(self.genesis, |node| node.at)
     }
 
+    /// The block at `height` on the branch that ends in `end`.
+    pub(crate) fn ancestor(&self, end: BlockRef, height: u32) -> Option<BlockRef> {
+        let mut at = end;
+        while at.height > height {
+            at = self.nodes.get(&at.header.prev_blockhash)?.at;
+        }
+        (at.height == height).then_some(at)
+    }
+
     /// The blocks that no other stands on, and whether they are ruled out.
     pub(crate) fn ends(&self) -> Vec<(BlockRef, bool)> {
         let parents: BTreeSet<BlockHash> =

@@ -6,4 +6,5 @@ pub(crate) mod block;
 pub(crate) mod connect;
 pub(crate) mod locks;
 pub(crate) mod script;
+pub(crate) mod signet;
 pub(crate) mod tx;

@@ -87,6 +87,8 @@ impl From<ChainError> for RpcError {
         match error {
             ChainError::UnknownBlock(_) => Self::not_found("Block not found"),
             ChainError::Rejected(_)
+            | ChainError::Signet(_)
+            | ChainError::NotTheSigner
             | ChainError::Storage(_)
             | ChainError::TooDeep { .. }
             | ChainError::TooMany(_)

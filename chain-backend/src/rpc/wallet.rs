@@ -183,7 +183,8 @@ impl Owner {
     }
 
     fn add(&mut self, name: String, seed: Seed) -> Result<(), RpcError> {
-        let keys = Keys::new(&seed.secret).ok_or_else(|| RpcError::new(WALLET, "no keys"))?;
+        let keys = Keys::new(&seed.secret, self.chain.network())
+            .ok_or_else(|| RpcError::new(WALLET, "no keys"))?;
         let mut bdk = keys.wallet().map_err(|error| RpcError::new(WALLET, error))?;
         for (keychain, next) in
             [(KeychainKind::External, seed.external), (KeychainKind::Internal, seed.internal)]

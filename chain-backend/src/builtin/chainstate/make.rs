@@ -1,9 +1,10 @@
 //! Making blocks on top of this chain, and making it reorganise.
 
-use super::{ChainError, Chainstate};
+use super::{BlockOutcome, ChainError, Chainstate};
 use crate::backend::BlockRef;
-use crate::builtin::mine::{Order, make_block};
+use crate::builtin::mine::{Order, assemble, make_block};
 use crate::builtin::reject::Reject;
+use crate::builtin::signet::{Signet, SignetError};
 use crate::builtin::template::{Template, fill, linearise};
 use crate::sandbox::Reorg;
 use bitcoin::{Block, BlockHash, FeeRate, ScriptBuf, Transaction, Txid};
@@ -12,6 +13,13 @@ use std::sync::Arc;
 
 /// The most blocks one command makes.
 const BLOCKS_MAX: u32 = 100_000;
+
+/// A block that lacks its work.
+#[derive(Debug)]
+pub(crate) struct Unworked {
+    pub(crate) block: Block,
+    pub(crate) template: Template,
+}
 
 impl Chainstate {
     /// Mines `count` blocks whose coinbases pay `script`; answers them in order.
@@ -23,15 +31,72 @@ impl Chainstate {
         if count > BLOCKS_MAX {
             return Err(ChainError::TooMany(BLOCKS_MAX));
         }
-        self.check_moving()?;
+        self.check_may_make()?;
         (0..count).map(|_| self.mine_one(script)).collect()
     }
 
-    fn mine_one(&mut self, script: &ScriptBuf) -> Result<BlockHash, ChainError> {
+    /// Whether a block can be made now and here.
+    fn check_may_make(&self) -> Result<(), ChainError> {
+        self.check_moving()?;
+        match &self.params.signet {
+            Some(signet) if !signet.can_sign() => Err(ChainError::NotTheSigner),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether the key of a signet, where there is one, opens its challenge.
+    pub(super) fn check_signer(&self) -> Result<(), ChainError> {
+        if !self.params.signet.as_ref().is_some_and(Signet::can_sign) {
+            return Ok(());
+        }
+        let order = self.order(self.tree.tip(), &[], 0, bitcoin::Script::new());
+        assemble(&order, &self.params).map(drop).ok_or(ChainError::Signet(SignetError::Key))
+    }
+
+    fn order<'a>(
+        &self,
+        previous: BlockRef,
+        txs: &'a [Arc<Transaction>],
+        fees_sat: u64,
+        script: &'a bitcoin::Script,
+    ) -> Order<'a> {
+        let (now, extra) = (self.now(), self.tree.count());
+        let bits = self.next_bits(&previous);
+        Order { previous, txs, fees_sat, script, now, extra, bits }
+    }
+
+    /// The next block, signed, but without the work; and what it was made from.
+    pub(crate) fn unworked(&mut self, script: &ScriptBuf) -> Result<Unworked, ChainError> {
+        self.check_may_make()?;
+        let template = self.fresh_template();
+        let tip = self.tree.tip();
+        let order = self.order(tip, &template.txs, template.fees_sat, script);
+        let block = assemble(&order, &self.params).ok_or(Reject::HighHash)?;
+        Ok(Unworked { block, template })
+    }
+
+    /// A block that was made from a template goes in; answers whether it is the tip's, or came too late.
+    pub(crate) fn worked(
+        &mut self,
+        block: Block,
+        template: &Template,
+    ) -> Result<BlockOutcome, ChainError> {
+        let outcome = self.submit_block(block)?;
+        if outcome == BlockOutcome::Connected {
+            self.fees.mined(template);
+        }
+        Ok(outcome)
+    }
+
+    fn fresh_template(&mut self) -> Template {
         let now = self.now();
         self.mempool.limit(now);
         self.tell_mempool();
-        let (template, _) = fill(&self.mempool, linearise(&self.mempool));
+        fill(&self.mempool, linearise(&self.mempool)).0
+    }
+
+    fn mine_one(&mut self, script: &ScriptBuf) -> Result<BlockHash, ChainError> {
+        let template = self.fresh_template();
         let hash = self.mine_on(self.tree.tip(), &template, script)?;
         self.fees.mined(&template);
         Ok(hash)
@@ -43,14 +108,7 @@ impl Chainstate {
         template: &Template,
         script: &ScriptBuf,
     ) -> Result<BlockHash, ChainError> {
-        let order = Order {
-            previous,
-            txs: &template.txs,
-            fees_sat: template.fees_sat,
-            script,
-            now: self.now(),
-            extra: self.tree.count(),
-        };
+        let order = self.order(previous, &template.txs, template.fees_sat, script);
         let block = make_block(&order, &self.params).ok_or(Reject::HighHash)?;
         let hash = block.block_hash();
         self.submit_block(block)?;
@@ -60,7 +118,7 @@ impl Chainstate {
     /// Replaces the last blocks by one more than that. Their transactions are mined again in the same
     /// order, but for those left out and what stands on them. Readers see one move to a higher tip.
     pub(crate) fn reorganise(&mut self, reorg: &Reorg) -> Result<Vec<BlockHash>, ChainError> {
-        self.check_moving()?;
+        self.check_may_make()?;
         let Reorg { depth, left_out, forget, script } = reorg;
         let depth = *depth;
         let tip = self.tree.tip();
@@ -161,7 +219,7 @@ impl Chainstate {
         txs: &[Transaction],
         script: &ScriptBuf,
     ) -> Result<Block, ChainError> {
-        self.check_moving()?;
+        self.check_may_make()?;
         let mut made: BTreeMap<bitcoin::OutPoint, u64> = BTreeMap::new();
         let mut template = Template::default();
         let tip = self.tree.tip();
@@ -180,14 +238,7 @@ impl Chainstate {
             );
             template.txs.push(Arc::new(tx.clone()));
         }
-        let order = Order {
-            previous: tip,
-            txs: &template.txs,
-            fees_sat: template.fees_sat,
-            script,
-            now: self.now(),
-            extra: self.tree.count(),
-        };
+        let order = self.order(tip, &template.txs, template.fees_sat, script);
         make_block(&order, &self.params).ok_or_else(|| Reject::HighHash.into())
     }
 

@@ -25,6 +25,7 @@ fn next(bench: &Bench, txs: &[Transaction], fees_sat: u64) -> Block {
         script: &miner(),
         now: START,
         extra: 7,
+        bits: Params::regtest().bits,
     };
     make_block(&order, &Params::regtest()).unwrap()
 }

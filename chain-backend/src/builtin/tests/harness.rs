@@ -4,6 +4,7 @@ use crate::Package;
 use crate::builtin::chainstate::{ChainError, Chainstate, Options};
 use crate::builtin::policy::Policy;
 use crate::builtin::reject::Reject;
+use crate::builtin::signet::Rules;
 use crate::sandbox::Reorg;
 use bitcoin::absolute::LockTime;
 use bitcoin::hashes::Hash;
@@ -23,7 +24,7 @@ pub(crate) const COIN: u64 = 100_000_000;
 
 pub(crate) fn options(dir: Option<&Path>) -> Options {
     let dir = dir.map(Path::to_path_buf);
-    Options { dir, now: || START, sync: false, policy: Policy::default() }
+    Options { dir, now: || START, sync: false, policy: Policy::default(), rules: Rules::Regtest }
 }
 
 impl Chainstate {

@@ -55,6 +55,7 @@ fn blocks_and_transactions_per_second() {
         script: &miner(),
         now: super::harness::START,
         extra: 1,
+        bits: crate::builtin::params::Params::regtest().bits,
     };
     let big = crate::builtin::mine::make_block(&order, &crate::builtin::params::Params::regtest());
     let dir = tempfile::tempdir().unwrap();

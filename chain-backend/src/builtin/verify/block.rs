@@ -3,11 +3,12 @@
 use crate::builtin::params::{BLOCK_SIGOPS_MAX, BLOCK_WEIGHT_MAX, FUTURE_MAX_S, Params};
 use crate::builtin::reject::Reject;
 use crate::builtin::verify::locks::is_final;
+use crate::builtin::verify::signet::check_solution;
 use crate::builtin::verify::tx::{check_transaction, over_block_size};
 use bitcoin::block::Header;
 use bitcoin::hashes::{Hash, HashEngine, sha256d};
 use bitcoin::script::Builder;
-use bitcoin::{Block, Transaction};
+use bitcoin::{Block, CompactTarget, Transaction};
 
 /// Marks the output in which a coinbase commits to the witnesses (BIP 141).
 const COMMITMENT_PREFIX: [u8; 6] = [0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed];
@@ -26,6 +27,10 @@ pub(crate) fn check_block(block: &Block, params: &Params) -> Result<(), Reject> 
     let target = block.header.target();
     if target > params.target() || !target.is_met_by(block.block_hash()) {
         return Err(Reject::HighHash);
+    }
+    // All signets have one genesis block, and nobody signed it.
+    if let Some(signet) = params.signet.as_ref().filter(|_| block.header != params.genesis.header) {
+        check_solution(block, &signet.challenge)?;
     }
     let (root, mutated) = merkle_root(block);
     if root != Some(block.header.merkle_root.to_byte_array()) {
@@ -53,14 +58,14 @@ pub(crate) fn check_block(block: &Block, params: &Params) -> Result<(), Reject> 
     Ok(())
 }
 
-/// Rules of the header against its predecessor and the clock.
+/// Rules of the header against its predecessor, the difficulty that follows from it, and the clock.
 pub(crate) fn check_header(
     header: &Header,
     place: Place,
     now: u32,
-    params: &Params,
+    bits: CompactTarget,
 ) -> Result<(), Reject> {
-    if header.bits != params.bits {
+    if header.bits != bits {
         return Err(Reject::BadDiffBits);
     }
     if header.time <= place.previous_mtp {

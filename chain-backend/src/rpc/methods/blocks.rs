@@ -62,14 +62,22 @@ struct ChainInfo {
     size_on_disk: u64,
     /// LND connects to peers of the chain when it is true.
     pruned: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signet_challenge: Option<String>,
     warnings: [&'static str; 0],
+}
+
+/// Bitcoin Core's name for the network.
+pub(super) fn chain_name(node: &Node) -> &'static str {
+    node.chain.network().to_core_arg()
 }
 
 pub(super) async fn chain_info(node: &Node) -> Answer {
     let tip = node.chain.tip().await?;
     let Standing { work, .. } = standing(node, tip.hash).await?;
+    let challenge = node.chain.ask(|chain| chain.challenge()).await?;
     answer(&ChainInfo {
-        chain: "regtest",
+        chain: chain_name(node),
         blocks: tip.height,
         headers: tip.height,
         bestblockhash: tip.hash,
@@ -83,6 +91,7 @@ pub(super) async fn chain_info(node: &Node) -> Answer {
         chainwork: hex32(&work),
         size_on_disk: 0,
         pruned: false,
+        signet_challenge: challenge.map(|script| script.to_hex_string()),
         warnings: [],
     })
 }

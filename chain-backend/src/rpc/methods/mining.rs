@@ -1,7 +1,9 @@
 //! Blocks are made here, and the clock is set.
 
+use super::blocks::chain_name;
 use crate::backend::ChainBackend;
 use crate::rpc::error::{RpcError, VERIFY};
+use crate::rpc::money::Btc;
 use crate::rpc::request::{Args, decoded, wrong_type};
 use crate::rpc::{Answer, Node, answer};
 use crate::sandbox::{Sandbox, SandboxError};
@@ -19,7 +21,7 @@ pub(super) async fn to_address(node: &Node, args: &Args) -> Answer {
 
 pub(super) async fn to_descriptor(node: &Node, args: &Args) -> Answer {
     let blocks = blocks_of(args)?;
-    let script = script_of_descriptor(args.text(1, "descriptor")?)?;
+    let script = script_of_descriptor(args.text(1, "descriptor")?, node.chain.network())?;
     answer(&node.chain.mine(blocks, script).await?)
 }
 
@@ -38,7 +40,7 @@ pub(in crate::rpc) fn script_of_address(
     Ok(address.script_pubkey())
 }
 
-fn script_of_descriptor(text: &str) -> Result<ScriptBuf, RpcError> {
+pub(super) fn script_of_descriptor(text: &str, network: Network) -> Result<ScriptBuf, RpcError> {
     let refused = |error: String| RpcError::not_found(error);
     // `raw(…)` is no descriptor to the library, and `addr(…)` neither.
     let inner = |name: &str| text.split('#').next()?.strip_prefix(name)?.strip_suffix(')');
@@ -46,7 +48,7 @@ fn script_of_descriptor(text: &str) -> Result<ScriptBuf, RpcError> {
         return ScriptBuf::from_hex(hex).map_err(|error| refused(error.to_string()));
     }
     if let Some(address) = inner("addr(") {
-        return script_of_address(address, Network::Regtest);
+        return script_of_address(address, network);
     }
     let descriptor: Descriptor<DescriptorPublicKey> =
         text.parse().map_err(|error| refused(format!("{error}")))?;
@@ -60,7 +62,7 @@ pub(super) async fn block(node: &Node, args: &Args) -> Answer {
     let output = args.text(0, "output")?;
     let script = match script_of_address(output, node.chain.network()) {
         Ok(script) => script,
-        Err(_) => script_of_descriptor(output)
+        Err(_) => script_of_descriptor(output, node.chain.network())
             .map_err(|_| RpcError::not_found("Error: Invalid address or descriptor"))?,
     };
     let mut txs = Vec::new();
@@ -100,16 +102,29 @@ pub(super) async fn info(node: &Node) -> Answer {
     let tip = node.chain.tip().await?;
     let waiting = node.chain.mempool().await?.len();
     let bits = tip.header.bits;
-    answer(&json!({
+    let (next, challenge) =
+        node.chain.ask(move |chain| (chain.next_bits(&tip), chain.challenge())).await?;
+    let mut shown = json!({
         "blocks": tip.height,
         "bits": format!("{:08x}", bits.to_consensus()),
         "difficulty": tip.header.difficulty_float(),
         "target": format!("{:064x}", Target::from_compact(bits)),
         "networkhashps": 0,
         "pooledtx": waiting,
-        "chain": "regtest",
+        "blockmintxfee": Btc::sat(1),
+        "chain": chain_name(node),
+        "next": {
+            "height": tip.height.saturating_add(1),
+            "bits": format!("{:08x}", next.to_consensus()),
+            "difficulty": Target::from_compact(next).difficulty_float(),
+            "target": format!("{:064x}", Target::from_compact(next)),
+        },
         "warnings": [],
-    }))
+    });
+    if let (Some(challenge), Some(fields)) = (challenge, shown.as_object_mut()) {
+        fields.insert("signet_challenge".to_owned(), json!(challenge.to_hex_string()));
+    }
+    answer(&shown)
 }
 
 /// What the next block would be (BIP 22, BIP 23), as far as miners of a sandbox need it.

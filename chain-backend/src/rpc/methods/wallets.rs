@@ -13,7 +13,7 @@ use bdk_wallet::chain::ChainPosition;
 use bdk_wallet::error::CreateTxError;
 use bdk_wallet::{KeychainKind, LocalOutput, TxOrdering};
 use bitcoin::consensus::encode::serialize_hex;
-use bitcoin::{Address, Amount, FeeRate, Network, OutPoint, Psbt, ScriptBuf, Transaction, Txid};
+use bitcoin::{Address, Amount, FeeRate, OutPoint, Psbt, ScriptBuf, Transaction, Txid};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -191,6 +191,7 @@ struct Unspent {
 
 async fn unspent(node: &Node, wallet: Option<&str>, args: &Args) -> Answer {
     let (min, max) = (args.number_or(0, "minconf", 1)?, args.number_or(1, "maxconf", 9_999_999)?);
+    let network = node.chain.network();
     let found = node.wallets.with(wallet, move |wallet| {
         let tip = wallet.bdk.latest_checkpoint().height();
         let locked: Vec<OutPoint> = wallet.bdk.list_locked_outpoints().collect();
@@ -199,7 +200,7 @@ async fn unspent(node: &Node, wallet: Option<&str>, args: &Args) -> Answer {
         let shown = coins.map(|coin| Unspent {
             txid: coin.outpoint.txid,
             vout: coin.outpoint.vout,
-            address: Address::from_script(&coin.txout.script_pubkey, Network::Regtest).ok(),
+            address: Address::from_script(&coin.txout.script_pubkey, network).ok(),
             script: coin.txout.script_pubkey.to_hex_string(),
             amount: btc(coin.txout.value),
             confirmations: depth(&coin.chain_position, tip),

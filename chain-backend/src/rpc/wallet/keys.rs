@@ -10,6 +10,7 @@ use std::fmt;
 pub(in crate::rpc) struct Keys {
     secret: [u8; 32],
     master: Xpriv,
+    network: Network,
 }
 
 impl fmt::Debug for Keys {
@@ -19,9 +20,9 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    pub(super) fn new(secret: &[u8; 32]) -> Option<Self> {
-        let master = Xpriv::new_master(Network::Regtest, secret).ok()?;
-        Some(Self { secret: *secret, master })
+    pub(super) fn new(secret: &[u8; 32], network: Network) -> Option<Self> {
+        let master = Xpriv::new_master(network, secret).ok()?;
+        Some(Self { secret: *secret, master, network })
     }
 
     pub(super) const fn secret(&self) -> [u8; 32] {
@@ -31,7 +32,7 @@ impl Keys {
     /// An empty wallet of these keys.
     pub(super) fn wallet(&self) -> Result<bdk_wallet::Wallet, String> {
         let chain = |number: u8| format!("wpkh({}/84'/1'/0'/{number}/*)", self.master);
-        let made = bdk_wallet::Wallet::create(chain(0), chain(1)).network(Network::Regtest);
+        let made = bdk_wallet::Wallet::create(chain(0), chain(1)).network(self.network);
         made.create_wallet_no_persist().map_err(|error| error.to_string())
     }
 
@@ -64,7 +65,7 @@ pub(in crate::rpc) fn extract(psbt: Psbt) -> Transaction {
     psbt.extract_tx_unchecked_fee_rate()
 }
 
-/// Keys in their export format, for regtest.
+/// Keys in their export format.
 pub(in crate::rpc) fn from_wif(text: &str) -> Option<PrivateKey> {
     PrivateKey::from_wif(text).ok()
 }
