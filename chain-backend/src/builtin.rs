@@ -37,12 +37,15 @@ use std::sync::Arc;
 use chainstate::Chainstate;
 pub use chainstate::{BlockOutcome, ChainError, Options};
 pub(crate) use chainstate::{ScriptHash, ScriptSums, Standing, Waiting, Whole, script_hash};
+pub(crate) use mempool::Favoured;
+pub(crate) use mine::witness_commitment;
 pub(crate) use params::MONEY_MAX;
 pub use policy::Policy;
 pub use policy::standard::dust_limit_sat;
 pub use reject::{Reject, ScriptFault};
 pub use signet::{Rules, Signet, SignetError};
 pub use storage::StorageError;
+pub(crate) use utxo::Coin;
 
 /// A handle to a running chain. The chain stops when the last handle is gone.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 //! on a copy.
 
 mod accept;
+mod favour;
 mod limit;
 mod package;
 mod rate;
@@ -22,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(crate) use accept::{Admission, Candidate};
+pub(crate) use favour::Favoured;
 pub(crate) use rate::Rate;
 
 /// What the mempool needs to know of the chain it stands on.
@@ -79,6 +81,8 @@ pub(crate) struct Mempool {
     floor_sat_kvb: u64,
     policy: Policy,
     deltas: Vec<MempoolDelta>,
+    /// What counts as if it paid more or less, waiting or not, satoshi.
+    favours: BTreeMap<Txid, i64>,
 }
 
 impl Mempool {
@@ -93,6 +97,7 @@ impl Mempool {
             floor_sat_kvb: 0,
             policy,
             deltas: Vec::new(),
+            favours: BTreeMap::new(),
         }
     }
 
@@ -228,6 +233,7 @@ impl Mempool {
         for tx in block.txdata.iter().filter(|tx| !tx.is_coinbase()) {
             let txid = tx.compute_txid();
             self.remove(&txid, RemovedBecause::Confirmed(hash));
+            self.favours.remove(&txid);
             for input in &tx.input {
                 if let Some(rival) = self.spends.get(&input.previous_output).copied() {
                     self.remove_with_descendants(&rival, RemovedBecause::Conflicted { by: txid });

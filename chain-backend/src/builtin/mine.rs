@@ -11,7 +11,7 @@ use bitcoin::script::Builder;
 use bitcoin::transaction::Version;
 use bitcoin::{
     Amount, Block, BlockHash, CompactTarget, OutPoint, Script, ScriptBuf, Sequence, Transaction,
-    TxIn, TxMerkleNode, TxOut, Witness, WitnessMerkleNode,
+    TxIn, TxMerkleNode, TxOut, Witness, WitnessMerkleNode, Wtxid,
 };
 use std::sync::Arc;
 
@@ -106,14 +106,25 @@ fn coinbase(height: u32, reward_sat: u64, order: &Order<'_>) -> Transaction {
 /// Adds the output in which the coinbase commits to all witnesses (BIP 141).
 fn commit_to_witnesses(block: &mut Block) {
     let root = block.witness_root().unwrap_or_else(WitnessMerkleNode::all_zeros);
+    if let Some(coinbase) = block.txdata.first_mut() {
+        coinbase.output.push(TxOut { value: Amount::ZERO, script_pubkey: commitment(root) });
+    }
+}
+
+/// What a coinbase says of the witnesses of the transactions behind it.
+pub(crate) fn witness_commitment(txs: &[Arc<Transaction>]) -> ScriptBuf {
+    let wtxids = txs.iter().map(|tx| tx.compute_wtxid().to_raw_hash());
+    let leaves = std::iter::once(Wtxid::all_zeros().to_raw_hash()).chain(wtxids);
+    let root = bitcoin::merkle_tree::calculate_root(leaves);
+    commitment(root.map_or_else(WitnessMerkleNode::all_zeros, WitnessMerkleNode::from_raw_hash))
+}
+
+fn commitment(root: WitnessMerkleNode) -> ScriptBuf {
     let mut engine = sha256d::Hash::engine();
     engine.input(&root.to_byte_array());
     engine.input(&[0; 32]);
     let commitment = sha256d::Hash::from_engine(engine).to_byte_array();
     let mut script = vec![0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed];
     script.extend(commitment);
-    if let Some(coinbase) = block.txdata.first_mut() {
-        let script_pubkey = ScriptBuf::from_bytes(script);
-        coinbase.output.push(TxOut { value: Amount::ZERO, script_pubkey });
-    }
+    ScriptBuf::from_bytes(script)
 }

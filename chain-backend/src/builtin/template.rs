@@ -59,8 +59,9 @@ impl Group {
     fn of(mempool: &Mempool, txid: Txid, entry: &Entry) -> Self {
         let members = mempool.ancestors(&[txid]);
         let mut group = Self { members, arrival: entry.arrival, fee_sat: 0, vsize: 0 };
-        for entry in group.members.iter().filter_map(|txid| mempool.get(txid)) {
-            group.fee_sat = group.fee_sat.saturating_add(entry.fee_sat);
+        let entries = group.members.iter().filter_map(|txid| Some((txid, mempool.get(txid)?)));
+        for (txid, entry) in entries {
+            group.fee_sat = group.fee_sat.saturating_add(mempool.counted_sat(txid, entry));
             group.vsize = group.vsize.saturating_add(entry.vsize);
         }
         group
@@ -73,7 +74,8 @@ impl Group {
     fn shed(&mut self, placed: &[Txid], mempool: &Mempool) {
         for txid in placed {
             if let Some(entry) = self.members.take(txid).and_then(|txid| mempool.get(&txid)) {
-                self.fee_sat = self.fee_sat.saturating_sub(entry.fee_sat);
+                let counted_sat = mempool.counted_sat(txid, entry);
+                self.fee_sat = self.fee_sat.saturating_sub(counted_sat);
                 self.vsize = self.vsize.saturating_sub(entry.vsize);
             }
         }
@@ -102,7 +104,7 @@ impl Group {
 pub(crate) struct Template {
     pub(crate) txs: Vec<Arc<Transaction>>,
     pub(crate) fees_sat: u64,
-    /// The least any chunk in it pays; `None` when it is empty.
+    /// The least any chunk in it counts for; `None` when it is empty.
     pub(crate) lowest: Option<Rate>,
     /// Whether something had to stay outside.
     pub(crate) full: bool,
@@ -129,10 +131,12 @@ pub(crate) fn fill(mempool: &Mempool, chunks: Vec<Chunk>) -> (Template, Vec<Chun
         }
         weight_left = weight_left.saturating_sub(chunk.weight_wu);
         sigops_left = sigops_left.saturating_sub(chunk.sigop_cost);
-        template.fees_sat = template.fees_sat.saturating_add(chunk.rate.fee_sat);
         template.lowest = Some(template.lowest.map_or(chunk.rate, |low| low.min(chunk.rate)));
-        let txs = chunk.txids.iter().filter_map(|txid| mempool.get(txid));
-        template.txs.extend(txs.map(|entry| Arc::clone(&entry.tx)));
+        for entry in chunk.txids.iter().filter_map(|txid| mempool.get(txid)) {
+            // What it really pays, whatever it counts for.
+            template.fees_sat = template.fees_sat.saturating_add(entry.fee_sat);
+            template.txs.push(Arc::clone(&entry.tx));
+        }
     }
     (template, left_over)
 }

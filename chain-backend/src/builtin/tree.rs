@@ -18,7 +18,7 @@ pub(crate) struct Node {
     work: Work,
     /// Where its bytes are.
     pub(crate) place: Place,
-    /// The how-manieth block ever seen.
+    /// The how-manieth block ever seen; less where it was preferred.
     order: u64,
     /// It, or a block below it, breaks a rule or was ruled out by command.
     pub(crate) invalid: bool,
@@ -31,6 +31,9 @@ impl Node {
     }
 }
 
+/// Orders begin here; what is preferred later comes before it.
+const FIRST_ORDER: u64 = 1 << 40;
+
 /// The tree of blocks and its best chain.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -40,16 +43,18 @@ pub(crate) struct Tree {
     /// The chain that is followed, by height.
     active: Vec<BlockHash>,
     genesis: BlockRef,
+    /// How often a block was preferred.
+    preferred: u64,
 }
 
 impl Tree {
     pub(crate) fn new(genesis: Header, place: Place) -> Self {
         let hash = genesis.block_hash();
         let at = BlockRef { height: 0, hash, header: genesis, mtp: genesis.time };
-        let node = Node { at, work: genesis.work(), place, order: 0, invalid: false };
-        let candidates = BTreeSet::from([(node.work, Reverse(0), hash)]);
+        let node = Node { at, work: genesis.work(), place, order: FIRST_ORDER, invalid: false };
+        let candidates = BTreeSet::from([(node.work, Reverse(FIRST_ORDER), hash)]);
         let nodes = BTreeMap::from([(hash, node)]);
-        Self { nodes, candidates, active: vec![hash], genesis: at }
+        Self { nodes, candidates, active: vec![hash], genesis: at, preferred: 0 }
     }
 
     pub(crate) fn get(&self, hash: &BlockHash) -> Option<&Node> {
@@ -90,7 +95,7 @@ impl Tree {
         #[expect(clippy::arithmetic_side_effects, reason = "work is summed in 256 bits")]
         let (work, invalid) = (previous.work + header.work(), previous.invalid);
         let at = BlockRef { height, hash, header, mtp: self.median_time(&header) };
-        let order = self.count();
+        let order = FIRST_ORDER.saturating_add(self.count());
         if !invalid {
             self.candidates.insert((work, Reverse(order), hash));
         }
@@ -166,6 +171,17 @@ impl Tree {
     pub(crate) fn pop_active(&mut self) {
         if self.active.len() > 1 {
             self.active.pop();
+        }
+    }
+
+    /// From now on a block counts as seen before all others of its work; the last one preferred is the first.
+    pub(crate) fn prefer(&mut self, hash: &BlockHash) {
+        let Some(node) = self.nodes.get_mut(hash) else { return };
+        let old = (node.work, Reverse(node.order), *hash);
+        self.preferred = self.preferred.saturating_add(1);
+        node.order = FIRST_ORDER.saturating_sub(self.preferred);
+        if self.candidates.remove(&old) {
+            self.candidates.insert((node.work, Reverse(node.order), *hash));
         }
     }
 

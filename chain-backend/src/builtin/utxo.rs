@@ -63,6 +63,11 @@ impl Coins {
         self.total_sat
     }
 
+    /// Shows every coin, in any order.
+    pub(crate) fn visit(&self, visitor: &mut dyn FnMut(&OutPoint, &Coin)) {
+        self.map.iter().for_each(|(outpoint, coin)| visitor(outpoint, coin));
+    }
+
     /// Applies a checked change, forwards or backwards.
     pub(crate) fn apply(&mut self, spent: &[OutPoint], created: BTreeMap<OutPoint, Coin>) {
         for outpoint in spent {

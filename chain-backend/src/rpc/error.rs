@@ -29,6 +29,8 @@ pub(super) const INSUFFICIENT_FUNDS: i32 = -6;
 pub(super) const INVALID_PARAMETER: i32 = -8;
 /// No wallet of this name is loaded.
 pub(super) const WALLET_NOT_FOUND: i32 = -18;
+/// The chain's own data fails.
+pub(super) const DATABASE: i32 = -20;
 /// Bytes that are no transaction, block or script.
 pub(super) const DESERIALIZATION: i32 = -22;
 /// Inputs that are missing, or a submission that failed for want of something.

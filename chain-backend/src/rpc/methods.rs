@@ -4,6 +4,8 @@ mod blocks;
 mod mempool;
 mod mining;
 mod network;
+mod scan;
+mod stats;
 mod transactions;
 mod wallets;
 
@@ -49,6 +51,7 @@ pub(super) const METHODS: &[(&str, &[&str])] = &[
     ("getblockfrompeer", &["blockhash", "peer_id"]),
     ("getblockhash", &["height"]),
     ("getblockheader", &["blockhash", "verbose"]),
+    ("getblockstats", &["hash_or_height", "stats"]),
     ("getblocktemplate", &["template_request"]),
     ("getchaintips", &[]),
     ("getconnectioncount", &[]),
@@ -64,6 +67,7 @@ pub(super) const METHODS: &[(&str, &[&str])] = &[
     ("getnewaddress", &["label", "address_type"]),
     ("getnodeaddresses", &["count", "network"]),
     ("getpeerinfo", &[]),
+    ("getprioritisedtransactions", &[]),
     ("getrawchangeaddress", &["address_type"]),
     ("getrawmempool", &["verbose", "mempool_sequence"]),
     ("getrawtransaction", &["txid", "verbosity|verbose", "blockhash"]),
@@ -83,7 +87,11 @@ pub(super) const METHODS: &[(&str, &[&str])] = &[
     ("lockunspent", &["unlock", "transactions", "persistent"]),
     ("logging", &["include", "exclude"]),
     ("ping", &[]),
+    ("preciousblock", &["blockhash"]),
+    ("prioritisetransaction", &["txid", "dummy", "fee_delta"]),
     ("reconsiderblock", &["blockhash"]),
+    ("scantxoutset", &["action", "scanobjects"]),
+    ("send", &["outputs", "conf_target", "estimate_mode", "fee_rate", "options", "version"]),
     ("sendrawtransaction", &["hexstring", "maxfeerate", "maxburnamount"]),
     (
         "sendmany",
@@ -154,7 +162,9 @@ pub(super) async fn call(
         "getdeploymentinfo" => blocks::deployments(node, &args).await,
         "getdifficulty" => blocks::difficulty(node).await,
         "gettxout" => blocks::txout(node, &args).await,
-        "gettxoutsetinfo" => blocks::txout_set(node).await,
+        "getblockstats" => stats::block_stats(node, &args).await,
+        "gettxoutsetinfo" => scan::txout_set(node, &args).await,
+        "scantxoutset" => scan::scan(node, &args).await,
         "waitforblock" => blocks::wait_for_hash(node, &args).await,
         "waitforblockheight" => blocks::wait_for_height(node, &args).await,
         "waitfornewblock" => blocks::wait_for_new(node, &args).await,
@@ -164,6 +174,8 @@ pub(super) async fn call(
         "getmempoolentry" => mempool::entry(node, &args).await,
         "getmempoolinfo" => mempool::info(node).await,
         "getrawmempool" => mempool::raw(node, &args).await,
+        "getprioritisedtransactions" => mempool::favoured(node).await,
+        "prioritisetransaction" => mempool::favour(node, &args).await,
         "gettxspendingprevout" => mempool::spending(node, &args).await,
         "estimatesmartfee" => mempool::estimate(node, &args).await,
         "sendrawtransaction" => mempool::send(node, &args).await,
@@ -173,9 +185,10 @@ pub(super) async fn call(
         "generateblock" => mining::block(node, &args).await,
         "generatetoaddress" => mining::to_address(node, &args).await,
         "generatetodescriptor" => mining::to_descriptor(node, &args).await,
-        "getblocktemplate" => mining::template(node).await,
+        "getblocktemplate" => mining::template(node, &args).await,
         "getmininginfo" => mining::info(node).await,
         "invalidateblock" => mining::judge(node, &args, true).await,
+        "preciousblock" => mining::prefer(node, &args).await,
         "reconsiderblock" => mining::judge(node, &args, false).await,
         "setmocktime" => mining::set_time(node, &args).await,
         "submitblock" => mining::submit(node, &args).await,
@@ -193,9 +206,10 @@ pub(super) async fn call(
         "echo" => network::echo(&args),
         "getblockfrompeer" => network::block_from_peer(),
         "getconnectioncount" => super::answer(&0),
-        "getindexinfo" => network::indexes(node).await,
+        "getindexinfo" => network::indexes(node, &args).await,
         "getnetworkinfo" => network::info(node).await,
-        "getnodeaddresses" | "getpeerinfo" | "getzmqnotifications" => network::nothing(),
+        "getnodeaddresses" => network::addresses(&args),
+        "getpeerinfo" | "getzmqnotifications" => network::nothing(),
         "getrpcinfo" => network::rpc_info(),
         "help" => network::help(&args),
         "logging" => network::logging(),

@@ -1,5 +1,8 @@
 //! The server as its callers see it: LND, Core Lightning, wallets, lnprototest.
 
+mod miners;
+mod tools;
+
 use super::{Access, Settings, basic, serve};
 use crate::backend::ChainBackend;
 use crate::builtin::BuiltinChain;
@@ -23,7 +26,10 @@ pub(crate) struct Served {
 }
 
 pub(crate) async fn served(wallets: Option<&Path>) -> Served {
-    let chain = BuiltinChain::in_memory(|| START).unwrap();
+    served_over(BuiltinChain::in_memory(|| START).unwrap(), wallets).await
+}
+
+async fn served_over(chain: BuiltinChain, wallets: Option<&Path>) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let settings = Settings {

@@ -1,11 +1,15 @@
 //! Questions of programs that want to see more than a channel daemon does: branches, work, the mempool's insides.
 
-use super::Chainstate;
+use super::{ChainError, Chainstate};
 use crate::backend::{BackendError, BlockRef};
-use crate::builtin::mempool::{Admission, Entry};
+use crate::builtin::mempool::{Admission, Entry, Favoured};
 use crate::builtin::reject::Reject;
 use crate::builtin::template::{Template, fill, linearise};
+use crate::builtin::utxo::Coin;
+use crate::builtin::verify::block::{Place, check_header};
+use bitcoin::block::Header;
 use bitcoin::{Amount, BlockHash, FeeRate, OutPoint, Transaction, TxOut, Txid, Wtxid};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A block, and where it stands.
@@ -37,6 +41,7 @@ pub(crate) struct Waiting {
     pub(crate) fee: Amount,
     pub(crate) vsize: u64,
     pub(crate) weight_wu: u64,
+    pub(crate) sigop_cost: usize,
     /// When it came, Unix seconds.
     pub(crate) time: u32,
     /// The tip's height when it came.
@@ -47,6 +52,8 @@ pub(crate) struct Waiting {
     pub(crate) ancestors: Sum,
     /// It and what stands on it.
     pub(crate) descendants: Sum,
+    /// As if it paid so much more, satoshi.
+    pub(crate) favour_sat: i64,
 }
 
 /// Several transactions together.
@@ -120,12 +127,14 @@ impl Chainstate {
             fee: fee_of(entry),
             vsize: entry.vsize,
             weight_wu: entry.weight_wu,
+            sigop_cost: entry.sigop_cost,
             time: entry.time,
             height: entry.height,
             parents: entry.parents.iter().copied().collect(),
             children: entry.children.iter().copied().collect(),
             ancestors: sum(&self.mempool.ancestors(&[*txid])),
             descendants: sum(&self.mempool.descendants(&[*txid])),
+            favour_sat: self.mempool.favour_of(txid),
         })
     }
 
@@ -174,6 +183,46 @@ impl Chainstate {
             };
             txs.iter().map(one).collect()
         })
+    }
+
+    /// Shows every coin of the best chain, in any order.
+    pub(crate) fn visit_coins(&self, visitor: &mut dyn FnMut(&OutPoint, &Coin)) {
+        self.coins.visit(visitor);
+    }
+
+    /// What is wrong with a header whose block nobody has, if anything is.
+    pub(crate) fn check_lone_header(&self, header: &Header) -> Result<(), Reject> {
+        if self.tree.get(&header.block_hash()).is_some() {
+            return Ok(());
+        }
+        if !header.target().is_met_by(header.block_hash()) {
+            return Err(Reject::HighHash);
+        }
+        let parent = self.tree.get(&header.prev_blockhash).ok_or(Reject::PrevBlockNotFound)?;
+        if parent.invalid {
+            return Err(Reject::BadPrevBlock);
+        }
+        let at = parent.at;
+        let place = Place { height: at.height.saturating_add(1), previous_mtp: at.mtp };
+        check_header(header, place, self.now(), self.next_bits(&at))
+    }
+
+    /// As if a block had come before all others with as much work as its branch has.
+    pub(crate) fn prefer(&mut self, hash: BlockHash) -> Result<(), ChainError> {
+        self.tree.prefer(&hash);
+        self.activate_best().map(drop)
+    }
+
+    /// Counts a transaction as if it paid so much more, satoshi.
+    pub(crate) fn favour(&mut self, txid: Txid, delta_sat: i64) -> Favoured {
+        self.mempool.favour(txid, delta_sat)
+    }
+
+    /// All that count as if they paid more or less, satoshi; with what they really pay, if they wait.
+    pub(crate) fn favoured(&self) -> BTreeMap<Txid, (i64, Option<Amount>)> {
+        let favours = self.mempool.favours().iter();
+        let fee = |txid| self.mempool.get(txid).map(fee_of);
+        favours.map(|(txid, delta_sat)| (*txid, (*delta_sat, fee(txid)))).collect()
     }
 
     /// What the next block would be filled with, and what that pays.

@@ -109,7 +109,7 @@ impl Mempool {
         if view.feerate_max.is_some_and(dear) {
             return Err(Reject::MaxFeeExceeded);
         }
-        self.check_fee(fee_sat, vsize, tx, admission)?;
+        self.check_fee(self.modified_sat(&txid, fee_sat), vsize, tx, admission)?;
         let candidate = self.candidate(tx, (txid, wtxid), (fee_sat, vsize, weight_wu, sigop_cost));
         if admission != Admission::FromBlock {
             self.check_limits(&candidate)?;

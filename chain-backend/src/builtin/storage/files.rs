@@ -22,6 +22,24 @@ pub(super) struct Files {
     _lock: File,
 }
 
+/// Another chain's blocks would be taken for a write that never finished, and cut off.
+fn check_owner(dir: &Path, blocks: &Path, magic: [u8; 4]) -> Result<(), StorageError> {
+    use std::io::Read as _;
+    let Ok(entries) = std::fs::read_dir(blocks) else { return Ok(()) };
+    let Some(first) = entries.filter_map(Result::ok).map(|entry| entry.path()).min() else {
+        return Ok(());
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(&first).map_err(|source| io(&first, source))?;
+    file.take(4).read_to_end(&mut bytes).map_err(|source| io(&first, source))?;
+    let is_blank = bytes.iter().all(|byte| *byte == 0);
+    if is_blank || magic.starts_with(&bytes) {
+        Ok(())
+    } else {
+        Err(StorageError::OtherChain(dir.to_path_buf()))
+    }
+}
+
 impl Files {
     pub(super) fn open(
         dir: &Path,
@@ -32,6 +50,7 @@ impl Files {
         let lock = lock(dir)?;
         let family = |dir, prefix, rebuildable| Family { dir, prefix, magic, sync, rebuildable };
         let (blk, rev, mark) = (dir.join("blk"), dir.join("rev"), dir.join("mark"));
+        check_owner(dir, &blk, magic)?;
         let (blocks, found) = Frames::open(family(&blk, "blk", false), parse_block)?;
         let (undo, undo_found) =
             Frames::open(family(&rev, "rev", true), |bytes| Some(sealed(bytes)?.0))?;

@@ -9,7 +9,6 @@ use crate::rpc::show::block::{BlockShown, HeaderShown, TxOfBlock, hex32};
 use crate::rpc::show::script::ScriptShown;
 use crate::rpc::show::tx::TxShown;
 use crate::rpc::{Answer, Node, answer};
-use crate::sandbox::Sandbox;
 use bitcoin::bip158::BlockFilter;
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::hashes::Hash;
@@ -174,9 +173,10 @@ async fn whole(
     Ok(shown.collect())
 }
 
+/// What each transaction of a block spends; `None` for the coinbase.
 type Spent = Vec<Option<Vec<TxOut>>>;
 
-async fn spent(node: &Node, block: &Arc<Block>) -> Result<Spent, RpcError> {
+pub(super) async fn spent(node: &Node, block: &Arc<Block>) -> Result<Spent, RpcError> {
     let block = Arc::clone(block);
     let spent = node.chain.ask(move |chain| {
         block.txdata.iter().map(|tx| chain.spent_by(tx)).collect::<Result<Spent, _>>()
@@ -246,25 +246,6 @@ pub(super) async fn txout(node: &Node, args: &Args) -> Answer {
         value: Btc::sat(found.output.value.to_sat()),
         script: ScriptShown::of(&found.output.script_pubkey, node.chain.network()),
         coinbase: found.coinbase,
-    })
-}
-
-#[derive(Serialize)]
-struct CoinSet {
-    height: u32,
-    bestblock: BlockHash,
-    txouts: u64,
-    total_amount: Btc,
-}
-
-pub(super) async fn txout_set(node: &Node) -> Answer {
-    let tip = node.chain.tip().await?;
-    let totals = node.chain.totals().await?;
-    answer(&CoinSet {
-        height: tip.height,
-        bestblock: tip.hash,
-        txouts: totals.coins,
-        total_amount: Btc::sat(totals.supply_sat),
     })
 }
 

@@ -1,7 +1,7 @@
 //! What waits, handing in, and what it costs.
 
 use crate::backend::{ChainBackend, Package};
-use crate::builtin::{BuiltinChain, Reject, Waiting};
+use crate::builtin::{BuiltinChain, Favoured, Reject, Waiting};
 use crate::rpc::error::{IN_UTXO_SET, REJECTED, RpcError, VERIFY};
 use crate::rpc::money::{self, Btc};
 use crate::rpc::request::{Args, decoded, hash, wrong_type};
@@ -90,7 +90,7 @@ impl Entry {
             wtxid: waiting.wtxid,
             fees: EntryFees {
                 base,
-                modified: base,
+                modified: Btc(signed(waiting.fee).saturating_add(waiting.favour_sat)),
                 ancestor: Btc::sat(ancestors.fees.to_sat()),
                 descendant: Btc::sat(descendants.fees.to_sat()),
             },
@@ -100,6 +100,47 @@ impl Entry {
             unbroadcast: false,
         }
     }
+}
+
+fn signed(amount: bitcoin::Amount) -> i64 {
+    i64::try_from(amount.to_sat()).unwrap_or(i64::MAX)
+}
+
+/// Counts a transaction as if it paid more or less, in the mempool or not yet in it.
+pub(super) async fn favour(node: &Node, args: &Args) -> Answer {
+    let txid: Txid = args.hash(0, "txid")?;
+    if args.get(1).is_some_and(|dummy| dummy.as_f64() != Some(0.0)) {
+        let words =
+            "Priority is no longer supported, dummy argument to prioritisetransaction must be 0.";
+        return Err(RpcError::parameter(words));
+    }
+    let delta_sat = args.number(2, "fee_delta")?;
+    match node.chain.ask(move |chain| chain.favour(txid, delta_sat)).await? {
+        Favoured::Yes => answer(&true),
+        Favoured::HasDust => {
+            let words = "Priority is not supported for transactions with dust outputs.";
+            Err(RpcError::parameter(words))
+        }
+        Favoured::TooMany => Err(RpcError::misc("too many transactions are prioritised")),
+    }
+}
+
+/// All that count as if they paid otherwise.
+pub(super) async fn favoured(node: &Node) -> Answer {
+    let favoured = node.chain.ask(|chain| chain.favoured()).await?;
+    let shown: BTreeMap<Txid, Value> = (favoured.into_iter())
+        .map(|(txid, (delta_sat, base))| {
+            let mut one = json!({ "fee_delta": delta_sat, "in_mempool": base.is_some() });
+            if let (Some(base), Some(fields)) = (base, one.as_object_mut()) {
+                fields.insert(
+                    "modified_fee".to_owned(),
+                    json!(signed(base).saturating_add(delta_sat)),
+                );
+            }
+            (txid, one)
+        })
+        .collect();
+    answer(&shown)
 }
 
 fn not_waiting() -> RpcError {

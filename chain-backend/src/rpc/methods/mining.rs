@@ -2,7 +2,8 @@
 
 use super::blocks::chain_name;
 use crate::backend::ChainBackend;
-use crate::rpc::error::{RpcError, VERIFY};
+use crate::builtin::{Reject, Waiting, witness_commitment};
+use crate::rpc::error::{DATABASE, RpcError, VERIFY};
 use crate::rpc::money::Btc;
 use crate::rpc::request::{Args, decoded, wrong_type};
 use crate::rpc::{Answer, Node, answer};
@@ -10,8 +11,9 @@ use crate::sandbox::{Sandbox, SandboxError};
 use bdk_wallet::miniscript::{Descriptor, DescriptorPublicKey};
 use bitcoin::block::Header;
 use bitcoin::consensus::encode::serialize_hex;
-use bitcoin::{Address, BlockHash, Network, ScriptBuf, Target, Transaction};
+use bitcoin::{Address, BlockHash, Network, ScriptBuf, Target, Transaction, Txid};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) async fn to_address(node: &Node, args: &Args) -> Answer {
     let blocks = blocks_of(args)?;
@@ -127,16 +129,40 @@ pub(super) async fn info(node: &Node) -> Answer {
     answer(&shown)
 }
 
-/// What the next block would be (BIP 22, BIP 23), as far as miners of a sandbox need it.
-pub(super) async fn template(node: &Node) -> Answer {
+/// What the next block would be (BIP 22, BIP 23, BIP 145), as far as miners of a sandbox need it.
+pub(super) async fn template(node: &Node, args: &Args) -> Answer {
+    let rules = args.get(0).and_then(|request| request.get("rules")).and_then(Value::as_array);
+    let knows = |rule: &str| rules.is_some_and(|rules| rules.iter().any(|known| known == rule));
+    let challenge = node.chain.ask(|chain| chain.challenge()).await?;
+    let needed: &[&str] = if challenge.is_some() { &["segwit", "signet"] } else { &["segwit"] };
+    if let Some(rule) = needed.iter().find(|rule| !knows(rule)) {
+        return Err(RpcError::parameter(format!(
+            "getblocktemplate must be called with the {rule} rule set (call with {{\"rules\": {}}})",
+            json!(needed)
+        )));
+    }
     let tip = node.chain.tip().await?;
-    let (template, now) = node.chain.ask(|chain| (chain.template(), chain.now())).await?;
-    let txs: Vec<Value> = (template.txs.iter())
-        .map(|tx| {
+    let asked = node.chain.ask(move |chain| {
+        let template = chain.template();
+        let waiting: Vec<Option<Waiting>> =
+            template.txs.iter().map(|tx| chain.waiting(&tx.compute_txid())).collect();
+        (template, waiting, chain.now(), chain.next_bits(&tip), chain.mempool().arrivals())
+    });
+    let (template, waiting, now, bits, arrivals) = asked.await?;
+    let places: BTreeMap<Txid, u32> =
+        template.txs.iter().map(|tx| tx.compute_txid()).zip(1..).collect();
+    let txs: Vec<Value> = (template.txs.iter().zip(waiting))
+        .map(|(tx, waiting)| {
+            let parents =
+                tx.input.iter().filter_map(|input| places.get(&input.previous_output.txid));
+            let depends: BTreeSet<&u32> = parents.collect();
             json!({
                 "data": serialize_hex(tx.as_ref()),
                 "txid": tx.compute_txid(),
                 "hash": tx.compute_wtxid(),
+                "depends": depends,
+                "fee": waiting.as_ref().map_or(0, |waiting| waiting.fee.to_sat()),
+                "sigops": waiting.map_or(0, |waiting| waiting.sigop_cost),
                 "weight": tx.weight().to_wu(),
             })
         })
@@ -144,15 +170,18 @@ pub(super) async fn template(node: &Node) -> Answer {
     let height = tip.height.saturating_add(1);
     let value = node.chain.ask(move |chain| chain.subsidy_sat(height)).await?;
     let floor = tip.mtp.saturating_add(1);
-    answer(&json!({
+    let mut shown = json!({
         "capabilities": ["proposal"],
         "version": 0x2000_0000,
         "rules": ["csv", "!segwit", "taproot"],
+        "vbavailable": {},
+        "vbrequired": 0,
         "previousblockhash": tip.hash,
         "transactions": txs,
         "coinbaseaux": {},
         "coinbasevalue": value.saturating_add(template.fees_sat),
-        "target": format!("{:064x}", Target::from_compact(tip.header.bits)),
+        "longpollid": format!("{}{arrivals}", tip.hash),
+        "target": format!("{:064x}", Target::from_compact(bits)),
         "mintime": floor,
         "mutable": ["time", "transactions", "prevblock"],
         "noncerange": "00000000ffffffff",
@@ -160,9 +189,15 @@ pub(super) async fn template(node: &Node) -> Answer {
         "sizelimit": 4_000_000,
         "weightlimit": 4_000_000,
         "curtime": now.max(floor),
-        "bits": format!("{:08x}", tip.header.bits.to_consensus()),
+        "bits": format!("{:08x}", bits.to_consensus()),
         "height": height,
-    }))
+        "default_witness_commitment": witness_commitment(&template.txs).to_hex_string(),
+    });
+    if let (Some(challenge), Some(fields)) = (challenge, shown.as_object_mut()) {
+        fields.insert("rules".to_owned(), json!(["csv", "!segwit", "taproot", "!signet"]));
+        fields.insert("signet_challenge".to_owned(), json!(challenge.to_hex_string()));
+    }
+    answer(&shown)
 }
 
 /// Nothing when the block was taken, else the word for what is wrong with it (BIP 22).
@@ -176,16 +211,26 @@ pub(super) async fn submit(node: &Node, args: &Args) -> Answer {
     }
 }
 
-/// A header alone is not kept; whether its parent is known is told.
+/// A header alone is checked and not kept: a block brings its own.
 pub(super) async fn submit_header(node: &Node, args: &Args) -> Answer {
     let header: Header = args.decoded(0, "hexdata", "Block header decode failed")?;
     let parent: BlockHash = header.prev_blockhash;
-    let known = node.chain.ask(move |chain| chain.standing(parent).is_some()).await?;
-    if known {
-        answer(&())
-    } else {
-        Err(RpcError::new(VERIFY, format!("Must submit previous header ({parent}) first")))
+    match node.chain.ask(move |chain| chain.check_lone_header(&header)).await? {
+        Ok(()) => answer(&()),
+        Err(Reject::PrevBlockNotFound) => {
+            Err(RpcError::new(VERIFY, format!("Must submit previous header ({parent}) first")))
+        }
+        Err(word) => Err(RpcError::new(VERIFY, word.to_string())),
     }
+}
+
+/// As if this block had come before all others with as much work.
+pub(super) async fn prefer(node: &Node, args: &Args) -> Answer {
+    let hash = args.hash(0, "blockhash")?;
+    super::blocks::standing(node, hash).await?;
+    let preferred = node.chain.ask(move |chain| chain.prefer(hash)).await?;
+    preferred.map_err(|error| RpcError::new(DATABASE, error.to_string()))?;
+    answer(&())
 }
 
 pub(super) async fn judge(node: &Node, args: &Args, invalid: bool) -> Answer {

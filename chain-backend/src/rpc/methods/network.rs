@@ -7,7 +7,10 @@ use crate::rpc::money::Btc;
 use crate::rpc::request::Args;
 use crate::rpc::{Answer, Node, SUBVERSION, VERSION, answer};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+/// What is answered without looking through the blocks, by Bitcoin Core's names.
+const INDEXES: [&str; 3] = ["txindex", "txospenderindex", "basic block filter index"];
 
 #[derive(Serialize)]
 struct Info {
@@ -60,9 +63,27 @@ pub(super) fn block_from_peer() -> Answer {
     Err(RpcError::misc("Peer does not exist"))
 }
 
-pub(super) async fn indexes(node: &Node) -> Answer {
+/// There are no peers to know addresses of.
+pub(super) fn addresses(args: &Args) -> Answer {
+    if args.number_or(0, "count", 1)? < 0 {
+        return Err(RpcError::parameter("Address count out of range"));
+    }
+    nothing()
+}
+
+/// Indexes are written with each block, so they are never behind.
+pub(super) async fn indexes(node: &Node, args: &Args) -> Answer {
+    let wanted = args.get(0).map(|_| args.text(0, "index_name")).transpose()?;
     let height = node.chain.tip().await?.height;
-    answer(&json!({ "txindex": { "synced": true, "best_block_height": height } }))
+    let shown: Map<String, Value> = INDEXES
+        .iter()
+        .filter(|name| wanted.is_none_or(|wanted| wanted == **name))
+        .map(|name| {
+            let state = json!({ "synced": true, "best_block_height": height });
+            ((*name).to_owned(), state)
+        })
+        .collect();
+    answer(&shown)
 }
 
 pub(super) fn rpc_info() -> Answer {

@@ -1,5 +1,7 @@
 //! Wallet methods.
 
+mod send;
+
 use super::mempool::hand_in;
 use super::mining::script_of_address;
 use super::transactions::{btc, outpoint_of, outputs_of, prevouts, psbt_with, signed, tx_of};
@@ -49,6 +51,7 @@ pub(super) async fn call(node: &Node, wallet: Option<&str>, method: &str, args: 
         "lockunspent" => lock(node, wallet, args).await,
         "gettransaction" => transaction(node, wallet, args).await,
         "listtransactions" => transactions(node, wallet, args).await,
+        "send" => send::send(node, wallet, args).await,
         "sendtoaddress" => send(node, wallet, args).await,
         "sendmany" => send_many(node, wallet, args).await,
         "fundrawtransaction" => fund(node, wallet, args).await,
