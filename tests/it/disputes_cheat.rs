@@ -38,6 +38,12 @@ async fn cheat(thief: &OurNode, id: ChannelId, state: u64) -> Result<Cheating, R
     thief.handle().cheat(Cheat { channel: ChannelRef::Id(id), state }).await
 }
 
+/// Alice cheats; what she has in her wallet before that, and what she does.
+async fn steal(alice: &OurNode, id: ChannelId, state: u64) -> (Amount, Cheating) {
+    let before = alice.balance().await.confirmed;
+    (before, cheat(alice, id, state).await.expect("it cheats"))
+}
+
 /// The transaction in a block or the mempool that spends an output of `tx` worth so much.
 async fn taker(layer1: &Layer1, tx: Txid, value: Amount) -> Option<(Arc<Transaction>, bool)> {
     let found = layer1.chain().tx(tx).await.unwrap()?.tx;
@@ -71,12 +77,18 @@ async fn all_is_taken(pair: &Pair, id: ChannelId, cheating: &Cheating, alice_bef
     assert!(fees < 60_000, "{fees} sat of fees, {tx:?}");
 }
 
+/// Somebody takes the thief's own output, a block has it, and in the end the victim has everything.
+async fn justice_is_done(pair: &Pair, id: ChannelId, cheating: &Cheating, alice_before: Amount) {
+    justice(&pair.layer1, cheating).await;
+    pair.mine(1).await;
+    all_is_taken(pair, id, cheating, alice_before).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_victim_that_is_online_takes_everything_from_the_cheater() {
     in_time(async {
         let (pair, id, old) = scene().await;
-        let before = pair.alice.balance().await.confirmed;
-        let cheating = cheat(&pair.alice, id, old).await.expect("it cheats");
+        let (before, cheating) = steal(&pair.alice, id, old).await;
         assert_eq!(cheating.htlcs, 0);
         assert!(cheating.ours > cheating.honest, "there is something to gain: {cheating:?}");
         let shown = find(&pair.alice, id).await;
@@ -98,12 +110,9 @@ async fn a_victim_that_is_online_takes_everything_from_the_cheater() {
 async fn the_very_first_state_is_punished_as_well() {
     in_time(async {
         let (pair, id, _) = scene().await;
-        let before = pair.alice.balance().await.confirmed;
-        let cheating = cheat(&pair.alice, id, 0).await.expect("it cheats");
+        let (before, cheating) = steal(&pair.alice, id, 0).await;
         pair.mine(1).await;
-        justice(&pair.layer1, &cheating).await;
-        pair.mine(1).await;
-        all_is_taken(&pair, id, &cheating, before).await;
+        justice_is_done(&pair, id, &cheating, before).await;
     })
     .await;
 }
@@ -112,15 +121,12 @@ async fn the_very_first_state_is_punished_as_well() {
 async fn c68_a_victim_that_slept_less_than_the_delay_takes_everything_when_it_wakes() {
     in_time(async {
         let (mut pair, id, old) = scene().await;
-        let before = pair.alice.balance().await.confirmed;
         let bob = pair.bob.sleep().await;
-        let cheating = cheat(&pair.alice, id, old).await.expect("it cheats");
+        let (before, cheating) = steal(&pair.alice, id, old).await;
         pair.alice.at_height(pair.layer1.mine(DELAY - 4).await).await;
         assert!(taker(&pair.layer1, cheating.txid, cheating.ours).await.is_none());
         pair.bob = bob.wake().await;
-        justice(&pair.layer1, &cheating).await;
-        pair.mine(1).await;
-        all_is_taken(&pair, id, &cheating, before).await;
+        justice_is_done(&pair, id, &cheating, before).await;
     })
     .await;
 }
@@ -129,9 +135,8 @@ async fn c68_a_victim_that_slept_less_than_the_delay_takes_everything_when_it_wa
 async fn a_thief_gets_away_with_it_when_nobody_wakes_up() {
     in_time(async {
         let (mut pair, id, old) = scene().await;
-        let before = pair.alice.balance().await.confirmed;
         let bob = pair.bob.sleep().await;
-        let cheating = cheat(&pair.alice, id, old).await.expect("it cheats");
+        let (before, cheating) = steal(&pair.alice, id, old).await;
         // The thief itself may be started again meanwhile: it goes on cheating.
         pair.alice.at_height(pair.layer1.mine(10).await).await;
         pair.alice = pair.alice.restart().await;
@@ -156,8 +161,7 @@ async fn a_thief_gets_away_with_it_when_nobody_wakes_up() {
 async fn justice_survives_a_reorganisation_that_takes_it_out_and_forgets_it() {
     in_time(async {
         let (pair, id, old) = scene().await;
-        let before = pair.alice.balance().await.confirmed;
-        let cheating = cheat(&pair.alice, id, old).await.expect("it cheats");
+        let (before, cheating) = steal(&pair.alice, id, old).await;
         pair.mine(1).await;
         let tx = justice(&pair.layer1, &cheating).await;
         pair.mine(3).await;
@@ -166,9 +170,7 @@ async fn justice_survives_a_reorganisation_that_takes_it_out_and_forgets_it() {
         let reorg = Reorg { depth: 3, left_out, forget: true, script: nobody() };
         pair.layer1.chain().reorganise(reorg).await.unwrap();
         pair.synced().await;
-        justice(&pair.layer1, &cheating).await;
-        pair.mine(1).await;
-        all_is_taken(&pair, id, &cheating, before).await;
+        justice_is_done(&pair, id, &cheating, before).await;
     })
     .await;
 }
@@ -177,8 +179,7 @@ async fn justice_survives_a_reorganisation_that_takes_it_out_and_forgets_it() {
 async fn a_reorganisation_that_takes_the_breach_itself_out_changes_nothing_in_the_end() {
     in_time(async {
         let (pair, id, old) = scene().await;
-        let before = pair.alice.balance().await.confirmed;
-        let cheating = cheat(&pair.alice, id, old).await.expect("it cheats");
+        let (before, cheating) = steal(&pair.alice, id, old).await;
         pair.mine(1).await;
         justice(&pair.layer1, &cheating).await;
         pair.mine(2).await;
@@ -186,9 +187,7 @@ async fn a_reorganisation_that_takes_the_breach_itself_out_changes_nothing_in_th
         let reorg = Reorg { depth: 3, left_out, forget: false, script: nobody() };
         pair.layer1.chain().reorganise(reorg).await.unwrap();
         pair.mine(1).await;
-        justice(&pair.layer1, &cheating).await;
-        pair.mine(1).await;
-        all_is_taken(&pair, id, &cheating, before).await;
+        justice_is_done(&pair, id, &cheating, before).await;
     })
     .await;
 }
@@ -236,9 +235,7 @@ async fn c65_a_victim_whose_chain_was_silent_for_hours_of_blocks_is_still_in_tim
         let cheating = cheat(&pair.alice, id, old).await.expect("it cheats");
         pair.layer1.mine(DELAY / 2).await;
         pair.layer1.chain().stall(Stall::No, None).await.unwrap();
-        justice(&pair.layer1, &cheating).await;
-        pair.mine(1).await;
-        all_is_taken(&pair, id, &cheating, before).await;
+        justice_is_done(&pair, id, &cheating, before).await;
     })
     .await;
 }
