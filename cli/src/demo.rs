@@ -1,14 +1,17 @@
 //! The whole story in one process: a chain, three nodes in a line, payments from end to end both ways while
 //! the one in the middle earns a fee and is killed once, closes; then another channel, with which one of
-//! them cheats and loses all of it; and an account that adds up to the satoshi.
+//! them cheats and loses all of it; the same while its victim sleeps, and a watchtower that takes it all for
+//! the victim; and an account that adds up to the satoshi.
 //!
 //! Everything is done as a user would do it, through the nodes' API. Not here: the nodes themselves; they
 //! come in through [`crate::sandbox::network::Launch`].
 
 pub mod account;
+mod ambush;
 mod betrayal;
 mod payments;
 mod story;
+mod theft;
 
 pub use account::{Account, Betrayal};
 pub use story::{Settings, Teller, tell};

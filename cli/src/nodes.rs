@@ -1,4 +1,4 @@
-//! A chain and nodes in this process, with the daemon as a library.
+//! A chain, nodes and towers in this process, with the daemon as a library.
 //!
 //! Each node has a runtime of its own. To kill one, its runtime is dropped: every task of it is gone where
 //! it stood, and nothing is written, said or waited for. Where there are many, all share one runtime, and
@@ -6,12 +6,14 @@
 
 use std::error::Error;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::auth::{Role, RootKey};
 use chain_backend::{BuiltinChain, Options, Policy, Rules};
-use cli::sandbox::network::{Known, Launch, LaunchError, Network, NodePlan, Plan};
+use cli::sandbox::network::{Known, Launch, LaunchError, Network, NodePlan, Plan, TowerState};
 use cli::sandbox::state::NodeState;
 use daemon::clock::{UnixTime, now_ms};
 use daemon::config::{Config, Sources};
@@ -25,6 +27,7 @@ use daemon::seed::{Secrets, Seed};
 use daemon::tasks::Fatal;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::runtime::{Builder, Handle, Runtime};
+use watchtower::tower::Running as Tower;
 
 /// How long a killed node's threads may hold on to its files.
 const LET_GO: Duration = Duration::from_secs(5);
@@ -40,6 +43,7 @@ pub(crate) struct Nodes;
 pub(crate) struct Running {
     chain: BuiltinChain,
     nodes: Vec<One>,
+    towers: Vec<Tower>,
 }
 
 /// One node.
@@ -82,7 +86,7 @@ impl Launch for Nodes {
             rules: Rules::Regtest,
         };
         let chain = BuiltinChain::open(&options).map_err(|error| failed("chain", error))?;
-        let mut running = Running { chain, nodes: Vec::new() };
+        let mut running = Running { chain, nodes: Vec::new(), towers: Vec::new() };
         let shared = plan.shared;
         let starts = plan.nodes.into_iter().map(|plan| {
             let chain = running.chain.clone();
@@ -156,6 +160,22 @@ impl Network for Running {
         }
     }
 
+    async fn tower(&mut self, dir: &Path) -> Result<TowerState, LaunchError> {
+        const NAME: &str = "tower";
+        let mut settings = watchtower::settings::Settings::usual(dir);
+        settings.listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        settings.admin = None;
+        let chain: Arc<dyn chain_backend::ChainBackend> = Arc::new(self.chain.clone());
+        let started = watchtower::tower::start(&settings, vec![chain], now_ms).await;
+        let tower = started.map_err(|error| failed(NAME, error))?;
+        let address = tower.listen.map(|address| address.to_string());
+        let tower_id = tower.key.to_string();
+        self.towers.push(tower);
+        let address = address
+            .ok_or_else(|| failed(NAME, io::Error::from(io::ErrorKind::AddrNotAvailable)))?;
+        Ok(TowerState { tower_id, address })
+    }
+
     async fn stop(self) -> Result<(), LaunchError> {
         let mut outcome = Ok(());
         for one in self.nodes {
@@ -164,6 +184,9 @@ impl Network for Running {
                 outcome = Err(failed(&one.plan.name, fatal));
             }
             drop(runtime);
+        }
+        for tower in self.towers {
+            tower.stop().await;
         }
         self.chain.stop().await;
         outcome

@@ -3,7 +3,7 @@
 mod blinded;
 mod crash;
 mod held;
-mod line;
+pub(crate) mod line;
 mod named;
 mod policy;
 mod refused;

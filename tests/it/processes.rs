@@ -1,5 +1,6 @@
 //! Real processes from the built programs: `viaduct-chain`, `viaductd` and `viaduct`, killed and started.
 
+mod demo;
 mod disk;
 mod flood;
 mod money;

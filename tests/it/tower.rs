@@ -1,6 +1,11 @@
 //! Whole nodes and a whole tower: one of two nodes cheats while the other sleeps, and the tower takes
 //! everything for it. Numbers of scenarios are those of the research on watchtowers.
 
+mod backfill;
+mod ends;
+mod htlcs;
+mod kills;
 mod lag;
+mod outages;
 mod scene;
 mod theft;

@@ -19,6 +19,7 @@ use daemon::rpc::model::sandbox::Cheat;
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::rpc::refusal::Refusal;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wire::id::ChannelId;
@@ -126,7 +127,7 @@ pub struct Scene {
     /// What every wallet ever got, and what the miners had got before the dispute began, satoshi.
     given: u64,
     fees_before: u64,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// Where every satoshi went.
@@ -171,9 +172,18 @@ impl Scene {
     /// # Panics
     /// When that does not come about.
     pub async fn open() -> Self {
+        Self::open_with(&[]).await
+    }
+
+    /// The same with more settings for both.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn open_with(more: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let layer1 = Layer1::start();
-        let place = |name| Place::with_settings(name, dir.path(), &layer1, &SETTINGS);
+        let settings: Vec<_> = SETTINGS.iter().chain(more).copied().collect();
+        let place = |name| Place::with_settings(name, dir.path(), &layer1, &settings);
         let funder = OurNode::start(place("funder")).await;
         let fundee = OurNode::start(place("fundee")).await;
         layer1.give(&[funder.wallet_script().await, fundee.wallet_script().await]).await;
@@ -209,10 +219,15 @@ impl Scene {
             told: false,
             given: 2 * COIN,
             fees_before,
-            _dir: dir,
+            dir,
         };
         scene.quiet().await;
         scene
+    }
+
+    /// Where everything lies; gone with the scene.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A node that is awake.

@@ -11,7 +11,8 @@ use crate::sandbox::network::Launch;
 
 /// The whole story in one process: three nodes open channels in a line, those at its ends pay each other 1000
 /// times over the one in the middle, which earns a fee, is killed and comes back; they close; then one of
-/// them cheats with an old state of another channel and loses all of it; and every satoshi is counted.
+/// them cheats with an old state of another channel and loses all of it, and once more while the other one
+/// sleeps and a watchtower takes it all for it; and every satoshi is counted.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
     /// How many payments.

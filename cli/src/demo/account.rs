@@ -34,6 +34,8 @@ pub struct Account {
     pub cheats_punished: u64,
     /// The second act, with sums of its own.
     pub betrayal: Betrayal,
+    /// The third act, in which a watchtower took it for a victim that slept.
+    pub ambush: Betrayal,
     /// How long it took, in milliseconds.
     #[serde(skip)]
     pub took_ms: u64,
@@ -42,7 +44,8 @@ pub struct Account {
 /// What an anchor holds, in satoshi. Whoever cheats leaves one behind that nobody needs. BOLT 3.
 pub(super) const ANCHOR_SAT: u64 = 330;
 
-/// What the second act moved: one node broadcast an old state of a channel, the other took it all.
+/// What the second act moved, or the third: one node broadcast an old state of a channel, and the other, or its
+/// watchtower, took it all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Betrayal {
     /// What the channel held.
@@ -81,12 +84,13 @@ impl Betrayal {
         self.shares_agree && all == Some(self.before_sat)
     }
 
-    fn to_text(self) -> String {
+    /// `by` says who punished.
+    fn to_text(self, by: &str) -> String {
         if self.cheats_punished() == 0 || !self.conserved() {
             return "THE CHEATER GOT AWAY WITH SOMETHING".to_owned();
         }
         format!(
-            "1 cheat punished: it wanted {} and lost all of them; the victim has {} more, {} went to \
+            "1 cheat punished {by}: it wanted {} and lost all of them; the victim has {} more, {} went to \
              miners and {} lie in an anchor",
             sat(self.wanted_sat),
             sat(self.taken_sat),
@@ -128,12 +132,13 @@ impl Share {
 }
 
 impl Account {
-    /// Whether every satoshi is where it should be, in both acts.
+    /// Whether every satoshi is where it should be, in all acts.
     pub fn conserved(&self) -> bool {
         self.shares_agree
             && self.after_sat.checked_add(self.chain_fees_sat) == Some(self.before_sat)
             && self.betrayal.conserved()
-            && self.cheats_punished == 1
+            && self.ambush.conserved()
+            && self.cheats_punished == 2
     }
 
     /// For programs: one object.
@@ -167,7 +172,7 @@ impl Account {
             "{} payments{failed}, {} Layer-1 transactions, {} chain fees; {sum}\n\
              {} passed over a node in the middle, which earned {}\n\
              {} moved off the chain. As Layer-1 transactions the same payments are {} vB: {} at 1 sat/vB.\n\
-             {}",
+             {}\n{}",
             grouped(self.payments),
             grouped(self.l1_transactions),
             sat(self.chain_fees_sat),
@@ -176,7 +181,8 @@ impl Account {
             sat(self.volume_sat),
             grouped(on_chain_vb),
             sat(on_chain_vb),
-            self.betrayal.to_text(),
+            self.betrayal.to_text("by its victim"),
+            self.ambush.to_text("by a watchtower while its victim slept"),
         )
     }
 }
@@ -184,6 +190,21 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn cheated(before_sat: u64) -> Betrayal {
+        Betrayal {
+            channel_sat: 5_000_000,
+            wanted_sat: 4_999_388,
+            taken_sat: 4_999_228,
+            justice_fee_sat: 160,
+            chain_fees_sat: 596,
+            anchors_sat: 330,
+            l1_transactions: 3,
+            before_sat,
+            after_sat: before_sat - 926,
+            shares_agree: true,
+        }
+    }
 
     fn good() -> Account {
         Account {
@@ -197,19 +218,9 @@ mod tests {
             forwarded: 1_000,
             forward_fees_sat: 1_000,
             shares_agree: true,
-            cheats_punished: 1,
-            betrayal: Betrayal {
-                channel_sat: 5_000_000,
-                wanted_sat: 4_999_388,
-                taken_sat: 4_999_228,
-                justice_fee_sat: 160,
-                chain_fees_sat: 596,
-                anchors_sat: 330,
-                l1_transactions: 3,
-                before_sat: 149_999_662,
-                after_sat: 149_998_736,
-                shares_agree: true,
-            },
+            cheats_punished: 2,
+            betrayal: cheated(149_999_662),
+            ambush: cheated(149_998_736),
             took_ms: 12_345,
         }
     }
@@ -218,7 +229,9 @@ mod tests {
     fn a_cheater_that_got_anything_is_seen() {
         let betrayal = good().betrayal;
         assert_eq!(betrayal.cheats_punished(), 1);
-        assert!(good().to_text().contains("1 cheat punished"));
+        let text = good().to_text();
+        assert!(text.contains("1 cheat punished by its victim: it wanted 4 999 388 sat"), "{text}");
+        assert!(text.contains("1 cheat punished by a watchtower while its victim slept"), "{text}");
         let loots = [
             Betrayal { taken_sat: 4_999_227, ..betrayal },
             Betrayal { justice_fee_sat: 0, ..betrayal },
@@ -226,10 +239,14 @@ mod tests {
             Betrayal { shares_agree: false, ..betrayal },
         ];
         for betrayal in loots {
-            let cheats_punished = betrayal.cheats_punished();
-            let account = Account { betrayal, cheats_punished, ..good() };
-            assert!(!account.conserved(), "{betrayal:?}");
-            assert!(account.to_text().contains("GOT AWAY"), "{betrayal:?}");
+            let cheats_punished = betrayal.cheats_punished() + 1;
+            for account in [
+                Account { betrayal, cheats_punished, ..good() },
+                Account { ambush: betrayal, cheats_punished, ..good() },
+            ] {
+                assert!(!account.conserved(), "{betrayal:?}");
+                assert!(account.to_text().contains("GOT AWAY"), "{betrayal:?}");
+            }
         }
     }
 
@@ -260,8 +277,9 @@ mod tests {
         assert_eq!(json["l1_transactions"], 2);
         assert_eq!(json["chain_fees_sat"], 338);
         assert_eq!(json["conserved"], true);
-        assert_eq!(json["cheats_punished"], 1);
+        assert_eq!(json["cheats_punished"], 2);
         assert_eq!(json["betrayal"]["taken_sat"], 4_999_228);
+        assert_eq!(json["ambush"]["taken_sat"], 4_999_228);
         assert_eq!((&json["forwarded"], &json["forward_fees_sat"]), (&1_000.into(), &1_000.into()));
         assert_eq!(json["seconds"], 12.345);
     }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::account::Share;
 use super::payments::{Order, SEATS, Tally, make, patiently};
-use super::{Account, DemoError, During as _, betrayal};
+use super::{Account, DemoError, During as _, ambush, betrayal};
 use crate::amount::{grouped, sat};
 use crate::sandbox::SandboxError;
 use crate::sandbox::dice::Dice;
@@ -162,6 +162,8 @@ async fn chapters(
     }
     let sum = |of: fn(&Share) -> u64| shares.iter().map(of).fold(0, u64::saturating_add);
     let betrayal = betrayal::tell(alice, bob, teller).await?;
+    let tower = settings.dir.join("tower");
+    let ambush = ambush::tell(network, [alice, bob], &tower, teller).await?;
     let given_msat = tally.fees_msat.iter().copied().fold(0, u64::saturating_add);
     Ok(Account {
         payments: tally.paid,
@@ -176,8 +178,9 @@ async fn chapters(
         shares_agree: shares.iter().all(Share::agrees)
             && forwarded == tally.paid
             && earned_msat == given_msat,
-        cheats_punished: betrayal.cheats_punished(),
+        cheats_punished: betrayal.cheats_punished().saturating_add(ambush.cheats_punished()),
         betrayal,
+        ambush,
         took_ms: 0,
     })
 }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::state::NodeState;
 
@@ -44,6 +44,15 @@ pub struct Known {
     pub channels: usize,
     /// Nodes that have said their name.
     pub nodes: usize,
+}
+
+/// A watchtower that runs in this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TowerState {
+    /// Its key: 33 bytes as hex.
+    pub tower_id: String,
+    /// Where it is: host:port.
+    pub address: String,
 }
 
 /// Why a node or the chain did not start or stop.
@@ -90,6 +99,10 @@ pub trait Network {
 
     /// Starts a node again that was killed, on the same directory and addresses.
     fn restart(&mut self, name: &str) -> impl Future<Output = Result<(), LaunchError>>;
+
+    /// Starts a watchtower on the same chain, as `viaduct-tower` would run it, with its data in `dir`. It runs
+    /// until the network stops.
+    fn tower(&mut self, dir: &Path) -> impl Future<Output = Result<TowerState, LaunchError>>;
 
     /// Stops everything in order.
     fn stop(self) -> impl Future<Output = Result<(), LaunchError>>;

@@ -18,7 +18,7 @@ const AGAIN: Duration = Duration::from_secs(300);
 /// Scope of a deletion: the whole session.
 const WHOLE: u8 = 0;
 
-/// Deletes a session at its tower, however often that takes.
+/// Deletes a channel's session at its tower, and those that were full before it, however often that takes.
 pub(super) async fn delete(
     shared: Arc<Shared>,
     tower: TowerKept,
@@ -27,8 +27,8 @@ pub(super) async fn delete(
 ) {
     let channel = ChannelIndex(session.channel);
     loop {
-        match once(&shared, &tower, &key, &session).await {
-            Ok(Code::OK | Code::NO_SESSION) => break,
+        match all(&shared, &tower, &key, &session).await {
+            Ok(Code::OK) => break,
             Ok(code) => tracing::warn!(tower = %tower.tower, %code, "a tower deletes nothing"),
             Err(error) => {
                 tracing::debug!(tower = %tower.tower, %error, "a session is not deleted yet");
@@ -40,15 +40,29 @@ pub(super) async fn delete(
     let _stopped = shared.news.send(news).await;
 }
 
-async fn once(
+async fn all(
     shared: &Shared,
     tower: &TowerKept,
     key: &PublicKey,
     session: &TowerSession,
 ) -> Result<Code, ClientError> {
     let channel = ChannelIndex(session.channel);
-    let secret =
-        session_key(&shared.keys, key, channel, session.number).ok_or(ClientError::Random)?;
+    for number in 0..=session.number {
+        match once(shared, tower, key, (channel, number)).await? {
+            Code::OK | Code::NO_SESSION => {}
+            refused => return Ok(refused),
+        }
+    }
+    Ok(Code::OK)
+}
+
+async fn once(
+    shared: &Shared,
+    tower: &TowerKept,
+    key: &PublicKey,
+    (channel, number): (ChannelIndex, u32),
+) -> Result<Code, ClientError> {
+    let secret = session_key(&shared.keys, key, channel, number).ok_or(ClientError::Random)?;
     let tombstone = Tombstone::sign(&secret.keypair(SECP256K1), Scope::Session);
     let mut link = Link::call(&tower.address.0, key, secret, shared.chain).await?;
     let delete = Delete {

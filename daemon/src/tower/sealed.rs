@@ -90,6 +90,22 @@ impl Upload {
             let room = bytes.saturating_sub(RECORD_BYTES) / HTLC_BYTES;
             room.clamp(1, HTLCS_MAX)
         });
+        let done = self.send_rows(&mut cursor, &mut link, &mut progress, htlcs).await;
+        // What was acknowledged before the end counts too: whoever is refused goes on behind it.
+        if progress.changed && matches!(done, Err(End::Refused(_) | End::Failed(_))) {
+            self.keep_progress(&mut progress, cursor_count(&cursor), true).await;
+        }
+        done
+    }
+
+    /// Everything that there is and comes, until nothing has come for a while.
+    async fn send_rows(
+        &mut self,
+        cursor: &mut Cursor,
+        link: &mut Link,
+        progress: &mut Progress,
+        htlcs: usize,
+    ) -> Result<(), End> {
         loop {
             let rows = match cursor.read().await {
                 Ok(rows) => rows,
@@ -104,8 +120,8 @@ impl Upload {
             let Some(told) = cursor.told.clone() else { return Err(End::Over) };
             self.seen = told.revoked();
             if rows.is_empty() {
-                self.drain(&mut link, &mut progress, 0).await?;
-                self.keep_progress(&mut progress, told.count, true).await;
+                self.drain(link, progress, 0).await?;
+                self.keep_progress(progress, told.count, true).await;
                 // All that there is was made: a tower with more heard it from a newer journal.
                 let ours = progress.checker.next_seq();
                 if progress.tower_has > ours {
@@ -119,12 +135,12 @@ impl Upload {
                 continue;
             }
             let count = rows.len();
-            let made = self.make(*told, rows, &progress, htlcs).await.ok_or(End::Idle)?;
+            let made = self.make(*told, rows, progress, htlcs).await.ok_or(End::Idle)?;
             for made in made {
-                self.send(&mut link, &mut progress, made).await?;
+                self.send(link, progress, made).await?;
             }
-            self.drain(&mut link, &mut progress, WINDOW).await?;
-            self.keep_progress(&mut progress, cursor_count(&cursor), false).await;
+            self.drain(link, progress, WINDOW).await?;
+            self.keep_progress(progress, cursor_count(cursor), false).await;
             if count >= 64 {
                 self.pace(count).await;
             }

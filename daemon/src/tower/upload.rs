@@ -188,14 +188,16 @@ impl Upload {
                 }
                 End::Failed(error) => self.tell(What::Down(error.to_string())).await,
                 End::Refused(code) => {
-                    self.tell(What::Refused(code)).await;
-                    // A session that is full or over goes on in another one, if it took anything at all.
+                    // A session that is full or over goes on in another one at once, if it took anything at all.
                     let ended = matches!(code, Code::QUOTA | Code::EXPIRED);
                     if let Some(row) = self.at.as_ref().filter(|_| ended).map(|at| at.row)
                         && row > self.session.as_ref().map_or(0, |session| session.row)
                     {
                         self.begin_another(row);
+                        first = true;
+                        continue;
                     }
+                    self.tell(What::Refused(code)).await;
                     // Full, expired, unknown: others take over, and this one is asked again rarely.
                     if code != Code::RATE && code != Code::TEMPORARY {
                         wait_ms = LAST_MS;

@@ -312,6 +312,8 @@ impl Story {
             Some(sum.saturating_add(*self.values.get(&input.previous_output)?))
         });
         let ours = self.ours.contains(&txid);
+        // A tower pays into our wallet as well.
+        let for_us = ours || punishes(tx, &outpoint);
         // Scripts of the channel are witness script hashes; the wallet has none.
         let home = tx
             .output
@@ -319,7 +321,7 @@ impl Story {
             .filter(|output| !output.script_pubkey.is_p2wsh())
             .fold(0_u64, |sum, output| sum.saturating_add(output.value.to_sat()));
         let fee_sat = inputs.map(|inputs| inputs.saturating_sub(sum(tx)));
-        let home_sat = inputs.filter(|_| ours).map(|_| home);
+        let home_sat = inputs.filter(|_| for_us).map(|_| home);
         self.remember(tx);
         Some(What::Taken {
             txid,
@@ -367,6 +369,17 @@ impl Story {
         }
         self.push(at, height, What::Sent { txid: made_txid, label: made.label.clone(), times: 1 });
     }
+}
+
+/// Whether `tx` takes this output by its revocation key, which nobody has but us and whoever watches for us.
+///
+/// BOLT 3: "<revocation_sig> 1" for `to_local`, "<revocation_sig> <revocationpubkey>" for an HTLC; then the script.
+fn punishes(tx: &Transaction, outpoint: &OutPoint) -> bool {
+    let input = tx.input.iter().find(|input| input.previous_output == *outpoint);
+    input.is_some_and(|input| {
+        let how = input.witness.nth(1).unwrap_or_default();
+        input.witness.len() == 3 && (how == [1] || how.len() == 33)
+    })
 }
 
 fn sum(tx: &Transaction) -> u64 {

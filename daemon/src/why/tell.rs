@@ -59,7 +59,9 @@ fn sums(story: &Story) -> (u64, u64) {
             (cost, home) = (if story.funder { *fee_sat } else { 0 }, 0);
         } else if let What::Unspent = &milestone.what {
             (cost, home) = (0, 0);
-        } else if let What::Taken { ours: true, fee_sat, home_sat, .. } = &milestone.what {
+        } else if let What::Taken { ours, fee_sat, home_sat, .. } = &milestone.what
+            && (*ours || home_sat.is_some())
+        {
             cost = cost.saturating_add(fee_sat.unwrap_or(0));
             home = home.saturating_add(home_sat.unwrap_or(0));
         }
@@ -309,18 +311,25 @@ fn step(story: &Story, milestone: &Milestone) -> Step {
         What::Taken { txid, ours, outputs, value_sat, fee_sat, home_sat, height } => {
             step.txid = Some(*txid);
             step.amount = Some(Amount::from_sat(home_sat.unwrap_or(*value_sat)));
-            step.fee = fee_sat.filter(|_| *ours).map(Amount::from_sat);
+            let for_us = *ours || home_sat.is_some();
+            step.fee = fee_sat.filter(|_| for_us).map(Amount::from_sat);
             block(&mut step, *height);
             let what = match outputs {
                 1 => format!("an output of {}", sat(*value_sat)),
                 more => format!("{more} outputs, {} together,", sat(*value_sat)),
             };
-            if *ours {
+            if for_us {
                 let cost = fee_sat.map_or_else(String::new, |fee| format!(", fee {}", sat(fee)));
                 let home = home_sat
                     .filter(|home| *home > 0)
                     .map_or_else(String::new, |home| format!(": {} came home", sat(home)));
-                ("claimed", format!("we took {what} back{cost}{home}"))
+                match ours {
+                    true => ("claimed", format!("we took {what} back{cost}{home}")),
+                    false => (
+                        "taken-by-tower",
+                        format!("a watchtower took {what} for us{cost}{home}"),
+                    ),
+                }
             } else {
                 ("taken-by-other", format!("somebody else took {what} as was theirs to do"))
             }

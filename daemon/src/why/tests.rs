@@ -265,6 +265,29 @@ fn a_breach_that_is_punished_counts_its_outputs_in_one_line() {
 }
 
 #[test]
+fn what_a_tower_took_for_us_is_told_as_such_and_what_a_thief_took_is_not() {
+    let txid = commitment().compute_txid();
+    let outpoint = OutPoint { txid, vout: 0 };
+    // A thief waited for its delay; a tower has a signature for the revocation key.
+    for (how, code, home) in [
+        (vec![], "taken-by-other", 0),
+        (vec![1], "taken-by-tower", 599_000),
+        (vec![2; 33], "taken-by-tower", 599_000),
+    ] {
+        let mut story = story();
+        spent(&mut story, 3, 151, Spender::RevokedCommitment);
+        let mut taking = tx(&[outpoint], &[(599_000, false)]);
+        let script = vec![0x63; 80];
+        taking.input[0].witness = bitcoin::Witness::from_slice(&[vec![3; 71], how, script]);
+        let tx = Box::new(taking);
+        story.take(Lsn(5), 152, &Of::OutputSpent { outpoint, tx, height: BlockHeight(152) });
+        let why = tell::account(&story, None, ForceClosePolicy::Automatic, BlockHeight(160));
+        let last = why.steps.last().unwrap();
+        assert_eq!((last.code, why.home.to_sat()), (code, home), "{}", last.text);
+    }
+}
+
+#[test]
 fn a_reorganisation_takes_back_what_was_counted() {
     let mut story = story();
     spent(&mut story, 3, 151, Spender::OurCommitment);

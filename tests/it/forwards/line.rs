@@ -18,14 +18,14 @@ use crate::nodes::pair::{find, in_time, pay_order};
 const CAPACITY: u64 = 2_000_000;
 
 /// What the second one holds, and others with carol.
-pub(super) const SMALLER: u64 = 1_000_000;
+pub(crate) const SMALLER: u64 = 1_000_000;
 
 /// What bob asks for unless a test wants another.
-pub(super) const BASE_MSAT: u64 = 1_000;
+pub(crate) const BASE_MSAT: u64 = 1_000;
 /// Per million.
-pub(super) const PPM: u64 = 100;
+pub(crate) const PPM: u64 = 100;
 /// Blocks.
-pub(super) const DELTA: u32 = 40;
+pub(crate) const DELTA: u32 = 40;
 
 /// Bob forwards, for the fees above.
 const SETTINGS: [(&str, &str); 4] = [
@@ -36,24 +36,24 @@ const SETTINGS: [(&str, &str); 4] = [
 ];
 
 /// Three nodes in a line, each with a coin.
-pub(super) struct Line {
-    pub(super) layer1: Layer1,
-    pub(super) alice: OurNode,
-    pub(super) bob: OurNode,
-    pub(super) carol: OurNode,
+pub(crate) struct Line {
+    pub(crate) layer1: Layer1,
+    pub(crate) alice: OurNode,
+    pub(crate) bob: OurNode,
+    pub(crate) carol: OurNode,
     /// From alice to bob, and from bob to carol.
-    pub(super) first: ChannelId,
-    pub(super) second: ChannelId,
-    pub(super) _dir: tempfile::TempDir,
+    pub(crate) first: ChannelId,
+    pub(crate) second: ChannelId,
+    pub(crate) _dir: tempfile::TempDir,
 }
 
 impl Line {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(&[]).await
     }
 
     /// With more settings for all.
-    pub(super) async fn with(more: &[(&str, &str)]) -> Self {
+    pub(crate) async fn with(more: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let layer1 = Layer1::start();
         let settings: Vec<_> = SETTINGS.iter().chain(more).copied().collect();
@@ -75,20 +75,20 @@ impl Line {
         line
     }
 
-    pub(super) async fn synced(&self) {
+    pub(crate) async fn synced(&self) {
         let height = self.layer1.height().await;
         for node in [&self.alice, &self.bob, &self.carol] {
             node.at_height(height).await;
         }
     }
 
-    pub(super) async fn mine(&self, blocks: u32) {
+    pub(crate) async fn mine(&self, blocks: u32) {
         self.layer1.mine(blocks).await;
         self.synced().await;
     }
 
     /// A usable channel.
-    pub(super) async fn open(&self, from: &OurNode, to: &OurNode, sat: u64) -> ChannelId {
+    pub(crate) async fn open(&self, from: &OurNode, to: &OurNode, sat: u64) -> ChannelId {
         let id = from.open_channel(to.id(), to.address(), sat).await;
         self.layer1.mempool_of(1).await;
         self.mine(1).await;
@@ -98,36 +98,36 @@ impl Line {
     }
 
     /// Bob asks for this.
-    pub(super) async fn via(&self, fee_msat: u64, cltv_delta: u32) -> Via {
+    pub(crate) async fn via(&self, fee_msat: u64, cltv_delta: u32) -> Via {
         let next = find(&self.bob, self.second).await.short_id.expect("in a block");
         self.via_channel(next, fee_msat, cltv_delta)
     }
 
-    pub(super) fn via_channel(&self, next: ShortChannelId, fee_msat: u64, cltv_delta: u32) -> Via {
+    pub(crate) fn via_channel(&self, next: ShortChannelId, fee_msat: u64, cltv_delta: u32) -> Via {
         let fee = Msat::new(fee_msat).expect("a fee");
         Via { node: key(self.bob.id()), next, fee, cltv_delta }
     }
 
     /// Pays carol over bob, who gets what he asks for; waits for the end.
-    pub(super) async fn pay(&self, msat: u64) -> (PaymentHash, PaymentStatus) {
+    pub(crate) async fn pay(&self, msat: u64) -> (PaymentHash, PaymentStatus) {
         let via = self.via(fee(msat), DELTA).await;
         self.pay_by(msat, via).await
     }
 
-    pub(super) async fn pay_by(&self, msat: u64, via: Via) -> (PaymentHash, PaymentStatus) {
+    pub(crate) async fn pay_by(&self, msat: u64, via: Via) -> (PaymentHash, PaymentStatus) {
         let hash = self.begin(msat, via).await;
         (hash, self.alice.outcome(hash).await)
     }
 
     /// Begins to pay carol over bob.
-    pub(super) async fn begin(&self, msat: u64, via: Via) -> PaymentHash {
+    pub(crate) async fn begin(&self, msat: u64, via: Via) -> PaymentHash {
         let (invoice, hash) = self.carol.create_invoice(Some(msat), 3_600).await;
         self.alice.handle().pay_along(pay_order(&invoice), vec![via]).await.expect("not refused");
         hash
     }
 
     /// What bob forwarded, newest first, when `right` is true of it.
-    pub(super) async fn told(
+    pub(crate) async fn told(
         &self,
         what: &str,
         right: impl Fn(&[Forward]) -> bool,
@@ -141,7 +141,7 @@ impl Line {
     }
 
     /// Bob's newest forward, once it has ended.
-    pub(super) async fn newest(&self, hash: PaymentHash) -> Forward {
+    pub(crate) async fn newest(&self, hash: PaymentHash) -> Forward {
         let is_it = |all: &[Forward]| {
             all.first().is_some_and(|newest| newest.hash == hash && newest.ended.is_some())
         };
@@ -149,7 +149,7 @@ impl Line {
     }
 
     /// Waits until nothing is in flight anywhere, and everybody agrees with his neighbour.
-    pub(super) async fn quiet(&self) {
+    pub(crate) async fn quiet(&self) {
         for (ours, theirs, id) in
             [(&self.alice, &self.bob, self.first), (&self.bob, &self.carol, self.second)]
         {
@@ -163,24 +163,24 @@ impl Line {
     }
 
     /// What bob has in both channels, in msat.
-    pub(super) async fn bobs_msat(&self) -> u64 {
+    pub(crate) async fn bobs_msat(&self) -> u64 {
         let (first, second) =
             (find(&self.bob, self.first).await, find(&self.bob, self.second).await);
         first.ours.to_u64() + second.ours.to_u64()
     }
 }
 
-pub(super) fn key(node: NodeId) -> PublicKey {
+pub(crate) fn key(node: NodeId) -> PublicKey {
     PublicKey::from_slice(&node.0).expect("a key")
 }
 
 /// What bob asks for.
-pub(super) const fn fee(msat: u64) -> u64 {
+pub(crate) const fn fee(msat: u64) -> u64 {
     BASE_MSAT + msat * PPM / 1_000_000
 }
 
 /// The code and who said it.
-pub(super) fn failure(status: &PaymentStatus) -> (u16, NodeId) {
+pub(crate) fn failure(status: &PaymentStatus) -> (u16, NodeId) {
     match status {
         PaymentStatus::Failed(PaymentFailure::FailedOnTheWay { code, by }) => (*code, *by),
         other => panic!("not failed on the way: {other:?}"),

@@ -1,10 +1,13 @@
 //! Towers that are away: payments go on, what is at risk is said, and what is missing follows.
 
+use daemon::rpc::model::payment::PaymentStatus;
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::tower::Standing;
-use viaduct_tests::until::until_async;
+use viaduct_tests::until::{PATIENCE, until_async};
+use wire::onion::failure::code;
 
 use super::scene::{Tower, coverage, covered, scene};
+use crate::forwards::line::{Line, failure};
 use crate::nodes::pair::{in_time, pay_some};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -42,6 +45,50 @@ async fn s25_payments_go_on_while_a_tower_is_away_and_it_catches_up_when_it_is_b
         let after = covered(&pair.bob).await;
         assert_eq!(after.towers.len(), 2);
         assert!(two.dir().exists());
+    })
+    .await;
+}
+
+/// Payments over bob until one of them ends as `right` wants it; so others are not lost by chance.
+async fn pay_until(line: &Line, what: &str, right: impl Fn(&PaymentStatus) -> bool) {
+    let start = std::time::Instant::now();
+    loop {
+        let (_, status) = line.pay(1_000_000).await;
+        if right(&status) {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "{what}: {status:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s25_nothing_of_others_passes_while_no_tower_hears_of_it_and_it_does_again_when_one_has() {
+    in_time(async {
+        let settings = [
+            ("towers.copies", "1"),
+            ("towers.on_lag", "stop_forwarding"),
+            ("towers.lag_states", "5"),
+        ];
+        let line = Line::with(&settings).await;
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut tower = Tower::start(dir.path(), &line.layer1).await;
+        let passes = |status: &PaymentStatus| matches!(status, PaymentStatus::Succeeded { .. });
+        let (_, status) = line.pay(50_000_000).await;
+        assert!(passes(&status), "without a tower there is none to wait for: {status:?}");
+        tower.hired_by(&line.bob, false).await;
+        covered(&line.bob).await;
+        tower.sleep().await;
+        pay_until(&line, "bob still forwards", |status| {
+            let stopped = (code::TEMPORARY_CHANNEL_FAILURE, line.bob.id());
+            matches!(status, PaymentStatus::Failed(_)) && failure(status) == stopped
+        })
+        .await;
+        // His own payments are his own risk.
+        pay_some(&line.bob, &line.carol, 1_000_000).await;
+        tower.wake().await;
+        covered(&line.bob).await;
+        pay_until(&line, "bob does not forward again", passes).await;
+        line.quiet().await;
     })
     .await;
 }

@@ -14,10 +14,12 @@ use viaduct_tests::layer1::Layer1;
 use viaduct_tests::ours::OurNode;
 use viaduct_tests::until::until_async;
 use watchtower::settings::Settings;
+use watchtower::store::Keeper;
 use watchtower::tower::{self, Running};
+use watchtower::watch::View;
 use wire::id::{ChannelId, NodeId};
 
-use crate::nodes::pair::{CAPACITY, Pair, pay_some};
+use crate::nodes::pair::{CAPACITY, COIN, Pair, pay_some};
 
 /// Blocks a thief must wait for its own output.
 pub(crate) const DELAY: u32 = 144;
@@ -36,10 +38,22 @@ pub(crate) struct Tower {
 
 impl Tower {
     pub(crate) async fn start(dir: &Path, layer1: &Layer1) -> Self {
+        Self::start_with(dir, layer1, |_| {}).await
+    }
+
+    /// With settings of its own.
+    pub(crate) async fn start_with(
+        dir: &Path,
+        layer1: &Layer1,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let mut settings = Settings::usual(dir);
         settings.listen = Some("127.0.0.1:0".parse().unwrap());
         (settings.admin, settings.metrics) = (None, None);
         settings.bounds.allow_replica_from.insert("127.0.0.1".parse().unwrap());
+        // Tests die and call again as often as they like.
+        settings.bounds.calls_per_minute = 100_000;
+        change(&mut settings);
         let mut tower = Self { running: None, settings, layer1: layer1.clone() };
         tower.wake().await;
         // From now on it is always at the same place.
@@ -60,14 +74,38 @@ impl Tower {
         NodeId(self.running.as_ref().unwrap().key.serialize())
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> String {
+        self.settings.listen.unwrap().to_string()
+    }
+
+    /// Its books.
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.running.as_ref().unwrap().keeper
+    }
+
+    /// How it stands with the chain.
+    pub(crate) fn view(&self) -> &View {
+        &self.running.as_ref().unwrap().view
+    }
+
+    /// Waits until it has looked at every block.
+    pub(crate) async fn at_tip(&self) {
+        let height = self.layer1.height().await;
+        until_async("the tower to see the tip", String::new, || async {
+            let tip = self.view().watching.borrow().tip;
+            tip.filter(|tip| tip.height >= height).map(drop)
+        })
+        .await;
+    }
+
     pub(crate) fn dir(&self) -> PathBuf {
         self.settings.dir.clone()
     }
 
     /// `node` hires it.
     pub(crate) async fn hired_by(&self, node: &OurNode, trusted: bool) {
-        let address = self.settings.listen.unwrap().to_string();
-        node.handle().add_tower(self.id(), address, trusted).await.expect("it is hired");
+        node.handle().add_tower(self.id(), self.address(), trusted).await.expect("it is hired");
     }
 }
 
@@ -89,11 +127,13 @@ pub(crate) async fn coverage(node: &OurNode) -> Coverage {
     channels.pop().expect("a channel with old states")
 }
 
-/// Waits until every revoked state is with as many towers as are wanted.
+/// Waits until every revoked state of every channel is with as many towers as are wanted; the last channel's
+/// coverage.
 pub(crate) async fn covered(node: &OurNode) -> Coverage {
     until_async("every state is with towers", String::new, || async {
-        let coverage = coverage(node).await;
-        (coverage.missing_copies == 0 && coverage.states > 0).then_some(coverage)
+        let (mut channels, _) = node.handle().tower_coverage().await.expect("coverage");
+        let all = channels.iter().all(|one| one.missing_copies == 0 && one.states > 0);
+        channels.pop().filter(|_| all)
     })
     .await
 }
@@ -126,4 +166,22 @@ pub(crate) async fn justice(layer1: &Layer1, cheating: &Cheating) -> Arc<Transac
     let (tx, mined) = taker(layer1, cheating.txid, cheating.ours).await.expect("taken");
     assert!(mined, "the next block has it");
     tx
+}
+
+/// Bob, woken up, has everything of the channel but fees and anchors; alice has nothing of it.
+pub(crate) async fn bob_has_all(pair: &Pair, cheating: &Cheating, alice: Amount) {
+    let found = pair.layer1.chain().tx(cheating.txid).await.unwrap();
+    let commitment = found.expect("mined").tx;
+    let all: u64 = commitment.output.iter().map(|output| output.value.to_sat()).sum();
+    // His own part of the old state is not the tower's business: he takes it himself, now.
+    until_async("bob has everything", String::new, || async {
+        let bob = pair.bob.balance().await.confirmed.to_sat();
+        if bob + 60_000 < COIN + all {
+            pair.mine(1).await;
+            return None;
+        }
+        Some(())
+    })
+    .await;
+    assert_eq!(pair.alice.balance().await.confirmed, alice, "the thief got nothing");
 }

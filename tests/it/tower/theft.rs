@@ -1,30 +1,10 @@
 //! The thief shows an old state while its victim sleeps.
 
-use bitcoin::Amount;
-use chain_backend::ChainBackend as _;
 use daemon::rpc::node_api::NodeApi as _;
 use viaduct_tests::until::until_async;
 
-use super::scene::{DELAY, Tower, cheat, covered, justice, scene, taker};
-use crate::nodes::pair::{COIN, Pair, in_time, pay_some};
-
-/// Bob, woken up, has everything of the channel but fees and anchors; alice has nothing of it.
-async fn bob_has_all(pair: &Pair, cheating: &daemon::rpc::model::sandbox::Cheating, alice: Amount) {
-    let found = pair.layer1.chain().tx(cheating.txid).await.unwrap();
-    let commitment = found.expect("mined").tx;
-    let all: u64 = commitment.output.iter().map(|output| output.value.to_sat()).sum();
-    // His own part of the old state is not the tower's business: he takes it himself, now.
-    until_async("bob has everything", String::new, || async {
-        let bob = pair.bob.balance().await.confirmed.to_sat();
-        if bob + 60_000 < COIN + all {
-            pair.mine(1).await;
-            return None;
-        }
-        Some(())
-    })
-    .await;
-    assert_eq!(pair.alice.balance().await.confirmed, alice, "the thief got nothing");
-}
+use super::scene::{DELAY, Tower, bob_has_all, cheat, covered, justice, scene, taker};
+use crate::nodes::pair::{in_time, pay_some};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s1_a_tower_takes_everything_for_a_victim_that_sleeps_through_the_whole_delay() {
