@@ -40,7 +40,7 @@ pub struct OurRig {
     /// Who forwards, and how payers say so.
     middle: Option<(OurNode, Via)>,
     payee: OurNode,
-    _layer1: Layer1,
+    layer1: Layer1,
 }
 
 impl OurRig {
@@ -59,7 +59,7 @@ impl OurRig {
         layer1.mine(6).await;
         payer.usable(channel).await;
         payee.usable(channel).await;
-        Self { payer, middle: None, payee, _layer1: layer1 }
+        Self { payer, middle: None, payee, layer1 }
     }
 
     /// Starts three nodes in directories below `dir` and opens both channels.
@@ -98,7 +98,17 @@ impl OurRig {
             fee: Msat::new(FEE_MSAT).expect("a fee"),
             cltv_delta: CLTV_DELTA,
         };
-        Self { payer, middle: Some((middle, via)), payee, _layer1: layer1 }
+        Self { payer, middle: Some((middle, via)), payee, layer1 }
+    }
+
+    /// Who pays.
+    pub const fn payer(&self) -> &OurNode {
+        &self.payer
+    }
+
+    /// The chain of both.
+    pub const fn layer1(&self) -> &Layer1 {
+        &self.layer1
     }
 
     fn written(&self) -> (u64, u64) {

@@ -2,29 +2,24 @@
 //!
 //! Clients and tower share this process and its cores, so the rate is that of both together.
 
-use super::Arguments;
 use super::shelf::{BATCH, client, latencies, record, staged, start};
+use super::{Arguments, shelf};
 use crate::bench::figure::Figure;
 use secp256k1::{Keypair, PublicKey, SecretKey};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
+use watchtower::client::Link;
 use watchtower::ingest::{Bounds, Guests, Offered, Reception, serve};
-use watchtower::message::{
-    FEATURE_WT2_OPTIONAL, Init, KIT_SEALED, Message, Records, RecordsAck, SessionAck, SessionOpen,
-};
+use watchtower::message::{KIT_SEALED, Message, Records, RecordsAck, SessionOpen};
 use watchtower::proof::check::Checker;
 use watchtower::proof::drill::Staged;
 use watchtower::proof::mmr::leaf;
 use watchtower::proof::receipt::{Receipt, Session};
 use watchtower::watch::{View, Watching};
 use wire::codec::Encode as _;
-use wire::frame::{Decryptor, Encryptor, HEADER_LEN};
-use wire::noise::{ACT_TWO_LEN, Initiator};
 
 /// Clients at the same time.
 const CLIENTS: u32 = 4;
@@ -33,76 +28,9 @@ const WINDOW: u32 = 6;
 /// The first block of the chain they speak of.
 const CHAIN: [u8; 32] = [6; 32];
 
-/// A connection as any client has it.
-struct Line {
-    read: BufReader<OwnedReadHalf>,
-    write: OwnedWriteHalf,
-    decryptor: Decryptor,
-    encryptor: Encryptor,
-    out: Vec<u8>,
-}
-
-impl Line {
-    async fn call(address: &str, tower: &PublicKey, key: SecretKey) -> Self {
-        let socket = TcpStream::connect(address).await.expect("a connection");
-        socket.set_nodelay(true).expect("a socket");
-        let (read, mut write) = socket.into_split();
-        let mut read = BufReader::new(read);
-        // The ephemeral key of a measurement may be any.
-        let (act, expect) = Initiator::start(key, key, tower);
-        write.write_all(&act).await.expect("act one");
-        let mut act = [0; ACT_TWO_LEN];
-        read.read_exact(&mut act).await.expect("act two");
-        let (act, keys) = expect.act_two(&act).expect("a tower");
-        write.write_all(&act).await.expect("act three");
-        let (decryptor, encryptor, out) = (keys.decryptor, keys.encryptor, Vec::new());
-        let mut line = Self { read, write, decryptor, encryptor, out };
-        let mut init = Init { chain_hash: CHAIN, ..Init::default() };
-        init.set(FEATURE_WT2_OPTIONAL);
-        line.write_frame(&init.encode_frame()).await;
-        Init::decode_frame(&line.read_frame().await).expect("an Init");
-        line
-    }
-
-    async fn open(&mut self, open: SessionOpen) -> SessionAck {
-        self.say(&open.into()).await;
-        #[expect(clippy::wildcard_enum_match_arm, reason = "all others make no sense here")]
-        match self.hear().await {
-            Message::SessionAck(ack) if ack.code.is_ok() => ack,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn say(&mut self, message: &Message) {
-        self.write_frame(&message.encode_frame()).await;
-    }
-
-    async fn hear(&mut self) -> Message {
-        let frame = self.read_frame().await;
-        Message::decode_frame(&frame).expect("a message").expect("one that we know")
-    }
-
-    async fn write_frame(&mut self, message: &[u8]) {
-        self.out.clear();
-        self.encryptor.encrypt_into(&mut self.out, message).expect("short enough");
-        self.write.write_all(&self.out).await.expect("said");
-    }
-
-    async fn read_frame(&mut self) -> Vec<u8> {
-        let mut header = [0; HEADER_LEN];
-        self.read.read_exact(&mut header).await.expect("a frame");
-        let length = usize::from(self.decryptor.decrypt_length(&header).expect("a frame"));
-        let mut frame = vec![0; length + 16];
-        self.read.read_exact(&mut frame).await.expect("a frame");
-        self.decryptor.decrypt_body(&mut frame).expect("a frame");
-        frame.truncate(length);
-        frame
-    }
-}
-
 /// One connected client.
 struct Caller {
-    link: Line,
+    link: Link,
     checker: Checker,
     session: Session,
     number: u32,
@@ -115,14 +43,16 @@ impl Caller {
     async fn call(address: &str, tower: &PublicKey, number: u32, staged: &Staged) -> Self {
         let key = client(number);
         let template = staged.template.encoded();
-        let mut link = Line::call(address, tower, SecretKey::from_keypair(&key)).await;
+        let secret = SecretKey::from_keypair(&key);
+        let link = Link::call(address, tower, secret, CHAIN).await;
+        let mut link = link.expect("a connection");
         let open = SessionOpen {
             kit: KIT_SEALED,
             template: template.clone(),
             want_blocks: 50_000,
             want_bytes: u32::MAX,
         };
-        let ack = link.open(open).await;
+        let ack = link.open(open).await.expect("a session");
         let session = Session::new(key.public_key(), KIT_SEALED, &template);
         let length = staged.sealed(&key.public_key(), 0).ciphertext.len();
         let checker = Checker::new(*tower, session);
@@ -140,14 +70,14 @@ impl Caller {
             }
         }
         self.next += count;
-        self.link.say(&Records { first_seq, records }.into()).await;
+        self.link.say(&Records { first_seq, records }.into()).await.expect("said");
     }
 
     /// Waits for the next receipt.
     async fn hear(&mut self) -> RecordsAck {
         loop {
             #[expect(clippy::wildcard_enum_match_arm, reason = "all others make no sense here")]
-            match self.link.hear().await {
+            match self.link.hear().await.expect("an answer") {
                 Message::RecordsAck(ack) => {
                     assert!(ack.code.is_ok(), "{}", ack.code);
                     self.durable = ack.durable;
@@ -231,16 +161,20 @@ pub(super) async fn speed(arguments: &Arguments, dir: &Path) -> Vec<Figure> {
         rates.push((after - before) as f64 / begin.elapsed().as_secs_f64());
     }
     let paced = Caller::call(&address, &tower, CLIENTS, &staged).await;
+    // The disk alone in the moments before and after: it is others' as well.
+    let mut alone = shelf::syncs_alone(dir, arguments.seconds);
     let waits = paced.paced(arguments.seconds).await;
+    alone.extend(shelf::syncs_alone(dir, arguments.seconds));
     stop.cancel();
     serving.await.expect("the listener ends well");
     let mut figures = vec![Figure::alone("tower.loopback.rate".into(), "1/s", rates)];
     figures.extend(latencies("tower.loopback.wait", waits));
+    figures.extend(latencies("tower.loopback.disk", alone));
     figures
 }
 
 /// Milliseconds since the epoch.
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

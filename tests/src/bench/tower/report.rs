@@ -15,6 +15,8 @@ fn beside(name: &str) -> (Option<Goal>, &'static str) {
     let last = what.rsplit('.').next().unwrap_or(what);
     match (what, last) {
         ("bytes.record", _) => (Some(Goal::Most(220.0)), "LND 370, TEOS 448"),
+        ("bytes.replica_state", _) => (Some(Goal::Most(0.0)), "LND 370, TEOS 448"),
+        ("bytes.replica_htlc", _) => (Some(Goal::Most(32.0)), "LND and TEOS: not covered"),
         ("bytes.htlc", _) => (Some(Goal::Most(89.0)), "LND and TEOS: not covered"),
         ("store.rate" | "loopback.rate", _) => (
             Some(Goal::Least(50_000.0)),
@@ -25,7 +27,10 @@ fn beside(name: &str) -> (Option<Goal>, &'static str) {
             (Some(Goal::Most(5.0)), "TEOS 21-56 (3,000 txs, 1e6); LND's layout 5-10 (3e5)")
         }
         (_, "start") => (Some(Goal::Most(5.0)), "LND's client: 10 minutes (#7121)"),
-        (_, "disk_to_raw") => (Some(Goal::Most(1.1)), ""),
+        (_, "disk_to_raw") => {
+            (Some(Goal::Most(1.1)), "TEOS 577 B for 448, LND's layout 783 for 370")
+        }
+        (_, "catch_up") => (None, "LND: skips blocks if nothing ever matched"),
         (_, "disk") => (None, "TEOS 577, LND's layout 783"),
         _ => (None, ""),
     }
@@ -46,6 +51,14 @@ pub(super) fn table(figures: &[Figure]) -> String {
                 format!(">= {least} {}", met(figure.median() >= least))
             }
             None => String::new(),
+        };
+        // Beside the same without towers, in the same run.
+        let (goal, others) = match figure.ratio() {
+            Some(ratio) if figure.name.ends_with(".rate") => {
+                (format!(">= 0.95 {}", met(ratio >= 0.95)), format!("{ratio:.3} of that without"))
+            }
+            Some(ratio) => (goal, format!("{ratio:.3} of that without")),
+            None => (goal, others.to_owned()),
         };
         let value = format!("{} {}", figure.spread(), figure.unit);
         let _infallible = writeln!(text, "{:<28} {value:>36}  {goal:<14} {others}", figure.name);

@@ -90,7 +90,7 @@ pub(super) fn start(dir: &Path) -> Opened {
     open(disks, Options::new(7)).expect("a store")
 }
 
-async fn stop(opened: Opened) {
+pub(super) async fn stop(opened: Opened) {
     let Opened { keeper, thread, .. } = opened;
     drop(keeper);
     let joined = tokio::task::spawn_blocking(move || thread.join()).await.expect("joined");
@@ -205,7 +205,31 @@ pub(super) async fn speed(arguments: &Arguments, dir: &Path) -> Vec<Figure> {
     let waits = paced(uploader, arguments.seconds, &tower).await;
     figures.extend(latencies("tower.store.wait", waits));
     stop(opened).await;
+    figures.extend(latencies("tower.disk.wait", syncs_alone(dir, arguments.seconds)));
     figures
+}
+
+/// What the disk takes by itself for the same: a record's bytes written into a file that has its blocks, and one
+/// sync, a thousand times a second; milliseconds.
+pub(super) fn syncs_alone(dir: &Path, seconds: u64) -> Vec<f64> {
+    use std::os::unix::fs::FileExt as _;
+    let count = seconds * 1_000;
+    let record = vec![7; 256];
+    let file = std::fs::File::create(dir.join("alone")).expect("a file");
+    let room = count * record.len() as u64;
+    file.write_all_at(&vec![0; usize::try_from(room).expect("small")], 0).expect("room");
+    file.sync_all().expect("a sync");
+    let begin = Instant::now();
+    (0..count)
+        .map(|number| {
+            let due = begin + Duration::from_millis(number);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let sent = Instant::now();
+            file.write_all_at(&record, number * record.len() as u64).expect("written");
+            file.sync_data().expect("a sync");
+            sent.elapsed().as_secs_f64() * 1e3
+        })
+        .collect()
 }
 
 /// A thousand records a second, each a message of its own; milliseconds until each is signed for.
@@ -354,7 +378,7 @@ fn sightings(txids: &[Txid]) -> Vec<Sighting> {
     txids.iter().map(see).collect()
 }
 
-fn bytes_below(dir: &Path) -> u64 {
+pub(super) fn bytes_below(dir: &Path) -> u64 {
     let entries = std::fs::read_dir(dir).expect("our own directory");
     entries
         .map(|entry| {
