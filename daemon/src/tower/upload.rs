@@ -267,7 +267,7 @@ impl Upload {
 
     /// At the first row that the tower does not have.
     pub(super) fn cursor(&self) -> Cursor {
-        let opened = self.session.as_ref().map_or(0, |session| session.row);
+        let opened = self.session.as_ref().map_or(self.next_row, |session| session.row);
         let from = self.at.as_ref().map_or(opened, |at| at.row);
         let (directory, archives) = (self.shared.directory.clone(), self.shared.archives.clone());
         Cursor::new(self.channel, directory, archives, from)
