@@ -6,48 +6,41 @@
 //!
 //! Not here: what an event means (`channel`), what each effect does (`perform`).
 
+mod inbox;
+mod records;
+mod tell;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
-use bitcoin::ScriptBuf;
-use channel::seal::{Flushed, Journal as Records, Lsn, Sealed};
+use channel::seal::{Flushed, Journal as _, Sealed};
 use channel::signer::InMemorySigner;
-use channel::{
-    Advice, ChainFact, Channel, Command, CommandId, Effect, Env, Event, Held, Policy, Stage,
-};
-use tokio::sync::{oneshot, watch};
-use wire::id::{ChannelId, NodeId};
+use channel::{Advice, Channel, Command, CommandId, Effect, Env, Event, Held, Policy};
+use tokio::sync::watch;
+use wire::id::ChannelId;
 use wire::message::Message;
-use wire::units::{BlockHeight, FeeratePerKw};
 
-use crate::archive::Archives;
-use crate::backup::{self, Entry};
+use crate::backup;
 use crate::channels::Pool;
 use crate::channels::announce::Announcing;
-use crate::channels::chaos::Chaos;
-use crate::channels::directory::{Directory, Glance, Heard};
+use crate::channels::directory::{Glance, Heard};
 use crate::channels::perform::{Told, bound};
 use crate::channels::registry::Ended;
 use crate::channels::sweep::Closing;
-use crate::channels::view::{Meta, view};
-use crate::clock::{UnixTime, now_ms};
-use crate::edge::{Back, EdgeError, Inbox};
-use crate::fact::{
-    ChannelBorn, ChannelIndex, Fact, Moment, MomentKind, OrderKept, channel_record, record,
-};
+use crate::channels::view::Meta;
+use crate::clock::UnixTime;
+use crate::edge::{Back, Inbox};
+use crate::fact::{ChannelBorn, ChannelIndex, Fact, MomentKind, OrderKept, record};
 use crate::gossip;
-use crate::identity::Identity;
 use crate::journal::Writer;
-use crate::layer1::{self, Feerates};
-use crate::payments::{self, Reply};
+use crate::payments::Reply;
 use crate::peers::link::Link;
-use crate::policy::{self, Policies};
-use crate::rpc::model::channel::{Channel as View, CloseForecast, CloseOutput};
+use crate::rpc::model::channel::Channel as View;
 use crate::rpc::refusal::Refusal;
-use crate::sweeper::SweepBook;
-use crate::switch;
-use crate::tasks::{Fatal, Tasks};
+use crate::tasks::Fatal;
 use crate::tower::Revoked;
+
+pub use inbox::{Ask, Asker, ChainNews, Common, Inboxes};
+use records::ChannelWriter;
 
 /// Steps whose record the disk does not have yet, before the inboxes pause.
 pub const WINDOW: usize = 64;
@@ -66,201 +59,6 @@ const BATCH: usize = 1_024;
 
 /// The label of a funding transaction.
 pub const FUNDING: &str = "funding";
-
-/// Who gave a command: the top bits of its id.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Asker {
-    /// Nobody waits for the answer.
-    Nobody,
-    /// The payments task.
-    Payments,
-    /// The switch.
-    Switch,
-    /// A user, through this task.
-    User,
-}
-
-impl Asker {
-    const SHIFT: u32 = 62;
-
-    /// The id of this asker's `number`th command.
-    pub const fn command(self, number: u64) -> CommandId {
-        let who: u64 = match self {
-            Self::Nobody => 0,
-            Self::Payments => 1,
-            Self::Switch => 2,
-            Self::User => 3,
-        };
-        CommandId((who << Self::SHIFT) | (number & !(3 << Self::SHIFT)))
-    }
-
-    /// Who gave it.
-    pub const fn of(command: CommandId) -> Self {
-        match command.0 >> Self::SHIFT {
-            1 => Self::Payments,
-            2 => Self::Switch,
-            3 => Self::User,
-            _ => Self::Nobody,
-        }
-    }
-}
-
-/// What Layer 1 says to a channel.
-#[derive(Debug)]
-pub struct ChainNews {
-    /// In order.
-    pub facts: Vec<ChainFact>,
-    /// Told when all that follows from them is staged.
-    pub ack: Option<oneshot::Sender<()>>,
-}
-
-/// What a user wants of one channel.
-#[derive(Debug)]
-pub enum Ask {
-    /// See it.
-    Show {
-        /// Answered at once.
-        reply: oneshot::Sender<View>,
-    },
-    /// Follow it.
-    Watch {
-        /// Answered at once.
-        reply: oneshot::Sender<watch::Receiver<View>>,
-    },
-    /// What closing it alone would come to.
-    Forecast {
-        /// Answered at once; `None` if there is nothing to close alone.
-        reply: oneshot::Sender<Option<(CloseForecast, Vec<CloseOutput>)>>,
-    },
-    /// Close it together with the peer.
-    Shutdown {
-        /// Where our part goes, if not to the wallet.
-        script: Option<ScriptBuf>,
-        /// What the closing transaction should pay.
-        feerate: FeeratePerKw,
-        /// Answered when it is durable.
-        reply: Reply<()>,
-    },
-    /// The journal was proved to be an older copy: into quarantine, unless the peer's numbers fitted.
-    Doubt {
-        /// Answered when it is durable.
-        reply: Reply<()>,
-    },
-    /// Leave the quarantine, at the risk of everything in the channel.
-    LiftQuarantine {
-        /// Answered when it is durable.
-        reply: Reply<()>,
-    },
-    /// Close it alone.
-    ForceClose {
-        /// Answered when it is durable.
-        reply: Reply<()>,
-    },
-    /// A tower is to be told of revoked states.
-    Revoked {
-        /// The first row that is wanted.
-        from: u64,
-        /// Answered at once; `None` if there is nothing to tell.
-        reply: oneshot::Sender<Option<Box<Revoked>>>,
-    },
-    /// The sandbox steers.
-    Chaos(Chaos),
-}
-
-/// What every channel of a node has in common.
-#[derive(Clone, Debug)]
-pub struct Common {
-    /// Our key, for onions.
-    pub us: Arc<Identity>,
-    /// What this node tolerates.
-    pub policy: Arc<Policy>,
-    /// The best chain's height.
-    pub height: watch::Receiver<BlockHeight>,
-    /// What things cost.
-    pub feerates: watch::Receiver<Feerates>,
-    /// When channels are closed alone without being told to.
-    pub force_close: watch::Receiver<Policies>,
-    /// How far every claim on Layer 1 is.
-    pub sweeps: watch::Receiver<Arc<SweepBook>>,
-    /// What the disk has.
-    pub disk: watch::Receiver<Flushed>,
-    /// Who runs which channel.
-    pub directory: Directory,
-    /// Settled HTLCs of all channels.
-    pub archives: Archives,
-    /// To payments.
-    pub payments: Back<payments::FromChannel>,
-    /// To the switch.
-    pub switch: Back<switch::FromChannel>,
-    /// To Layer 1.
-    pub layer1: Back<layer1::FromChannel>,
-    /// To gossip.
-    pub gossip: Back<gossip::FromChannel>,
-    /// What is said of our channels.
-    pub own_gossip: watch::Receiver<Arc<gossip::OwnGossip>>,
-    /// The genesis hash of our chain.
-    pub chain: [u8; 32],
-    /// To the registry.
-    pub ended: Back<Ended>,
-    /// To the backup.
-    pub backup: Back<backup::FromChannel>,
-    /// The tree of tasks.
-    pub tasks: Tasks,
-}
-
-/// Where a channel hears from.
-#[derive(Debug)]
-pub struct Inboxes {
-    /// The peer.
-    pub messages: Inbox<Heard>,
-    /// Payments, the switch, the wallet.
-    pub commands: Inbox<Vec<Command>>,
-    /// Users.
-    pub asks: Inbox<Ask>,
-    /// Layer 1.
-    pub chain: Inbox<ChainNews>,
-}
-
-/// A channel's way into the journal: its records carry its index, and its birth, and the key of
-/// the request that made it, go with the first. Where they tell of more than the dance, they say when that
-/// was decided and under which policy.
-struct ChannelWriter {
-    index: ChannelIndex,
-    node: NodeId,
-    born: Option<ChannelBorn>,
-    kept: Option<OrderKept>,
-    writer: Writer,
-    height: watch::Receiver<BlockHeight>,
-    force_close: watch::Receiver<Policies>,
-}
-
-impl ChannelWriter {
-    fn moment(&self, kind: MomentKind) -> Fact {
-        let policy = policy::number(self.force_close.borrow().with(self.node));
-        let height = self.height.borrow().0;
-        Fact::Moment(Moment { channel: self.index.0, at_ms: now_ms(), height, policy, kind })
-    }
-}
-
-impl Records for ChannelWriter {
-    fn append(&mut self, bytes: Vec<u8>) -> Lsn {
-        let bytes = if bytes.is_empty() {
-            bytes
-        } else if let Some(born) = self.born.take() {
-            let first = Fact::Channel { index: self.index, record: bytes };
-            let mut facts = vec![Fact::ChannelBorn(born), first];
-            facts.extend(self.kept.take().map(Fact::OrderKept));
-            facts.push(self.moment(MomentKind::Beside));
-            record(&facts)
-        } else if channel::record::tells(&bytes) {
-            let beside = self.moment(MomentKind::Beside);
-            record(&[Fact::Channel { index: self.index, record: bytes }, beside])
-        } else {
-            channel_record(self.index, &bytes)
-        };
-        self.writer.append(bytes)
-    }
-}
 
 /// A channel's task.
 pub struct ChannelTask {
@@ -631,84 +429,6 @@ impl ChannelTask {
         self.pass_on(told, false)
     }
 
-    /// After a restart payments and the switch hear again of everything that is open.
-    fn say_again(&mut self) -> Result<(), Fatal> {
-        let Some(channel) = self.channel() else { return Ok(()) };
-        let told = Told {
-            incoming: channel.incoming().collect(),
-            resolved: channel.resolved().collect(),
-            ..Told::default()
-        };
-        self.pass_on(told, true)
-    }
-
-    pub(super) fn view(&self) -> Option<View> {
-        let height = *self.common.height.borrow();
-        let channel = self.channel()?;
-        let mut shown = view(channel, &self.meta, self.link.is_some(), height, &self.common.policy);
-        self.show_outputs(&mut shown);
-        Some(shown)
-    }
-
-    /// Whoever looks sees the newest; only what somebody looks at is made.
-    fn tell_everybody(&mut self) {
-        self.note_sweeps();
-        let Some(channel) = self.channel() else { return };
-        let (closing, broken) = ending(&channel.stage());
-        let terms = channel.terms().map(|terms| &terms.them);
-        let sendable = channel.sendable(&self.common.policy);
-        let glance = Glance {
-            usable: channel.is_usable(),
-            can_send: sendable.max,
-            least: sendable.min,
-            short_id: channel.short_channel_id(),
-            closing,
-            broken,
-            slots: terms.map_or(0, |terms| terms.accepted_htlcs_max),
-            in_flight_max_msat: terms.map_or(0, |terms| terms.in_flight_max_msat),
-            alias: channel.terms().and_then(|terms| terms.alias),
-            alias_only: channel.terms().is_some_and(|terms| terms.kind.scid_alias),
-            revoked: channel.state().map_or(0, |state| state.secrets.count()),
-            ours_sat: channel.balances().map_or(0, |(ours, _)| ours.floor_sat().to_sat()),
-        };
-        let named = |glance: &Glance| (glance.short_id, glance.alias, glance.alias_only);
-        if named(&self.glance.borrow()) != named(&glance) {
-            self.common.directory.name(self.index, &glance);
-        }
-        self.glance.send_if_modified(|now| {
-            let changed = *now != glance;
-            *now = glance;
-            changed
-        });
-        if self.shown.as_ref().is_some_and(|shown| shown.receiver_count() == 0) {
-            self.shown = None;
-        }
-        // Users see what the disk has: the state itself may be ahead.
-        if self.waiting.is_empty()
-            && let (Some(shown), Some(view)) = (&self.shown, self.view())
-        {
-            shown.send_if_modified(|now| {
-                let changed = *now != view;
-                *now = view;
-                changed
-            });
-        }
-    }
-
-    /// What a backup keeps of this channel.
-    pub(super) fn back_up(&self) -> Result<(), Fatal> {
-        let entry = self.channel().and_then(|channel| Entry::running(&self.meta, channel));
-        let Some(entry) = entry else { return Ok(()) };
-        self.tell_backup(backup::FromChannel::Open(Box::new(entry)))
-    }
-
-    fn tell_backup(&self, told: backup::FromChannel) -> Result<(), Fatal> {
-        match self.common.backup.send(told) {
-            Ok(()) | Err(EdgeError::Closed) => Ok(()),
-            Err(EdgeError::Full) => Err(Fatal::Overflow("channel to backup")),
-        }
-    }
-
     fn end(mut self) -> Result<(), Fatal> {
         self.note_sweeps();
         self.tell_backup(backup::FromChannel::Over(self.index))?;
@@ -722,20 +442,6 @@ impl ChannelTask {
         let meta = Meta { outputs, kind, ..self.meta };
         let ended = Ended { index: self.index, meta, channel: Box::new(channel) };
         self.common.ended.send(ended).map_err(|_| Fatal::Overflow("channel to registry"))
-    }
-}
-
-/// Whether no HTLC will be offered any more, and whether Layer 1 decides.
-const fn ending(stage: &Stage) -> (bool, bool) {
-    match stage {
-        Stage::Opening | Stage::Funding | Stage::Open => (false, false),
-        Stage::ShuttingDown | Stage::MutuallyClosed | Stage::Abandoned(_) => (true, false),
-        Stage::Failing(_)
-        | Stage::DataLoss
-        | Stage::Lost
-        | Stage::Frozen
-        | Stage::OnChain
-        | Stage::Closed => (true, true),
     }
 }
 

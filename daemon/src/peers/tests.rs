@@ -4,9 +4,13 @@ use channel::seal::Flushed;
 use secp256k1::SecretKey;
 use store::disk::RealDisk;
 use store::journal::{Options, Recovery};
+use tokio::sync::oneshot;
 
+use super::handshake::Greeted;
 use super::*;
+use crate::backup;
 use crate::channels::directory::{Directory, Door, Glance};
+use crate::channels::registry;
 use crate::edge::forward;
 use crate::fact::ChannelIndex;
 use crate::journal;
