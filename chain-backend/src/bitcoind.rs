@@ -76,6 +76,15 @@ impl BitcoindChain {
         Ok(Self { client, network: settings.network, poll: settings.poll })
     }
 
+    /// The same with another patience: no call takes longer than this.
+    ///
+    /// # Errors
+    /// As [`BitcoindChain::lazy`].
+    pub fn patient(settings: &BitcoindSettings, timeout: Duration) -> Result<Self, BackendError> {
+        let chain = Self::lazy(settings)?;
+        Ok(Self { client: chain.client.patient(timeout), ..chain })
+    }
+
     async fn hash_at(&self, height: u32) -> Result<BlockHash, BackendError> {
         match self.client.call("getblockhash", json!([height])).await {
             Ok(hash) => read::hash(&hash),

@@ -15,6 +15,7 @@ pub mod rest;
 pub mod rpc;
 pub mod sandbox;
 pub mod server;
+pub mod source;
 
 pub use backend::{
     BackendError, BlockId, BlockRef, Capabilities, ChainBackend, ChainEvent, ChainStream, FeeTable,
@@ -25,3 +26,4 @@ pub use bitcoind::{BitcoindChain, BitcoindSettings};
 pub use builtin::{BuiltinChain, ChainError, Options, Policy, Reject, Rules, Signet, SignetError};
 pub use remote::RemoteChain;
 pub use sandbox::{Reorg, Sandbox, SandboxError, Stall, Totals};
+pub use source::{Source, SourceError, SourceOptions};

@@ -12,8 +12,8 @@ use std::time::Duration;
 use api::auth::RootKey;
 use chain_backend::sandbox::Sandbox;
 use chain_backend::{
-    BackendError, BitcoindChain, BuiltinChain, ChainBackend, ChainError, Options, Policy,
-    RemoteChain, Rules,
+    BackendError, BuiltinChain, ChainBackend, ChainError, Options, Policy, RemoteChain, Rules,
+    Source,
 };
 
 use crate::clock::{UnixTime, now_ms};
@@ -150,7 +150,10 @@ impl Chain {
                 let own = Some(chain.clone());
                 Ok(Self { own, mining: *mining, ..Self::shared(Arc::new(chain)) })
             }
-            ChainSource::Remote { url } => {
+            // A sandbox's chain is steered.
+            ChainSource::Elsewhere(Source::Remote { url })
+                if config.network == Network::Sandbox =>
+            {
                 let failed = |source| BootError::Remote { url: url.clone(), source };
                 let network = config.network.params();
                 let chain = match RemoteChain::connect(url, network).await {
@@ -160,21 +163,12 @@ impl Chain {
                     }
                     reached => reached.map_err(failed)?,
                 };
-                if config.network == Network::Sandbox {
-                    return Ok(Self::shared(Arc::new(chain)));
-                }
-                Ok(Self::foreign(Arc::new(chain)))
+                Ok(Self::shared(Arc::new(chain)))
             }
-            ChainSource::Bitcoind(settings) => {
-                let failed = |source| BootError::Remote { url: settings.url.clone(), source };
-                let chain = match BitcoindChain::connect(settings).await {
-                    Err(BackendError::Unavailable(why)) => {
-                        tracing::warn!(url = settings.url, why, "Bitcoin Core cannot be asked yet");
-                        BitcoindChain::lazy(settings).map_err(failed)?
-                    }
-                    reached => reached.map_err(failed)?,
-                };
-                Ok(Self::foreign(Arc::new(chain)))
+            ChainSource::Elsewhere(source) => {
+                let reached = source.reach(config.network.params()).await;
+                let url = source.url().to_owned();
+                Ok(Self::foreign(reached.map_err(|source| BootError::Remote { url, source })?))
             }
         }
     }

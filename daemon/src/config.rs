@@ -14,7 +14,7 @@ use core::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chain_backend::bitcoind::{BitcoindSettings, Login};
+use chain_backend::{Source, SourceError, SourceOptions};
 
 use crate::datadir::DataDir;
 use crate::layer1::FeeLimits;
@@ -175,19 +175,8 @@ pub enum ChainSource {
         /// When it makes blocks.
         mining: Mining,
     },
-    /// A viaduct-chain server.
-    Remote {
-        /// `http://HOST:PORT`.
-        url: String,
-    },
-    /// Bitcoin Core.
-    Bitcoind(BitcoindSettings),
-}
-
-/// Whether this is `http://HOST:PORT`.
-fn is_http(url: &str) -> bool {
-    let parts = url.strip_prefix("http://").and_then(|rest| rest.rsplit_once(':'));
-    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    /// Another program makes them.
+    Elsewhere(Source),
 }
 
 /// How peers are met.
@@ -477,38 +466,21 @@ impl Check<'_> {
         if backend == "builtin" {
             return Ok(ChainSource::Builtin { mining });
         }
-        let why = "use builtin, http://HOST:PORT or bitcoind=http://HOST:PORT";
-        match backend.strip_prefix("bitcoind=") {
-            Some(url) if is_http(url) => {
-                Ok(ChainSource::Bitcoind(self.bitcoind(raw, url, network)?))
-            }
-            None if is_http(&backend) => Ok(ChainSource::Remote { url: backend }),
-            Some(_) | None => Err(self.invalid("chain", "backend", why)),
-        }
-    }
-
-    fn bitcoind(
-        &self,
-        raw: &RawConfig,
-        url: &str,
-        network: Network,
-    ) -> Result<BitcoindSettings, ConfigError> {
-        let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let chain = &raw.chain;
-        let login = match (set(&chain.rpc_cookie), set(&chain.rpc_user), set(&chain.rpc_password)) {
-            (Some(path), None, None) => Login::Cookie(path.into()),
-            (None, Some(user), Some(password)) => Login::User { user, password },
-            _ => {
-                let why = "Bitcoin Core wants rpc_cookie, or rpc_user and rpc_password";
-                return Err(self.invalid("chain", "backend", why));
-            }
-        };
         let poll: u32 = self.number("chain", "poll_ms", chain.poll_ms, 10, 60_000)?;
-        Ok(BitcoindSettings {
-            url: url.to_owned(),
-            login,
+        let options = SourceOptions {
             network: network.params(),
+            rpc_cookie: chain.rpc_cookie.clone().unwrap_or_default(),
+            rpc_user: chain.rpc_user.clone().unwrap_or_default(),
+            rpc_password: chain.rpc_password.clone().unwrap_or_default(),
             poll: Duration::from_millis(u64::from(poll)),
+        };
+        Source::parse(&backend, &options).map(ChainSource::Elsewhere).map_err(|error| {
+            let why = match error {
+                SourceError::Text => format!("use builtin, {}", chain_backend::source::USAGE),
+                SourceError::Login => error.to_string(),
+            };
+            self.invalid("chain", "backend", why)
         })
     }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness};
 use chain_backend::backend::Package;
-use chain_backend::{ChainBackend, Sandbox};
 use channel::clock::Side;
 use channel::keys::CommitmentKeys;
 use channel::onchain::sweep::{Coin, Sweep, SweepError, build, groups};

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bitcoin::{Amount, FeeRate, OutPoint, Transaction, Txid};
-use chain_backend::{ChainBackend as _, Reorg, Sandbox as _, Stall};
+use chain_backend::{Reorg, Stall};
 use daemon::rpc::model::channel::{ChannelPhase, ChannelRef};
 use daemon::rpc::model::sandbox::{Cheat, Cheating, Mine};
 use daemon::rpc::node_api::NodeApi as _;

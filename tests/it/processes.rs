@@ -5,5 +5,5 @@ mod disk;
 mod flood;
 mod money;
 mod network;
-mod programs;
+pub(crate) mod programs;
 mod refusals;

@@ -10,7 +10,6 @@ mod together;
 use std::sync::Arc;
 
 use bitcoin::{Amount, OutPoint, Transaction, Txid};
-use chain_backend::{ChainBackend as _, Sandbox as _};
 use viaduct_tests::layer1::Layer1;
 use viaduct_tests::until::until_async;
 use wire::id::ChannelId;

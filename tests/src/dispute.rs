@@ -10,7 +10,7 @@ use crate::layer1::{Layer1, nobody};
 use crate::ours::{Asleep, OurNode, Place};
 use crate::until::{PATIENCE, until_async};
 use bitcoin::{OutPoint, Transaction, Txid};
-use chain_backend::{ChainBackend as _, Reorg, Sandbox as _};
+use chain_backend::Reorg;
 use daemon::rpc::model::channel::{
     Channel, ChannelFilter, ChannelPhase, ChannelRef, CloseChannel, CloseHow,
 };

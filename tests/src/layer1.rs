@@ -1,13 +1,29 @@
-//! A built-in chain in memory, with what tests do to it: mine, give coins away, look for transactions.
+//! A chain of a test's own, with what tests do to it: mine, give coins away, look for transactions.
+//!
+//! `VIADUCT_TEST_CHAIN=bitcoind`: nodes see the built-in chain through Bitcoin Core's JSON-RPC alone. `BITCOIND=PATH`:
+//! there is no built-in chain, each test starts this program (Bitcoin Core 30 or newer). Tests that only the built-in
+//! chain can run are listed in [`only`].
+
+pub mod core;
+pub mod line;
+pub mod only;
+pub mod served;
+pub mod steered;
 
 use crate::until::until_async;
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, TxOut, WPubkeyHash};
-use chain_backend::bitcoind::{BitcoindSettings, Login};
-use chain_backend::rpc::{self, Access, Settings};
-use chain_backend::{BitcoindChain, BuiltinChain, ChainBackend, Sandbox, Totals};
+use chain_backend::{BitcoindChain, BuiltinChain, ChainBackend, Package, Sandbox, Totals};
+use chain_backend::{BitcoindSettings, SubmitOutcome};
+use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use self::core::Core;
+use self::only::Needs;
+use self::served::Served;
+use self::steered::Steered;
 
 /// Blocks before a coinbase can be spent.
 const MATURITY: u32 = 100;
@@ -15,26 +31,89 @@ const MATURITY: u32 = 100;
 /// Says over what nodes see the chain: `bitcoind` is Bitcoin Core's JSON-RPC; else they see the chain itself.
 const OVER: &str = "VIADUCT_TEST_CHAIN";
 
+/// Names a Bitcoin Core that each test is to start.
+pub const BITCOIND: &str = "BITCOIND";
+
 /// A chain of our own.
 #[derive(Clone, Debug)]
 pub struct Layer1 {
-    chain: BuiltinChain,
-    /// The way nodes reach it, if that is not the chain itself.
-    core: Option<BitcoindChain>,
+    miners: Miners,
+    /// The way nodes reach it.
+    backend: Arc<dyn ChainBackend>,
+    /// What ends with it.
+    _behind: Behind,
 }
 
-fn empty() -> BuiltinChain {
+/// What stands behind a chain, and runs as long as somebody has it.
+#[derive(Clone, Debug)]
+enum Behind {
+    /// Nothing but its own thread.
+    Itself,
+    /// A server of Bitcoin Core's JSON-RPC in this process.
+    Served(#[expect(dead_code, reason = "kept")] Arc<Served>),
+    /// A program.
+    Core(#[expect(dead_code, reason = "kept")] Arc<Core>),
+}
+
+/// Who makes the blocks, and does with the chain what a test wants.
+#[derive(Clone, Debug)]
+pub struct Miners(Arc<dyn Sandbox>);
+
+impl Deref for Miners {
+    type Target = dyn Sandbox;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref()
+    }
+}
+
+impl Miners {
+    /// Takes transactions into the mempool.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn accept(&self, package: Package) -> Result<(), String> {
+        match self.submit(package, None).await {
+            SubmitOutcome::Accepted | SubmitOutcome::InMempool => Ok(()),
+            refused => Err(format!("{refused:?}")),
+        }
+    }
+}
+
+/// An empty chain in memory, on the clock of this machine.
+///
+/// # Panics
+/// When the system gives no thread.
+pub fn empty() -> BuiltinChain {
     BuiltinChain::in_memory(unix_now).expect("a thread for the chain")
 }
 
 impl Layer1 {
-    /// An empty chain in memory, on the clock of this machine.
+    /// An empty chain, on the clock of this machine: in memory, unless the environment wants another.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start() -> Self {
+        // The name of a test is that of its thread.
+        let this = std::thread::current();
+        let needs = this.name().map_or(Needs::Any, Needs::of);
+        let over_rpc = std::env::var(OVER).is_ok_and(|over| over == "bitcoind");
+        match (std::env::var_os(BITCOIND), needs) {
+            (_, Needs::BuiltIn) => Self::built_in(),
+            (Some(program), Needs::Any) => Self::over_core(Path::new(&program)),
+            (Some(_), Needs::Obedient) => Self::over_rpc(),
+            (None, _) if over_rpc => Self::over_rpc(),
+            (None, _) => Self::built_in(),
+        }
+    }
+
+    /// An empty chain in memory, and nodes see it itself.
     ///
     /// # Panics
     /// When the system gives no thread.
-    pub fn start() -> Self {
-        let over_rpc = std::env::var(OVER).is_ok_and(|over| over == "bitcoind");
-        if over_rpc { Self::over_rpc() } else { Self { chain: empty(), core: None } }
+    pub fn built_in() -> Self {
+        let chain = Arc::new(empty());
+        Self { miners: Miners(chain.clone()), backend: chain, _behind: Behind::Itself }
     }
 
     /// The same, and nodes reach it by Bitcoin Core's JSON-RPC, as they would reach Bitcoin Core.
@@ -42,44 +121,45 @@ impl Layer1 {
     /// # Panics
     /// When the system gives no thread or no port.
     pub fn over_rpc() -> Self {
-        let chain = empty();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let at = listener.local_addr().expect("it is bound");
-        let (user, password) = ("viaduct".to_owned(), "secret".to_owned());
-        let access = Access::user(&user, &password);
-        let served = chain.clone();
-        // A thread of its own: nodes of one test may have a runtime each.
-        let serve = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(async {
-                listener.set_nonblocking(true).expect("a socket");
-                let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-                let settings = Settings { access, wallets: None, now: unix_now };
-                let ended = rpc::serve(served, listener, settings, std::future::pending()).await;
-                ended.expect("it serves");
-            });
-        };
-        std::thread::Builder::new().name("rpc".to_owned()).spawn(serve).expect("a thread");
-        let settings = BitcoindSettings {
-            url: format!("http://{at}"),
-            login: Login::User { user, password },
-            network: bitcoin::Network::Regtest,
-            poll: Duration::from_millis(10),
-        };
-        Self { chain, core: Some(BitcoindChain::lazy(&settings).expect("a URL")) }
+        let served = Arc::new(Served::start(empty()));
+        let chain = Arc::new(served.chain().clone());
+        let reached = Self::reached(chain, &served.settings());
+        Self { _behind: Behind::Served(served), ..reached }
+    }
+
+    /// A chain that is steered in one way and reached by nodes in another.
+    ///
+    /// # Panics
+    /// When the settings make no sense.
+    pub fn reached(miners: Arc<dyn Sandbox>, settings: &BitcoindSettings) -> Self {
+        let backend = Arc::new(BitcoindChain::lazy(settings).expect("a URL"));
+        Self { miners: Miners(miners), backend, _behind: Behind::Itself }
+    }
+
+    /// The chain of a program that is started for it.
+    ///
+    /// # Panics
+    /// When it does not start, or is older than Bitcoin Core 30.
+    pub fn over_core(program: &Path) -> Self {
+        let core = Arc::new(Core::start(program));
+        let settings = core.settings();
+        let reached = Self::reached(Arc::new(Steered::new(&settings)), &settings);
+        Self { _behind: Behind::Core(core), ..reached }
     }
 
     /// The chain itself, to steer it.
-    pub const fn chain(&self) -> &BuiltinChain {
-        &self.chain
+    pub const fn chain(&self) -> &Miners {
+        &self.miners
+    }
+
+    /// The same for a node that may steer it.
+    pub fn sandbox(&self) -> Arc<dyn Sandbox> {
+        Arc::clone(&self.miners.0)
     }
 
     /// The chain as nodes see it.
     pub fn backend(&self) -> Arc<dyn ChainBackend> {
-        match &self.core {
-            Some(core) => Arc::new(core.clone()),
-            None => Arc::new(self.chain.clone()),
-        }
+        Arc::clone(&self.backend)
     }
 
     /// Mines blocks that pay nobody; answers the height of the tip.
@@ -87,7 +167,7 @@ impl Layer1 {
     /// # Panics
     /// When the chain refuses.
     pub async fn mine(&self, count: u32) -> u32 {
-        self.chain.mine(count, nobody()).await.expect("the chain mines");
+        self.miners.mine(count, nobody()).await.expect("the chain mines");
         self.height().await
     }
 
@@ -97,7 +177,7 @@ impl Layer1 {
     /// When the chain refuses.
     pub async fn give(&self, scripts: &[ScriptBuf]) {
         for script in scripts {
-            self.chain.mine(1, script.clone()).await.expect("the chain mines");
+            self.miners.mine(1, script.clone()).await.expect("the chain mines");
         }
         self.mine(MATURITY).await;
     }
@@ -107,7 +187,7 @@ impl Layer1 {
     /// # Panics
     /// When the chain is gone.
     pub async fn height(&self) -> u32 {
-        self.chain.tip().await.expect("the chain has a tip").height
+        self.miners.tip().await.expect("the chain has a tip").height
     }
 
     /// Sums over the best chain.
@@ -115,7 +195,7 @@ impl Layer1 {
     /// # Panics
     /// When the chain is gone.
     pub async fn totals(&self) -> Totals {
-        self.chain.totals().await.expect("the chain adds up")
+        self.miners.totals().await.expect("the chain adds up")
     }
 
     /// Waits for a transaction in the mempool that spends `outpoint`; answers it.
@@ -125,7 +205,7 @@ impl Layer1 {
     pub async fn spend_seen(&self, outpoint: OutPoint) -> Arc<Transaction> {
         let what = format!("a transaction that spends {outpoint}");
         until_async(&what, String::new, || async {
-            let spend = self.chain.spender(outpoint, 0).await.expect("the chain answers");
+            let spend = self.miners.spender(outpoint, 0).await.expect("the chain answers");
             spend.map(|spend| spend.tx)
         })
         .await
@@ -138,7 +218,7 @@ impl Layer1 {
     pub async fn mempool_of(&self, count: usize) -> Vec<Arc<Transaction>> {
         let what = format!("{count} transactions in the mempool");
         until_async(&what, String::new, || async {
-            let waiting = self.chain.mempool().await.expect("the chain answers");
+            let waiting = self.miners.mempool().await.expect("the chain answers");
             (waiting.len() >= count).then_some(waiting)
         })
         .await
@@ -153,7 +233,7 @@ impl Layer1 {
         let mut unspent = Vec::new();
         for (vout, output) in (0_u32..).zip(&tx.output) {
             let outpoint = OutPoint { txid, vout };
-            let coin = self.chain.txout(outpoint).await.expect("the chain answers");
+            let coin = self.miners.txout(outpoint).await.expect("the chain answers");
             if coin.is_some_and(|coin| coin.mempool_spender.is_none()) {
                 unspent.push((outpoint, output.clone()));
             }
@@ -168,13 +248,13 @@ impl Layer1 {
     pub async fn balance_of(&self, script: &ScriptBuf) -> Amount {
         let mut sum = Amount::ZERO;
         for height in 1..=self.height().await {
-            let at = self.chain.header_at(height).await.expect("the chain answers");
-            let block = self.chain.block(at.hash).await.expect("the chain answers");
+            let at = self.miners.header_at(height).await.expect("the chain answers");
+            let block = self.miners.block(at.hash).await.expect("the chain answers");
             for tx in &block.txdata {
                 for (vout, output) in (0_u32..).zip(&tx.output) {
                     let outpoint = OutPoint { txid: tx.compute_txid(), vout };
                     if output.script_pubkey == *script
-                        && self.chain.txout(outpoint).await.expect("the chain answers").is_some()
+                        && self.miners.txout(outpoint).await.expect("the chain answers").is_some()
                     {
                         sum += output.value;
                     }

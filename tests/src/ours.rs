@@ -4,7 +4,6 @@
 use crate::layer1::Layer1;
 use crate::until::{PATIENCE, until_async};
 use bitcoin::ScriptBuf;
-use chain_backend::Sandbox;
 use channel::Kind;
 use daemon::config::{Config, Sources};
 use daemon::datadir::DataDir;
@@ -22,7 +21,6 @@ use daemon::seed::Seed;
 use futures_util::StreamExt;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use store::journal::{JournalError, Stats};
 use tokio::runtime::Runtime;
 use wire::id::{ChannelId, NodeId, PaymentHash};
@@ -127,7 +125,7 @@ impl OurNode {
                 let (config, layer1) = (place.config.clone(), place.layer1.clone());
                 let secrets = seed.secrets(config.network.params()).expect("keys");
                 let starting = on.spawn(async move {
-                    let sandbox: Arc<dyn Sandbox> = Arc::new(layer1.chain().clone());
+                    let sandbox = layer1.sandbox();
                     let access = ChainAccess { backend: layer1.backend(), sandbox: Some(sandbox) };
                     Node::start(&config, secrets, access).await
                 });
@@ -314,14 +312,15 @@ impl OurNode {
         self.handle.wallet_balance().await.expect("a balance")
     }
 
-    /// Waits until its wallet has seen the block at `height`.
+    /// Waits until its wallet has seen the block at `height`, and it knows that this is the tip.
     ///
     /// # Panics
     /// When it falls behind.
     pub async fn at_height(&self, height: u32) {
         let what = format!("{} at block {height}", self.place.name);
         until_async(&what, String::new, || async {
-            (self.handle.tip().borrow().height.0 >= height).then_some(())
+            let seen = self.handle.tip().borrow().clone();
+            (seen.synced && seen.height.0 >= height).then_some(())
         })
         .await;
     }

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use api::auth::{Role, Token};
 use api::client::{Address, Client, Target};
 use api::v1;
-use chain_backend::{ChainBackend, RemoteChain};
+use chain_backend::ChainBackend;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,9 +31,13 @@ struct Args {
 enum Verb {
     /// Watches and listens until it is told to stop (the default).
     Run {
-        /// A chain server, such as http://127.0.0.1:9480; the first that answers is used.
+        /// A chain: a viaduct-chain server such as http://127.0.0.1:9480, or Bitcoin Core as
+        /// bitcoind=http://127.0.0.1:8332; the first that answers is used.
         #[arg(long)]
         chain: Vec<String>,
+        /// The cookie file of Bitcoin Core. Without it: rpc_user and rpc_password in tower.toml.
+        #[arg(long)]
+        rpc_cookie: Option<String>,
         /// Where clients are heard.
         #[arg(long)]
         listen: Option<SocketAddr>,
@@ -58,9 +62,9 @@ enum Verb {
 async fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.verb {
-        None => run(&args.dir, Vec::new(), [None; 3]).await,
-        Some(Verb::Run { chain, listen, admin, metrics }) => {
-            run(&args.dir, chain, [listen, admin, metrics]).await
+        None => run(&args.dir, Vec::new(), None, [None; 3]).await,
+        Some(Verb::Run { chain, rpc_cookie, listen, admin, metrics }) => {
+            run(&args.dir, chain, rpc_cookie, [listen, admin, metrics]).await
         }
         Some(question @ (Verb::Info | Verb::Sessions | Verb::Claims | Verb::Selftest)) => {
             ask(&args.dir, &question).await
@@ -81,6 +85,7 @@ type Failed = Box<dyn std::error::Error>;
 async fn run(
     dir: &Path,
     chain: Vec<String>,
+    rpc_cookie: Option<String>,
     [listen, admin, metrics]: [Option<SocketAddr>; 3],
 ) -> Result<ExitCode, Failed> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
@@ -90,12 +95,15 @@ async fn run(
     if !chain.is_empty() {
         settings.chain = chain;
     }
+    if let Some(rpc_cookie) = rpc_cookie {
+        settings.core.rpc_cookie = rpc_cookie;
+    }
     settings.listen = listen.or(settings.listen);
     settings.admin = admin.or(settings.admin);
     settings.metrics = metrics.or(settings.metrics);
     let mut backends: Vec<Arc<dyn ChainBackend>> = Vec::new();
-    for url in &settings.chain {
-        backends.push(Arc::new(RemoteChain::lazy(url, settings.network)?));
+    for source in settings.sources()? {
+        backends.push(source.lazy(settings.network)?);
     }
     let tower = watchtower::tower::start(&settings, backends, now_ms).await?;
     let at = tower.listen.map(|at| at.to_string()).unwrap_or_default();

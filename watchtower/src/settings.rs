@@ -2,7 +2,11 @@
 //!
 //! ```toml
 //! network = "regtest"
-//! chain = ["http://127.0.0.1:9480"]      # the first that answers; the others stand by
+//! chain = ["http://127.0.0.1:9480"]      # or "bitcoind=http://127.0.0.1:8332"; the first that answers is used
+//! rpc_cookie = ""                        # Bitcoin Core's cookie file, or
+//! rpc_user = ""                          # who we are to it
+//! rpc_password = ""
+//! poll_ms = 1000                         # how often it is asked for news
 //! listen = "0.0.0.0:9911"                # clients, BOLT 8
 //! admin = "127.0.0.1:9912"               # gRPC, TLS and macaroons
 //! metrics = "127.0.0.1:9913"             # Prometheus
@@ -25,8 +29,10 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bitcoin::Network;
+use chain_backend::{Source, SourceOptions};
 use serde::Deserialize;
 
 use crate::ingest::{Bounds, Offered};
@@ -44,8 +50,10 @@ pub struct Settings {
     pub network: Network,
     /// Where everything lies.
     pub dir: PathBuf,
-    /// Chain servers, the best first.
+    /// Chains, the best first ([`chain_backend::source::USAGE`]).
     pub chain: Vec<String>,
+    /// Who we are to Bitcoin Core where a chain is one.
+    pub core: Core,
     /// Where clients are heard; `None`: nowhere.
     pub listen: Option<SocketAddr>,
     /// Where the administration is served; `None`: nowhere.
@@ -62,6 +70,19 @@ pub struct Settings {
     pub bounds: Bounds,
     /// Blocks that late records are compared with, 2,016 at least.
     pub ring_blocks: u32,
+}
+
+/// Who we are to Bitcoin Core, by the names of the daemon's settings; empty is none.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Core {
+    /// Its cookie file.
+    pub rpc_cookie: String,
+    /// Our name there.
+    pub rpc_user: String,
+    /// Our password there.
+    pub rpc_password: String,
+    /// How often it is asked for news, milliseconds; 0: each second.
+    pub poll_ms: u32,
 }
 
 /// Why settings cannot be used.
@@ -98,6 +119,10 @@ pub enum SettingsError {
 struct File {
     network: Option<String>,
     chain: Vec<String>,
+    rpc_cookie: String,
+    rpc_user: String,
+    rpc_password: String,
+    poll_ms: u32,
     listen: Option<SocketAddr>,
     admin: Option<SocketAddr>,
     tls_names: Vec<String>,
@@ -139,6 +164,7 @@ impl Settings {
             network: Network::Regtest,
             dir: dir.to_owned(),
             chain: vec!["http://127.0.0.1:9480".to_owned()],
+            core: Core::default(),
             listen: local(PORT),
             admin: local(ADMIN_PORT),
             tls_names: Vec::new(),
@@ -176,6 +202,9 @@ impl Settings {
         if !file.chain.is_empty() {
             settings.chain = file.chain;
         }
+        let (rpc_cookie, rpc_user) = (file.rpc_cookie, file.rpc_user);
+        let (rpc_password, poll_ms) = (file.rpc_password, file.poll_ms);
+        settings.core = Core { rpc_cookie, rpc_user, rpc_password, poll_ms };
         settings.listen = file.listen.or(settings.listen);
         settings.admin = file.admin.or(settings.admin);
         settings.metrics = file.metrics;
@@ -193,6 +222,27 @@ impl Settings {
         };
         settings.bounds = bounds(file.bounds)?;
         Ok(settings)
+    }
+
+    /// The chains, the best first.
+    ///
+    /// # Errors
+    /// [`SettingsError::Value`] when one is none, or Bitcoin Core would not know who we are.
+    pub fn sources(&self) -> Result<Vec<Source>, SettingsError> {
+        let poll_ms =
+            if self.core.poll_ms == 0 { 1_000 } else { self.core.poll_ms.clamp(10, 60_000) };
+        let options = SourceOptions {
+            network: self.network,
+            rpc_cookie: self.core.rpc_cookie.clone(),
+            rpc_user: self.core.rpc_user.clone(),
+            rpc_password: self.core.rpc_password.clone(),
+            poll: Duration::from_millis(u64::from(poll_ms)),
+        };
+        let parse = |text: &String| {
+            Source::parse(text, &options)
+                .map_err(|error| wrong("chain", &format!("{text}: {error}")))
+        };
+        self.chain.iter().map(parse).collect()
     }
 
     /// What sessions get at most, for the store.
@@ -265,6 +315,10 @@ mod tests {
         assert_eq!(settings.network, Network::Bitcoin);
         assert_eq!((settings.offered.blocks, settings.ring_blocks), (144, 2_016));
         assert_eq!(settings.bounds.allow_replica_from.len(), 1);
+        let core = "chain = [\"bitcoind=http://h:8332\"]\n";
+        let sources = parse(&format!("{core}rpc_cookie = \"/c\"")).unwrap().sources().unwrap();
+        assert!(matches!(&sources[..], [Source::Bitcoind(core)] if core.poll.as_millis() == 1_000));
+        assert!(parse(core).unwrap().sources().is_err(), "it does not know us");
         assert!(parse("lisen = \"0.0.0.0:9911\"").is_err());
         assert!(parse("network = \"moon\"").is_err());
         assert!(parse("[bounds]\nallow = [\"02ff\"]").is_err());

@@ -100,6 +100,7 @@ pub struct Client {
     http: Http<HttpConnector, Full<Bytes>>,
     uri: Uri,
     login: Login,
+    timeout: Duration,
 }
 
 impl Client {
@@ -116,7 +117,14 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(5)));
         connector.set_nodelay(true);
-        Ok(Self { http: Http::builder(TokioExecutor::new()).build(connector), uri, login })
+        let http = Http::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { http, uri, login, timeout: TIMEOUT })
+    }
+
+    /// The same, and no call takes longer than this.
+    #[must_use]
+    pub fn patient(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// One call.
@@ -180,7 +188,7 @@ impl Client {
             let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
             Ok(body.map_err(|error| unreachable(error.to_string()))?.to_bytes())
         };
-        let answer = tokio::time::timeout(TIMEOUT, answer).await;
+        let answer = tokio::time::timeout(self.timeout, answer).await;
         answer.unwrap_or_else(|_| Err(unreachable("no answer in time".to_owned())))
     }
 }

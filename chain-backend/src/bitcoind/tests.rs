@@ -212,3 +212,29 @@ async fn a_place_on_another_chain_is_refused() {
     let refused = core.events(other, Interest::Everything).await;
     assert_eq!(refused.err(), Some(BackendError::WrongChain));
 }
+
+#[tokio::test]
+async fn a_core_that_says_nothing_is_unavailable_in_time_whatever_it_was_asked() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = BitcoindSettings {
+        url: format!("http://{}", listener.local_addr().unwrap()),
+        login: Login::User { user: "alice".to_owned(), password: "secret".to_owned() },
+        network: Network::Regtest,
+        poll: Duration::from_millis(10),
+    };
+    // Connections wait to be taken, and nobody takes them.
+    let core = BitcoindChain::patient(&settings, Duration::from_millis(200)).unwrap();
+    let in_time = Duration::from_secs(20);
+    let limited = async {
+        assert!(matches!(core.tip().await, Err(BackendError::Unavailable(_))));
+        let coin = OutPoint::null();
+        assert!(matches!(core.txout(coin).await, Err(BackendError::Unavailable(_))));
+        assert!(matches!(core.spender(coin, 0).await, Err(BackendError::Unavailable(_))));
+        let from = Locator::genesis(Network::Regtest);
+        let events = core.events(from, Interest::Everything).await;
+        assert!(matches!(events.map(drop), Err(BackendError::Unavailable(_))));
+        let [tx, _] = pair(bitcoin::hashes::Hash::all_zeros());
+        assert_eq!(core.submit(Package::single(tx), None).await, SubmitOutcome::Unavailable);
+    };
+    tokio::time::timeout(in_time, limited).await.expect("an answer in time");
+}

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use chain_backend::bitcoind::Login;
+
 use super::*;
 
 fn from(
@@ -127,7 +129,7 @@ fn the_built_in_chain_is_the_sandboxes_alone() {
     let remote = |url: &str| from(&format!("[chain]\nbackend = \"{url}\""), &[], &[]);
     assert_eq!(
         remote("http://127.0.0.1:18555").unwrap().chain,
-        ChainSource::Remote { url: "http://127.0.0.1:18555".into() }
+        ChainSource::Elsewhere(Source::Remote { url: "http://127.0.0.1:18555".into() })
     );
     for wrong in ["", "bitcoind", "http://", "http://h", "https://h:1", "http://h:99999"] {
         assert!(remote(wrong).is_err(), "{wrong}");
@@ -142,14 +144,16 @@ fn bitcoin_core_is_reached_by_its_cookie_or_by_user_and_password_and_not_by_both
         );
         from(&text, &[], &[]).map(|config| config.chain)
     };
-    let ChainSource::Bitcoind(core) = chain("rpc_cookie = \"/c\"").unwrap() else { panic!("Core") };
-    assert_eq!((core.url.as_str(), core.poll.as_millis()), ("http://h:18443", 1_000));
-    assert_eq!(core.login, Login::Cookie("/c".into()));
-    let ChainSource::Bitcoind(core) = chain("rpc_user = \"u\"\nrpc_password = \"p\"").unwrap()
-    else {
-        panic!("Core")
+    let core = |lines: &str| match chain(lines).unwrap() {
+        ChainSource::Elsewhere(Source::Bitcoind(core)) => core,
+        other => panic!("{other:?}"),
     };
-    assert_eq!(core.login, Login::User { user: "u".into(), password: "p".into() });
+    let core_by_cookie = core("rpc_cookie = \"/c\"");
+    let place = (core_by_cookie.url.as_str(), core_by_cookie.poll.as_millis());
+    assert_eq!(place, ("http://h:18443", 1_000));
+    assert_eq!(core_by_cookie.login, Login::Cookie("/c".into()));
+    let core_by_password = core("rpc_user = \"u\"\nrpc_password = \"p\"");
+    assert_eq!(core_by_password.login, Login::User { user: "u".into(), password: "p".into() });
     for wrong in
         ["", "rpc_user = \"u\"", "rpc_cookie = \"/c\"\nrpc_user = \"u\"\nrpc_password = \"p\""]
     {
@@ -177,7 +181,7 @@ fn blocks_come_by_hand_by_need_or_by_the_clock() {
     let mine = |word: &str| from(&format!("[chain]\nmine = \"{word}\""), &[], &[]);
     let mining = |word: &str| match mine(word).unwrap().chain {
         ChainSource::Builtin { mining } => mining,
-        ChainSource::Remote { .. } | ChainSource::Bitcoind(_) => panic!("built in"),
+        ChainSource::Elsewhere(_) => panic!("built in"),
     };
     assert_eq!(mining("manual"), Mining::Manual);
     assert_eq!(mining("on-tx"), Mining::OnTransaction);

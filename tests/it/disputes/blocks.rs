@@ -12,7 +12,6 @@ use bitcoin::transaction::Version;
 use bitcoin::{
     Amount, Block, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxMerkleNode, TxOut, Witness,
 };
-use chain_backend::{ChainBackend as _, Sandbox as _};
 use daemon::rpc::model::channel::ChannelPhase;
 use secp256k1::{Keypair, Message, SECP256K1, SecretKey};
 use viaduct_tests::layer1::{Layer1, nobody};

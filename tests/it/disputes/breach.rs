@@ -1,7 +1,6 @@
 //! Theft with HTLCs on the old state: justice at once, and after the second stage.
 
 use bitcoin::OutPoint;
-use chain_backend::ChainBackend as _;
 use daemon::rpc::model::channel::ChannelRef;
 use daemon::rpc::model::sandbox::{Cheat, Cheating};
 use daemon::rpc::node_api::NodeApi as _;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use chain_backend::{Sandbox as _, Stall};
+use chain_backend::Stall;
 use daemon::rpc::model::channel::ChannelRef;
 use daemon::rpc::model::sandbox::{Cheat, Cheating, Mine};
 use daemon::rpc::node_api::NodeApi as _;

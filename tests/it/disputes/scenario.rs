@@ -1,7 +1,6 @@
 //! One way a channel can end, told as data, and how it is played and judged.
 
 use bitcoin::FeeRate;
-use chain_backend::Sandbox as _;
 use daemon::rpc::model::channel::CloseKind;
 use viaduct_tests::dispute::{ANCHORS, Account, CAPACITY, Scene, Who};
 

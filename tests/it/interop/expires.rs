@@ -26,7 +26,7 @@ async fn closes(table: &Table, id: ChannelId, known: bool, by: CloseKind, due: u
         // Its deadlines are blocks: whatever it has to do at this one is done before the next comes.
         table.ldk.at_rest().await;
         let funding = viaduct_tests::ldk::funding_of(&details);
-        let spend = chain_backend::ChainBackend::spender(table.layer1.chain(), funding, 0).await;
+        let spend = table.layer1.chain().spender(funding, 0).await;
         if spend.expect("it answers").is_some() {
             break;
         }

@@ -1,7 +1,6 @@
 //! Our node and an LDK node at one table: connected, with coins, and with the means to account for them.
 
 use bitcoin::{Amount, Transaction};
-use chain_backend::{ChainBackend as _, Sandbox};
 use daemon::rpc::model::forward::ForwardFilter;
 use daemon::rpc::model::page::Page;
 use daemon::rpc::node_api::NodeApi as _;

@@ -93,6 +93,8 @@ async fn story() {
         }
         pair.alice.connect(pair.bob.id(), pair.bob.address()).await;
         pair.usable(id).await;
+        // Who does not know yet that it is at the tip does not pay.
+        pair.synced().await;
 
         for bill in &bills {
             let (from, to) =

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use bitcoin::Amount;
-use chain_backend::Sandbox as _;
 use daemon::rpc::model::channel::ChannelPhase;
 use viaduct_tests::layer1::nobody;
 

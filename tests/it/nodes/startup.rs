@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use daemon::config::{Config, Sources};
 use daemon::node::{ChainAccess, Node, StartError};
@@ -40,7 +39,7 @@ impl Place {
     }
 
     async fn start_as(&self, seed: &Seed) -> Result<Node, StartError> {
-        let sandbox = Arc::new(self.layer1.chain().clone());
+        let sandbox = self.layer1.sandbox();
         let access = ChainAccess { backend: self.layer1.backend(), sandbox: Some(sandbox) };
         let secrets = seed.secrets(self.config.network.params()).unwrap();
         Node::start(&self.config, secrets, access).await
@@ -58,10 +57,7 @@ impl Place {
         let other = Node::start(
             &peer.config,
             peer.seed.secrets(peer.config.network.params()).unwrap(),
-            ChainAccess {
-                backend: place.layer1.backend(),
-                sandbox: Some(Arc::new(place.layer1.chain().clone())),
-            },
+            ChainAccess { backend: place.layer1.backend(), sandbox: Some(place.layer1.sandbox()) },
         )
         .await
         .unwrap();

@@ -1,7 +1,6 @@
 //! Channels in use before their funding is in a block: who may, what flows, and what a double spend costs whom.
 
 use bitcoin::Address;
-use chain_backend::Sandbox as _;
 use channel::Kind;
 use daemon::rpc::model::channel::{ChannelPhase, CloseKind, OpenChannel};
 use daemon::rpc::model::payment::PaymentStatus;

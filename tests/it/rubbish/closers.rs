@@ -2,7 +2,7 @@
 //! BOLT 5 § HTLC Output Handling: Remote Commitment, Local Offers.
 
 use bitcoin::{FeeRate, Transaction};
-use chain_backend::{Package, Sandbox as _};
+use chain_backend::Package;
 use channel::{Command, CommandId, Event};
 use daemon::rpc::model::channel::{ChannelPhase, CloseKind};
 use daemon::rpc::model::payment::PaymentStatus;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bitcoin::{Amount, Txid};
-use chain_backend::{ChainBackend as _, Reorg, Sandbox as _};
+use chain_backend::Reorg;
 use viaduct_tests::layer1::{Layer1, nobody};
 use viaduct_tests::until::until_async;
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::{FeeRate, OutPoint, Transaction};
-use chain_backend::{ChainBackend as _, Sandbox as _};
 use daemon::rpc::model::channel::ChannelPhase;
 use daemon::rpc::model::wallet::{BumpHow, Bumping, RaiseFee};
 use daemon::rpc::node_api::NodeApi as _;

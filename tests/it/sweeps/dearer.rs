@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bitcoin::{Amount, Transaction};
-use chain_backend::Sandbox as _;
 use daemon::rpc::model::OrderKey;
 use daemon::rpc::model::channel::ChannelRef;
 use daemon::rpc::model::wallet::{BumpHow, Bumped, Bumping, RaiseFee};

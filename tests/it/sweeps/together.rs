@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use bitcoin::Amount;
-use chain_backend::{ChainBackend as _, Sandbox as _};
 
 use super::{DELAY, alone, fee_of, largest, nodes};
 use crate::nodes::pair::{CAPACITY, find, in_time};

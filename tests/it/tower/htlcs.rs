@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bitcoin::{Amount, Txid};
-use chain_backend::{ChainBackend as _, Sandbox as _, Stall};
+use chain_backend::Stall;
 use daemon::rpc::model::sandbox::Cheating;
 use viaduct_tests::dispute::{ANCHORS, CAPACITY, Scene, Who};
 use viaduct_tests::until::until_async;

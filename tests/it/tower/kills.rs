@@ -9,7 +9,6 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use chain_backend::ChainBackend as _;
 use daemon::rpc::model::payment::PaymentStatus;
 use daemon::rpc::node_api::NodeApi as _;
 use viaduct_tests::dispute::{ANCHORS, CAPACITY, Scene, Who};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chain_backend::{ChainBackend as _, Reorg, Sandbox as _};
+use chain_backend::Reorg;
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::tower::Standing;
 use viaduct_tests::layer1::nobody;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bitcoin::{Amount, OutPoint, Transaction, Txid};
-use chain_backend::ChainBackend as _;
 use daemon::rpc::model::channel::ChannelRef;
 use daemon::rpc::model::sandbox::{Cheat, Cheating};
 use daemon::rpc::node_api::NodeApi as _;
