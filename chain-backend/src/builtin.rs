@@ -34,9 +34,10 @@ use reader::Cursor;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use chainstate::Chainstate;
 pub use chainstate::{BlockOutcome, ChainError, Options};
-pub(crate) use chainstate::{ScriptHash, ScriptSums, Standing, Waiting, Whole, script_hash};
+pub(crate) use chainstate::{
+    BlockSums, Chainstate, ScriptHash, ScriptSums, Standing, Together, Waiting, Whole, script_hash,
+};
 pub(crate) use mempool::Favoured;
 pub(crate) use mine::witness_commitment;
 pub(crate) use params::MONEY_MAX;
@@ -199,4 +200,4 @@ impl ChainBackend for BuiltinChain {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,6 +10,7 @@ pub mod backend;
 pub mod bitcoind;
 pub mod builtin;
 mod convert;
+pub mod explorer;
 pub mod remote;
 pub mod rest;
 pub mod rpc;

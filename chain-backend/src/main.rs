@@ -8,7 +8,7 @@ mod signet_flags;
 
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::{Address, Network, ScriptBuf};
-use chain_backend::{BuiltinChain, ChainBackend, ChainError, Options, Policy, rest, rpc};
+use chain_backend::{BuiltinChain, ChainBackend, ChainError, Options, Policy, explorer, rest, rpc};
 use clap::Parser;
 use mining::{Mining, mine};
 use std::io::{IsTerminal, Write};
@@ -45,6 +45,9 @@ struct Args {
     /// Where to serve Esplora's REST as well, such as 127.0.0.1:3002; loopback only.
     #[arg(long, env = "VIADUCT_CHAIN_ESPLORA_LISTEN", value_name = "ADDRESS")]
     esplora_listen: Option<SocketAddr>,
+    /// Where to show the chain to people as well, such as 127.0.0.1:9490; loopback only. The pages are read-only.
+    #[arg(long, env = "VIADUCT_CHAIN_EXPLORER_LISTEN", value_name = "ADDRESS")]
+    explorer_listen: Option<SocketAddr>,
     /// When blocks are made: `none` but on demand, `interval=10s` (with `,jitter=2s` that much sooner or later),
     /// `poisson=10m` (at random, so far apart on average), or `on-tx=250ms` (so soon after a transaction comes).
     #[arg(long, env = "VIADUCT_CHAIN_MINE", default_value = "none")]
@@ -89,6 +92,8 @@ enum Failure {
     Cookie(PathBuf, std::io::Error),
     #[error("the JSON-RPC server's socket failed: {0}")]
     Rpc(std::io::Error),
+    #[error("the explorer's socket failed: {0}")]
+    Explorer(std::io::Error),
     #[error("the Esplora server's socket failed: {0}")]
     Esplora(std::io::Error),
     #[error(transparent)]
@@ -138,7 +143,8 @@ async fn run(args: Args) -> Result<(), Failure> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    for listen in [Some(args.listen), args.rpc_listen, args.esplora_listen].into_iter().flatten() {
+    let listens = [Some(args.listen), args.rpc_listen, args.esplora_listen, args.explorer_listen];
+    for listen in listens.into_iter().flatten() {
         if !listen.ip().is_loopback() {
             return Err(Failure::NotLoopback(listen));
         }
@@ -155,6 +161,10 @@ async fn run(args: Args) -> Result<(), Failure> {
         Some(listen) => Some((bind(listen).await?, access(&args, network)?)),
         None => None,
     };
+    let explorer = match args.explorer_listen {
+        Some(listen) => Some(bind(listen).await?),
+        None => None,
+    };
     let esplora = match args.esplora_listen {
         Some(listen) => Some(bind(listen).await?),
         None => None,
@@ -167,6 +177,10 @@ async fn run(args: Args) -> Result<(), Failure> {
         tracing::info!(%rpc, "Bitcoin Core's JSON-RPC is served");
         // Test suites wait for these words of Bitcoin Core's.
         let _ = writeln!(std::io::stdout(), "Done loading");
+    }
+    if let Some(listener) = &explorer {
+        let at = listener.local_addr().map(|at| at.to_string()).unwrap_or_default();
+        tracing::info!("the chain is shown at http://{at}/");
     }
     if let Some(listener) = &esplora {
         let esplora = listener.local_addr().map(|at| at.to_string()).unwrap_or_default();
@@ -187,6 +201,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         ended = server => ended?,
         ended = rpc => ended?,
         ended = serve_esplora(chain.clone(), esplora) => ended?,
+        ended = serve_explorer(chain.clone(), explorer) => ended?,
         () = mine(&chain, args.mine, &script) => {}
     }
     chain.stop().await;
@@ -220,6 +235,12 @@ async fn serve_rpc(
     let Some((listener, access)) = rpc else { return std::future::pending().await };
     let settings = rpc::Settings { access, wallets, now };
     rpc::serve(chain, listener, settings, std::future::pending()).await.map_err(Failure::Rpc)
+}
+
+/// Shows for ever, or waits for ever.
+async fn serve_explorer(chain: BuiltinChain, listener: Option<TcpListener>) -> Result<(), Failure> {
+    let Some(listener) = listener else { return std::future::pending().await };
+    explorer::serve(chain, listener, std::future::pending()).await.map_err(Failure::Explorer)
 }
 
 /// Serves for ever, or waits for ever.

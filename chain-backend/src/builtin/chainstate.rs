@@ -10,6 +10,7 @@ mod query;
 mod scripts;
 mod shown;
 mod stall;
+mod sums;
 
 use crate::backend::{BlockRef, Package};
 use crate::builtin::fee::FeeHistory;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 pub(crate) use make::Unworked;
 pub(crate) use scripts::{ScriptHash, ScriptSums, Whole, script_hash};
 pub(crate) use shown::{Standing, Waiting};
+pub(crate) use sums::{BlockSums, Together};
 
 /// How a chain is started.
 #[derive(Clone, Debug)]
@@ -114,6 +116,8 @@ pub(crate) struct Chainstate {
     /// Set by hand, instead of the clock.
     fixed_now: Option<u32>,
     stall: Stalled,
+    /// Figures of single blocks that somebody asked for.
+    sums: sums::Sums,
     /// What does not wait again when a reorganisation takes it out of its block.
     forgotten: BTreeSet<Txid>,
     /// Who pays and spends a script, as far as anybody asked.
@@ -150,6 +154,7 @@ impl Chainstate {
             clock: options.now,
             fixed_now: None,
             stall: Stalled::default(),
+            sums: sums::Sums::new(),
             forgotten: BTreeSet::new(),
             scripts: scripts::Scripts::default(),
         };

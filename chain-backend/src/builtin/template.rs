@@ -17,7 +17,7 @@ const RESERVED_SIGOPS: usize = 400;
 pub(crate) struct Chunk {
     pub(crate) txids: Vec<Txid>,
     pub(crate) rate: Rate,
-    weight_wu: u64,
+    pub(crate) weight_wu: u64,
     sigop_cost: usize,
 }
 
