@@ -72,8 +72,7 @@ impl BuiltinChain {
     /// # Errors
     /// [`ChainError::Thread`] when the system gives no thread.
     pub fn in_memory(now: fn() -> u32) -> Result<Self, ChainError> {
-        let (policy, rules) = (Policy::default(), Rules::Regtest);
-        Self::open(&Options { dir: None, now, sync: false, policy, rules })
+        Self::open(&Options::memory(now))
     }
 
     /// Keeps the mempool for the next start and stops; returns when the directory is free again.
@@ -92,6 +91,39 @@ impl BuiltinChain {
     /// [`ChainError::Rejected`] with Bitcoin Core's word.
     pub async fn accept(&self, package: Package) -> Result<(), ChainError> {
         Ok(self.actor.call(move |chain| chain.submit(&package, None)).await??)
+    }
+
+    /// Keeps the blocks above `height` for the reader of this name, over restarts, until it says a greater one:
+    /// pruning leaves them. At most 256 readers, names of at most 64 letters.
+    ///
+    /// # Errors
+    /// [`ChainError::ReaderName`], [`ChainError::Storage`].
+    pub async fn keep_reader(&self, name: String, height: u32) -> Result<(), ChainError> {
+        self.actor.call(move |chain| chain.keep_reader(&name, height)).await?
+    }
+
+    /// Keeps nothing for that reader any more; answers whether it was known.
+    ///
+    /// # Errors
+    /// [`ChainError::Storage`].
+    pub async fn forget_reader(&self, name: String) -> Result<bool, ChainError> {
+        self.actor.call(move |chain| chain.forget_reader(&name)).await?
+    }
+
+    /// The readers that are kept, and the last block that each said it has.
+    ///
+    /// # Errors
+    /// [`ChainError::Stopped`].
+    pub async fn readers(&self) -> Result<BTreeMap<String, u32>, ChainError> {
+        self.actor.call(|chain| chain.readers()).await
+    }
+
+    /// Drops the files whose blocks are all at `height` or below. Whoever asks for such a block hears an error then.
+    ///
+    /// # Errors
+    /// [`ChainError::Needed`] for blocks that a reader or a reorganisation may need; [`ChainError::Storage`].
+    pub async fn prune(&self, height: u32) -> Result<(), ChainError> {
+        self.actor.call(move |chain| chain.prune(height)).await?
     }
 
     /// Answers these fee estimates from now on, by target; an empty table ends that.

@@ -8,7 +8,7 @@ mod signet_flags;
 
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::{Address, Network, ScriptBuf};
-use chain_backend::{BuiltinChain, ChainBackend, ChainError, Options, Policy, explorer, rest, rpc};
+use chain_backend::{BuiltinChain, ChainBackend, ChainError, Options, explorer, rest, rpc};
 use clap::Parser;
 use mining::{Mining, mine};
 use std::io::{IsTerminal, Write};
@@ -70,6 +70,15 @@ struct Args {
         requires = "signet_challenge"
     )]
     signet_key: Option<PathBuf>,
+    /// Makes the index of the chain anew from its blocks: after damage, or to be sure.
+    #[arg(long)]
+    reindex: bool,
+    /// Drops old block files: those 288 blocks below the tip that every reader who is kept has.
+    #[arg(long, env = "VIADUCT_CHAIN_PRUNE")]
+    prune: bool,
+    /// How much memory the index may take, in MB, about; what is not in it is read from the disk.
+    #[arg(long, env = "VIADUCT_CHAIN_CACHE_MB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=16_384))]
+    cache_mb: u16,
     /// How much to say: error, warn, info, debug, trace.
     #[arg(long, env = "VIADUCT_LOG", default_value = "info")]
     log: String,
@@ -153,8 +162,14 @@ async fn run(args: Args) -> Result<(), Failure> {
     let rules =
         signet_flags::rules(args.network.as_deref(), challenge, args.signet_key.as_deref())?;
     let listener = bind(args.listen).await?;
-    let (dir, policy) = (Some(args.dir.clone()), Policy::default());
-    let chain = BuiltinChain::open(&Options { dir, now, sync: true, policy, rules })?;
+    let options = Options {
+        rules,
+        reindex: args.reindex,
+        prune: args.prune,
+        cache_bytes: usize::from(args.cache_mb) << 20,
+        ..Options::directory(&args.dir, now)
+    };
+    let chain = BuiltinChain::open(&options)?;
     let network = chain.network();
     let script = reward_script(args.pay_to.clone(), network)?;
     let rpc = match args.rpc_listen {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::auth::{Role, RootKey};
-use chain_backend::{BuiltinChain, Options, Policy, Rules};
+use chain_backend::{BuiltinChain, Options};
 use cli::sandbox::network::{Known, Launch, LaunchError, Network, NodePlan, Plan, TowerState};
 use cli::sandbox::state::NodeState;
 use daemon::clock::{UnixTime, now_ms};
@@ -78,13 +78,8 @@ impl Launch for Nodes {
     type Network = Running;
 
     async fn launch(&self, plan: Plan) -> Result<Running, LaunchError> {
-        let options = Options {
-            dir: Some(plan.chain_dir),
-            now: || u32::try_from(UnixTime::now().0).unwrap_or(u32::MAX),
-            sync: true,
-            policy: Policy::default(),
-            rules: Rules::Regtest,
-        };
+        let now = || u32::try_from(UnixTime::now().0).unwrap_or(u32::MAX);
+        let options = Options::directory(&plan.chain_dir, now);
         let chain = BuiltinChain::open(&options).map_err(|error| failed("chain", error))?;
         let mut running = Running { chain, nodes: Vec::new(), towers: Vec::new() };
         let shared = plan.shared;

@@ -12,8 +12,7 @@ use std::time::Duration;
 use api::auth::RootKey;
 use chain_backend::sandbox::Sandbox;
 use chain_backend::{
-    BackendError, BuiltinChain, ChainBackend, ChainError, Options, Policy, RemoteChain, Rules,
-    Source,
+    BackendError, BuiltinChain, ChainBackend, ChainError, Options, RemoteChain, Source,
 };
 
 use crate::clock::{UnixTime, now_ms};
@@ -139,14 +138,7 @@ impl Chain {
     pub async fn open(config: &Config) -> Result<Self, BootError> {
         match &config.chain {
             ChainSource::Builtin { mining } => {
-                let options = Options {
-                    dir: Some(config.dir.chain()),
-                    now: now_s,
-                    sync: true,
-                    policy: Policy::default(),
-                    rules: Rules::Regtest,
-                };
-                let chain = BuiltinChain::open(&options)?;
+                let chain = BuiltinChain::open(&Options::directory(&config.dir.chain(), now_s))?;
                 let own = Some(chain.clone());
                 Ok(Self { own, mining: *mining, ..Self::shared(Arc::new(chain)) })
             }

@@ -74,6 +74,9 @@ pub trait DiskFile: Send + fmt::Debug + 'static {
     /// For a range at or behind the end of the file. Durable with the next [`Self::sync_data`].
     fn preallocate(&mut self, offset: u64, length: u64) -> io::Result<()>;
 
+    /// Cuts everything from `length` on off. Durable with the next [`Self::sync_data`].
+    fn truncate(&mut self, length: u64) -> io::Result<()>;
+
     /// Makes every earlier write to this file durable, and its length.
     ///
     /// After an error nothing may be assumed about any of them, not even after a later success.

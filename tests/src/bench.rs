@@ -1,5 +1,6 @@
 //! Benchmarks: what is measured, how it is told.
 
+pub mod chain;
 pub mod cost;
 pub mod disputes;
 pub mod figure;

@@ -49,8 +49,11 @@ impl Actor {
     ) -> Result<T, ChainError> {
         let (reply, answer) = oneshot::channel();
         let job = Message::Do(Box::new(move |state| {
-            // Whoever asked may have gone.
-            let _ = reply.send(job(state));
+            let answer = job(state);
+            // What a broken index said is told to nobody. And whoever asked may have gone.
+            if state.check_index().is_ok() {
+                let _ = reply.send(answer);
+            }
         }));
         self.messages.send(job).await.map_err(|_| ChainError::Stopped)?;
         answer.await.map_err(|_| ChainError::Stopped)
@@ -85,13 +88,17 @@ fn run(mut state: Chainstate, mut inbox: mpsc::Receiver<Message>) {
             Heard::Message(Message::Next(reader)) => waiting.extend(serve(&mut state, reader)),
             Heard::Message(Message::Stop { keep, done }) => {
                 if keep {
-                    save(&state);
+                    save(&mut state);
                 }
                 // First the files are closed, then it is said.
                 drop((state, inbox, waiting));
                 let _ = done.send(());
                 return;
             }
+        }
+        if let Err(error) = state.check_index() {
+            tracing::error!(%error, "the chain stops");
+            return;
         }
         waiting.retain(|reader| !reader.reply.is_closed());
         if state.log().end() != told && !state.is_silent() {
@@ -105,7 +112,7 @@ fn run(mut state: Chainstate, mut inbox: mpsc::Receiver<Message>) {
                 reader.reply.send(Err(BackendError::Unavailable("too many readers".to_owned())));
         }
     }
-    save(&state);
+    save(&mut state);
 }
 
 enum Heard {
@@ -149,8 +156,8 @@ fn serve(state: &mut Chainstate, mut reader: Reader) -> Option<Reader> {
     }
 }
 
-fn save(state: &Chainstate) {
+fn save(state: &mut Chainstate) {
     if let Err(error) = state.save() {
-        tracing::warn!(%error, "the mempool could not be kept");
+        tracing::warn!(%error, "no orderly stop: the next start may take longer, and the mempool may be lost");
     }
 }

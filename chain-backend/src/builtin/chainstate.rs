@@ -5,7 +5,9 @@
 mod activate;
 mod index;
 mod make;
+mod open;
 mod outcome;
+mod prune;
 mod query;
 mod scripts;
 mod shown;
@@ -20,21 +22,30 @@ use crate::builtin::params::Params;
 use crate::builtin::policy::Policy;
 use crate::builtin::reject::Reject;
 use crate::builtin::signet::{Rules, SignetError};
-use crate::builtin::storage::{Found, Mark, Storage, StorageError};
+use crate::builtin::storage::{Mark, Storage, StorageError};
 use crate::builtin::tree::Tree;
-use crate::builtin::utxo::Coins;
 use crate::builtin::verify::block::{Place, check_block, check_contents, check_header};
 use bitcoin::{Block, BlockHash, CompactTarget, FeeRate, ScriptBuf, Transaction, Txid};
-use index::Index;
+use index::key::Seen;
+use prune::Pruning;
 use stall::Stalled;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use index::Index;
+#[cfg(test)]
+pub(crate) use index::{Sums, shelf::Shelf};
 pub(crate) use make::Unworked;
 pub(crate) use scripts::{ScriptHash, ScriptSums, Whole, script_hash};
 pub(crate) use shown::{Standing, Waiting};
 pub(crate) use sums::{BlockSums, Together};
+
+#[cfg(test)]
+pub(crate) type Derived = (Sums, Vec<(Vec<u8>, Vec<u8>)>);
+
+/// The file with the mempool of the last orderly stop.
+const MEMPOOL: &str = "mempool.dat";
 
 /// How a chain is started.
 #[derive(Clone, Debug)]
@@ -50,6 +61,36 @@ pub struct Options {
     pub policy: Policy,
     /// Whose rules and genesis block.
     pub rules: Rules,
+    /// Makes the index anew from the blocks.
+    pub reindex: bool,
+    /// Drops block files that nobody needs any more.
+    pub prune: bool,
+    /// How much memory the index may take, bytes, about: what is not in it is read from the disk.
+    pub cache_bytes: usize,
+    /// A block file takes no further block once it is this long, bytes.
+    pub file_bytes_max: u64,
+}
+
+impl Options {
+    /// Keeps nothing.
+    pub fn memory(now: fn() -> u32) -> Self {
+        Self {
+            dir: None,
+            now,
+            sync: false,
+            policy: Policy::default(),
+            rules: Rules::Regtest,
+            reindex: false,
+            prune: false,
+            cache_bytes: 64 << 20,
+            file_bytes_max: 128 << 20,
+        }
+    }
+
+    /// Keeps everything in a directory, each block synced.
+    pub fn directory(dir: &Path, now: fn() -> u32) -> Self {
+        Self { dir: Some(dir.to_path_buf()), sync: true, ..Self::memory(now) }
+    }
 }
 
 /// Why the built-in chain refused.
@@ -64,6 +105,19 @@ pub enum ChainError {
     /// No such block, or not on the best chain.
     #[error("no such block on the best chain: {0}")]
     UnknownBlock(BlockHash),
+    /// Blocks that somebody still needs cannot be pruned.
+    #[error("blocks up to height {height} cannot be pruned: {needed_by} from height {needed} on")]
+    Needed {
+        /// The last block that was to go.
+        height: u32,
+        /// The first block that is needed.
+        needed: u32,
+        /// By whom, in words.
+        needed_by: String,
+    },
+    /// A name of a reader that cannot be: empty, too long, or one too many.
+    #[error("readers are kept by names of at most {0} letters, and at most {1} of them")]
+    ReaderName(usize, usize),
     /// A reorganisation deeper than the chain.
     #[error("cannot reorganise {depth} blocks: the chain is only {height} high")]
     TooDeep {
@@ -106,7 +160,6 @@ pub enum BlockOutcome {
 pub(crate) struct Chainstate {
     params: Params,
     tree: Tree,
-    coins: Coins,
     index: Index,
     storage: Storage,
     mempool: Mempool,
@@ -122,58 +175,10 @@ pub(crate) struct Chainstate {
     forgotten: BTreeSet<Txid>,
     /// Who pays and spends a script, as far as anybody asked.
     scripts: scripts::Scripts,
+    pruning: Pruning,
 }
 
 impl Chainstate {
-    /// Opens the files, if any, and rolls forward to the best chain in them.
-    pub(crate) fn open(options: &Options) -> Result<Self, ChainError> {
-        let params = Params::of(&options.rules);
-        let (mut storage, found) = match &options.dir {
-            Some(dir) => Storage::open(dir, params.magic, options.sync)?,
-            None => (Storage::memory(), Found::default()),
-        };
-        let mut blocks = found.blocks.into_iter();
-        let genesis_place = match blocks.next() {
-            None => storage.append(&Arc::new(params.genesis.clone()))?,
-            Some((place, header)) if header == params.genesis.header => place,
-            Some(_) => {
-                return Err(
-                    StorageError::OtherChain(options.dir.clone().unwrap_or_default()).into()
-                );
-            }
-        };
-        let mut state = Self {
-            tree: Tree::new(params.genesis.header, genesis_place),
-            params,
-            coins: Coins::default(),
-            index: Index::default(),
-            storage,
-            mempool: Mempool::new(options.policy.clone()),
-            log: Log::default(),
-            fees: FeeHistory::default(),
-            clock: options.now,
-            fixed_now: None,
-            stall: Stalled::default(),
-            sums: sums::Sums::new(),
-            forgotten: BTreeSet::new(),
-            scripts: scripts::Scripts::default(),
-        };
-        for (place, header) in blocks {
-            let hash = header.block_hash();
-            if state.tree.get(&hash).is_none() {
-                state.tree.insert(header, place).ok_or(StorageError::Orphan(hash))?;
-            }
-        }
-        for (mark, hash) in found.marks {
-            state.tree.set_invalid(&hash, mark == Mark::Invalid);
-        }
-        state.activate_best()?;
-        state.check_signer()?;
-        state.load_mempool()?;
-        state.log = Log::default();
-        Ok(state)
-    }
-
     pub(crate) const fn params(&self) -> &Params {
         &self.params
     }
@@ -219,7 +224,9 @@ impl Chainstate {
         check_contents(&block, place)?;
         let header = block.header;
         let stored = self.storage.append(&Arc::new(block))?;
-        self.tree.insert(header, stored);
+        if let Some(at) = self.tree.insert(header, stored) {
+            self.note(at.hash);
+        }
         if let Some((failed, word)) = self.activate_best()?
             && failed == hash
         {
@@ -292,7 +299,7 @@ impl Chainstate {
         work: impl FnOnce(&ChainView<'_>) -> T,
     ) -> T {
         work(&ChainView {
-            coins: &self.coins,
+            coins: &self.index,
             tip: self.tree.tip(),
             mtp_at: &|height| self.tree.mtp_at(height),
             confirmed: &|txid| self.index.tx(txid).is_some(),
@@ -311,7 +318,7 @@ impl Chainstate {
     /// The mempool of the last orderly stop, as far as it still holds.
     fn load_mempool(&mut self) -> Result<(), ChainError> {
         use bitcoin::consensus::encode::Decodable;
-        let bytes = self.storage.take_mempool()?;
+        let bytes = self.storage.get(MEMPOOL)?;
         let mut rest = bytes.as_slice();
         while let Ok(tx) = Transaction::consensus_decode(&mut rest) {
             // What no longer holds is gone, as after any expiry.
@@ -320,12 +327,28 @@ impl Chainstate {
         Ok(())
     }
 
-    /// Keeps the mempool for the next start.
-    pub(crate) fn save(&self) -> Result<(), StorageError> {
+    /// An orderly stop: keeps the mempool for the next start, and lets the index catch up.
+    pub(crate) fn save(&mut self) -> Result<(), StorageError> {
         let txs = self.mempool.snapshot();
         let bytes: Vec<u8> =
             txs.iter().flat_map(|tx| bitcoin::consensus::serialize(tx.as_ref())).collect();
-        self.storage.save_mempool(&bytes)
+        self.storage.put(MEMPOOL, &mut std::iter::once(Ok(bytes)))?;
+        // The index will be believed: so what it points at has to be there.
+        self.storage.sync()?;
+        self.index.close()
+    }
+
+    /// Whether everything that was read from the index is to be believed.
+    pub(crate) fn check_index(&self) -> Result<(), StorageError> {
+        self.index.whole()
+    }
+
+    /// Writes down for the index where a block and its undo data are.
+    fn note(&mut self, hash: BlockHash) {
+        let Some(node) = self.tree.get(&hash) else { return };
+        let undo = self.storage.undo_place(&hash);
+        let seen = Seen { header: node.at.header, place: node.place, undo };
+        self.index.note(&node.at, &seen);
     }
 
     pub(crate) fn tip(&self) -> BlockRef {
@@ -338,6 +361,21 @@ impl Chainstate {
 
     pub(crate) fn mempool(&self) -> &Mempool {
         &self.mempool
+    }
+
+    /// All that was derived from the blocks: sums, and rows but those of block files.
+    #[cfg(test)]
+    pub(crate) fn derived(&self) -> Derived {
+        let (mut rows, mut after) = (Vec::new(), vec![0, u8::MAX]);
+        loop {
+            let page = self.index.rows_after(Some(&after));
+            let Some((last, _)) = page.last() else { break };
+            after.clone_from(last);
+            rows.extend(page);
+        }
+        self.index.whole().unwrap();
+        rows.retain(|(key, _)| !matches!(key[0], b'h' | b'm'));
+        (self.index.sums(), rows)
     }
 
     /// Whether mempool and coins agree with each other.

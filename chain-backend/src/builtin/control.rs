@@ -100,6 +100,8 @@ impl From<ChainError> for SandboxError {
             | ChainError::UnknownBlock(_)
             | ChainError::TooDeep { .. }
             | ChainError::TooMany(_)
+            | ChainError::Needed { .. }
+            | ChainError::ReaderName(..)
             | ChainError::StandsStill => Self::Refused(error.to_string()),
         }
     }

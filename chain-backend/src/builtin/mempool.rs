@@ -28,7 +28,7 @@ pub(crate) use rate::Rate;
 
 /// What the mempool needs to know of the chain it stands on.
 pub(crate) struct ChainView<'a> {
-    pub(crate) coins: &'a Coins,
+    pub(crate) coins: &'a dyn Coins,
     pub(crate) tip: BlockRef,
     /// Median time of the best chain's block at a height.
     pub(crate) mtp_at: &'a dyn Fn(u32) -> u32,

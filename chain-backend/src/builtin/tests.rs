@@ -2,6 +2,7 @@
 
 mod chaos;
 mod consensus;
+mod crash;
 mod durability;
 pub(crate) mod harness;
 mod lightning;
@@ -9,6 +10,7 @@ mod locks;
 mod measure;
 mod mempool;
 mod property;
+mod pruning;
 mod reorg;
 mod signet;
 mod stream;

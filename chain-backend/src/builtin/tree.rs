@@ -162,6 +162,17 @@ impl Tree {
         blocks
     }
 
+    /// Follows the chain up to `tip` from now on.
+    pub(crate) fn follow(&mut self, tip: BlockRef) {
+        let above = self.above(self.genesis, tip).into_iter().rev();
+        self.active = std::iter::once(self.genesis).chain(above).map(|block| block.hash).collect();
+    }
+
+    /// All blocks ever seen.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
     /// The followed chain grew by `block`, whose predecessor was the tip.
     pub(crate) fn push_active(&mut self, block: BlockHash) {
         self.active.push(block);

@@ -1,8 +1,7 @@
-//! The coin set, and what a block changed in it so that it can be taken back.
+//! Coins, and those that a block spent, so that it can be taken back.
 
 use bitcoin::consensus::encode::{Decodable, Encodable, VarInt};
-use bitcoin::{OutPoint, TxOut};
-use std::collections::{BTreeMap, HashMap};
+use bitcoin::{Block, OutPoint, Transaction, TxOut};
 
 /// Scripts longer than this can never run.
 const SCRIPT_SIZE_MAX: usize = 10_000;
@@ -22,67 +21,40 @@ pub(crate) fn spendable(output: &TxOut) -> bool {
     !output.script_pubkey.is_op_return() && output.script_pubkey.len() <= SCRIPT_SIZE_MAX
 }
 
-/// What a block changes.
-#[derive(Debug, Default)]
-pub(crate) struct Delta {
-    /// Coins of the set that go.
-    pub(crate) spent: Vec<OutPoint>,
-    /// Coins that come.
-    pub(crate) created: BTreeMap<OutPoint, Coin>,
-    /// How to take it back.
-    pub(crate) undo: Undo,
-    /// What its transactions pay, satoshi.
-    pub(crate) fees_sat: u64,
-}
-
 /// The coins a block spent: for each transaction but the coinbase, one per input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Undo {
     pub(crate) txs: Vec<Vec<Coin>>,
 }
 
-/// All coins of the best chain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Coins {
-    map: HashMap<OutPoint, Coin>,
-    /// All of them together, satoshi.
-    total_sat: u64,
-}
-
-impl Coins {
-    pub(crate) fn get(&self, outpoint: &OutPoint) -> Option<&Coin> {
-        self.map.get(outpoint)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.map.len()
-    }
-
-    /// All of them together, satoshi.
-    pub(crate) const fn total_sat(&self) -> u64 {
-        self.total_sat
-    }
-
-    /// Shows every coin, in any order.
-    pub(crate) fn visit(&self, visitor: &mut dyn FnMut(&OutPoint, &Coin)) {
-        self.map.iter().for_each(|(outpoint, coin)| visitor(outpoint, coin));
-    }
-
-    /// Applies a checked change, forwards or backwards.
-    pub(crate) fn apply(&mut self, spent: &[OutPoint], created: BTreeMap<OutPoint, Coin>) {
-        for outpoint in spent {
-            if let Some(coin) = self.map.remove(outpoint) {
-                self.total_sat = self.total_sat.saturating_sub(coin.output.value.to_sat());
-            }
-        }
-        for (outpoint, coin) in created {
-            self.total_sat = self.total_sat.saturating_add(coin.output.value.to_sat());
-            self.map.insert(outpoint, coin);
-        }
-    }
+/// All coins of the best chain, as the rules ask for them.
+pub(crate) trait Coins {
+    /// The coin of an output that nobody has spent.
+    fn get(&self, outpoint: &OutPoint) -> Option<Coin>;
 }
 
 impl Undo {
+    /// Whether it can be that of this block: a coin for each input.
+    pub(crate) fn fits(&self, block: &Block) -> bool {
+        let payments = block.txdata.iter().skip(1);
+        payments.len() == self.txs.len()
+            && payments.zip(&self.txs).all(|(tx, coins)| tx.input.len() == coins.len())
+    }
+
+    /// The transactions of its block, each with the coins it spends and its index.
+    pub(crate) fn with<'a>(
+        &'a self,
+        block: &'a Block,
+    ) -> impl DoubleEndedIterator<Item = (u32, &'a Transaction, &'a [Coin])> {
+        // The coinbase spends nothing.
+        let coins = (0..block.txdata.len()).map(|index| {
+            let payment = index.checked_sub(1).and_then(|payment| self.txs.get(payment));
+            payment.map(Vec::as_slice).unwrap_or_default()
+        });
+        let txs = block.txdata.iter().zip(coins).enumerate();
+        txs.map(|(index, (tx, coins))| (u32::try_from(index).unwrap_or(u32::MAX), tx, coins))
+    }
+
     /// Bytes for the undo file.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();

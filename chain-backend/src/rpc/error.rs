@@ -94,6 +94,8 @@ impl From<ChainError> for RpcError {
             | ChainError::Storage(_)
             | ChainError::TooDeep { .. }
             | ChainError::TooMany(_)
+            | ChainError::Needed { .. }
+            | ChainError::ReaderName(..)
             | ChainError::StandsStill
             | ChainError::Stopped
             | ChainError::Thread(_) => Self::misc(error.to_string()),

@@ -23,6 +23,8 @@ pub enum Operation {
     Write,
     /// `DiskFile::preallocate`.
     Preallocate,
+    /// `DiskFile::truncate`.
+    Truncate,
     /// `DiskFile::sync_data`.
     SyncData,
 }

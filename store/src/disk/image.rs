@@ -36,16 +36,34 @@ pub(super) struct Inode {
     pub(super) live: Vec<u8>,
     /// What survives.
     pub(super) durable: Vec<u8>,
-    /// What was written since the last sync, in order.
-    pub(super) pending: Vec<(usize, Vec<u8>)>,
+    /// What was written or cut off since the last sync, in order.
+    pub(super) pending: Vec<Told>,
+}
+
+/// What the disk was told of a file.
+#[derive(Clone, Debug)]
+pub(super) enum Told {
+    /// These bytes stand there.
+    Write(usize, Vec<u8>),
+    /// It ends there.
+    Cut(usize),
+}
+
+impl Told {
+    fn apply(&self, content: &mut Vec<u8>) {
+        match self {
+            Self::Write(offset, bytes) => put(content, *offset, bytes),
+            Self::Cut(length) => content.truncate(*length),
+        }
+    }
 }
 
 impl Inode {
     /// Makes every write durable. Says whether the length changed, which is metadata.
     pub(super) fn sync(&mut self) -> bool {
         let before = self.durable.len();
-        for (offset, bytes) in std::mem::take(&mut self.pending) {
-            put(&mut self.durable, offset, &bytes);
+        for told in std::mem::take(&mut self.pending) {
+            told.apply(&mut self.durable);
         }
         self.durable.len() != before
     }
@@ -53,7 +71,13 @@ impl Inode {
     /// Shows a write to readers, and keeps it in mind.
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
         put(&mut self.live, offset, bytes);
-        self.pending.push((offset, bytes.to_vec()));
+        self.pending.push(Told::Write(offset, bytes.to_vec()));
+    }
+
+    /// Shows readers a shorter file, and keeps that in mind.
+    pub(super) fn cut(&mut self, length: usize) {
+        self.live.truncate(length);
+        self.pending.push(Told::Cut(length));
     }
 
     /// The content after a power cut.
@@ -62,28 +86,30 @@ impl Inode {
         match loss {
             Loss::Drop => {}
             Loss::Size => {
-                for (offset, bytes) in &self.pending {
-                    put(&mut content, *offset, bytes);
-                }
+                self.pending.iter().for_each(|told| told.apply(&mut content));
                 content.truncate(self.durable.len());
             }
             Loss::Pieces => {
                 let unit = if dice.chance(50) { 512 } else { 4_096 };
                 let percent = [10, 50, 90].get(dice.below(3)).copied().unwrap_or(50);
-                for (offset, bytes) in &self.pending {
-                    for (at, piece) in pieces(*offset, bytes, unit) {
-                        if dice.chance(percent) {
-                            put(&mut content, at, piece);
+                for told in &self.pending {
+                    match told {
+                        Told::Write(offset, bytes) => {
+                            for (at, piece) in pieces(*offset, bytes, unit) {
+                                if dice.chance(percent) {
+                                    put(&mut content, at, piece);
+                                }
+                            }
                         }
+                        Told::Cut(length) if dice.chance(percent) => content.truncate(*length),
+                        Told::Cut(_) => {}
                     }
                 }
             }
             Loss::Prefix => {
                 let whole = dice.below(self.pending.len().saturating_add(1));
-                for (offset, bytes) in self.pending.iter().take(whole) {
-                    put(&mut content, *offset, bytes);
-                }
-                if let Some((offset, bytes)) = self.pending.get(whole) {
+                self.pending.iter().take(whole).for_each(|told| told.apply(&mut content));
+                if let Some(Told::Write(offset, bytes)) = self.pending.get(whole) {
                     let torn = dice.below(bytes.len().div_ceil(512).saturating_add(1));
                     for (at, piece) in pieces(*offset, bytes, 512).take(torn) {
                         put(&mut content, at, piece);

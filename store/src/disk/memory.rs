@@ -321,6 +321,15 @@ impl DiskFile for MemoryFile {
         state_of(&self.device).write(self.inode, offset, &zeros, Operation::Preallocate)
     }
 
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        let mut state = state_of(&self.device);
+        let outcome = state.begin(Operation::Truncate).map_err(|(_, error)| error)?;
+        let length = usize::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let file = state.inodes.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
+        file.cut(length);
+        if outcome { Err(killed()) } else { Ok(()) }
+    }
+
     fn sync_data(&mut self) -> io::Result<()> {
         let mut state = state_of(&self.device);
         let outcome = state.whole(Operation::SyncData);

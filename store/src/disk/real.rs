@@ -172,6 +172,10 @@ impl DiskFile for RealFile {
         Ok(())
     }
 
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+
     fn sync_data(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }

@@ -1,7 +1,7 @@
 //! All benchmarks of the project in one binary: `bench <what> [--json]`.
 
 use clap::{Parser, Subcommand};
-use viaduct_tests::bench::{disputes, forwarding, payments, routing, tower};
+use viaduct_tests::bench::{chain, disputes, forwarding, payments, routing, tower};
 
 /// Measures Viaduct, and LDK beside it in the same run.
 #[derive(Parser)]
@@ -13,6 +13,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
+    /// How fast the built-in chain connects blocks, and how much it keeps.
+    Chain(chain::Arguments),
     /// What each end of a channel brings home.
     Disputes(disputes::Arguments),
     /// Payments a second over one channel between two nodes with durable stores.
@@ -27,6 +29,7 @@ enum What {
 
 fn main() {
     match Arguments::parse().what {
+        What::Chain(arguments) => chain::run(&arguments),
         What::Disputes(arguments) => disputes::run(&arguments),
         What::Payments(arguments) => payments::run(&arguments),
         What::Forwarding(arguments) => forwarding::run(&arguments),

@@ -7,9 +7,10 @@ use crate::builtin::mempool::Mempool;
 use crate::builtin::policy::Policy;
 use crate::builtin::reject::Reject;
 use crate::builtin::storage::{Mark, StorageError};
+use crate::builtin::utxo::Undo;
 use crate::builtin::verify::block::Place;
-use crate::builtin::verify::connect::{Context, check_connect, disconnect};
-use bitcoin::{BlockHash, Transaction, Wtxid};
+use crate::builtin::verify::connect::{Context, check_connect};
+use bitcoin::{Block, BlockHash, Transaction, Wtxid};
 use std::sync::Arc;
 
 impl Chainstate {
@@ -39,6 +40,9 @@ impl Chainstate {
         }
         unmined.reverse();
         self.tell_move(start, unmined.into_iter().flatten().collect())?;
+        // Only now may anybody hear of it.
+        self.index.whole()?;
+        self.prune_if_due()?;
         Ok(failed)
     }
 
@@ -46,37 +50,67 @@ impl Chainstate {
     fn connect_tip(&mut self, at: BlockRef) -> Result<Option<Reject>, ChainError> {
         let node = self.tree.get(&at.hash).ok_or(ChainError::UnknownBlock(at.hash))?;
         let block = self.storage.block(at.hash, node.place)?;
+        // A block that was connected once keeps the rules: they ask for nothing that could be otherwise now.
+        let known = self.storage.undo(at.hash).ok().filter(|undo| undo.fits(&block));
+        let undo = match known {
+            Some(undo) => undo,
+            None => {
+                let checked = self.check_block(&block, at);
+                // A coin that could not be read is not a coin that is not there.
+                self.index.whole()?;
+                match checked {
+                    Ok(undo) => {
+                        self.storage.append_undo(at.hash, &undo)?;
+                        self.note(at.hash);
+                        undo
+                    }
+                    Err(word) => return Ok(Some(word)),
+                }
+            }
+        };
+        self.index.connect(&block, at.height, &undo);
+        self.tree.push_active(at.hash);
+        self.index.stand(at.hash, self.storage.ends());
+        Ok(None)
+    }
+
+    /// The coins that the next block spends, if it keeps the rules.
+    fn check_block(&self, block: &Block, at: BlockRef) -> Result<Undo, Reject> {
         let context = Context {
             params: &self.params,
-            coins: &self.coins,
+            coins: &self.index,
             place: Place { height: at.height, previous_mtp: self.tree.tip().mtp },
             mtp_at: &|height| self.tree.mtp_at(height),
             verified: &|wtxid: &Wtxid| self.mempool.has_wtxid(wtxid),
-            scripts: !self.storage.has_undo(&at.hash),
+            scripts: true,
         };
-        let delta = match check_connect(&block, &context) {
-            Ok(delta) => delta,
-            Err(word) => return Ok(Some(word)),
-        };
-        self.storage.append_undo(at.hash, &delta.undo)?;
-        self.coins.apply(&delta.spent, delta.created);
-        self.index.connect(&block, at.height, delta.fees_sat);
-        self.tree.push_active(at.hash);
-        Ok(None)
+        check_connect(block, &context)
     }
 
     /// Takes the tip back; answers its transactions but the coinbase.
     fn disconnect_tip(&mut self) -> Result<Vec<Arc<Transaction>>, ChainError> {
         let tip = self.tree.tip();
-        let node = self.tree.get(&tip.hash).ok_or(ChainError::UnknownBlock(tip.hash))?;
-        let block = self.storage.block(tip.hash, node.place)?;
-        let undo = self.storage.undo(tip.hash)?;
-        let delta = disconnect(&block, undo).ok_or(StorageError::Missing(tip.hash))?;
-        self.coins.apply(&delta.spent, delta.created);
-        self.index.disconnect(&block);
+        let (block, undo) = self.block_and_undo(tip)?;
+        self.index.disconnect(&block, tip.height, &undo);
         self.tree.pop_active();
+        self.index.stand(self.tree.tip().hash, self.storage.ends());
         let txs = block.txdata.iter().filter(|tx| !tx.is_coinbase());
         Ok(txs.map(|tx| Arc::new(tx.clone())).collect())
+    }
+
+    /// A block that was connected once, and the coins it spent.
+    pub(super) fn block_and_undo(
+        &mut self,
+        at: BlockRef,
+    ) -> Result<(Arc<Block>, Undo), ChainError> {
+        let node = self.tree.get(&at.hash).ok_or(ChainError::UnknownBlock(at.hash))?;
+        let block = self.storage.block(at.hash, node.place)?;
+        let undo = self.storage.undo(at.hash)?;
+        if undo.fits(&block) {
+            Ok((block, undo))
+        } else {
+            Err(StorageError::Missing(at.hash).into())
+        }
     }
 
     /// Writes down one move of the tip, and lets the mempool follow.

@@ -5,6 +5,7 @@ use crate::backend::{Lock, Package, SubmitOutcome};
 use crate::builtin::fee::per_kwu;
 use crate::builtin::params::COINBASE_MATURITY;
 use crate::builtin::reject::Reject;
+use crate::builtin::utxo::Coins;
 use crate::builtin::verify::locks::SequenceLocks;
 use bitcoin::absolute::LockTime;
 use bitcoin::{Amount, FeeRate, Transaction, Txid};
@@ -82,7 +83,7 @@ impl Chainstate {
             LockTime::Blocks(_) | LockTime::Seconds(_) => {}
         }
         let next = tip.height.saturating_add(1);
-        let coins = tx.input.iter().map(|input| self.coins.get(&input.previous_output));
+        let coins = tx.input.iter().map(|input| self.index.get(&input.previous_output));
         let heights: Vec<u32> = coins.map(|coin| coin.map_or(next, |coin| coin.height)).collect();
         let locks = SequenceLocks::of(tx, &heights, |height| self.tree.mtp_at(height));
         if let Some(height) = locks.tip_height().filter(|height| *height > tip.height) {
@@ -91,7 +92,7 @@ impl Chainstate {
         if let Some(time) = locks.tip_time().filter(|time| *time > tip.mtp) {
             return Lock::TipMedianTime(time);
         }
-        let coins = tx.input.iter().filter_map(|input| self.coins.get(&input.previous_output));
+        let coins = tx.input.iter().filter_map(|input| self.index.get(&input.previous_output));
         let youngest = coins.filter(|coin| coin.coinbase).map(|coin| coin.height).max();
         let mature = youngest.map(|h| h.saturating_add(COINBASE_MATURITY).saturating_sub(1));
         mature.filter(|height| *height > tip.height).map_or(Lock::Unknown, Lock::TipHeight)

@@ -4,6 +4,7 @@ use super::Chainstate;
 use crate::backend::{
     BackendError, BlockId, BlockRef, FeeTable, Locator, Spend, TxOutWhere, TxWhere,
 };
+use crate::builtin::utxo::Coins;
 use crate::sandbox::Totals;
 use bitcoin::{Block, BlockHash, OutPoint, Txid};
 use std::sync::Arc;
@@ -55,9 +56,9 @@ impl Chainstate {
 
     pub(crate) fn find_txout(&self, outpoint: OutPoint) -> Option<TxOutWhere> {
         let mempool_spender = self.mempool.spender(&outpoint).copied();
-        if let Some(coin) = self.coins.get(&outpoint) {
+        if let Some(coin) = self.index.get(&outpoint) {
             return Some(TxOutWhere {
-                output: coin.output.clone(),
+                output: coin.output,
                 height: Some(coin.height),
                 coinbase: coin.coinbase,
                 mempool_spender,
@@ -92,13 +93,13 @@ impl Chainstate {
 
     /// Sums over the best chain.
     pub(crate) fn totals(&self) -> Totals {
-        let (transactions, fees_sat) = self.index.totals();
+        let sums = self.index.sums();
         Totals {
             height: self.tip().height,
-            transactions,
-            fees_sat,
-            supply_sat: self.coins.total_sat(),
-            coins: u64::try_from(self.coins.len()).unwrap_or(u64::MAX),
+            transactions: sums.payments,
+            fees_sat: sums.fees_sat,
+            supply_sat: sums.supply_sat,
+            coins: sums.coins,
             mempool_transactions: u64::try_from(self.mempool.len()).unwrap_or(u64::MAX),
         }
     }

@@ -185,9 +185,9 @@ impl Chainstate {
         })
     }
 
-    /// Shows every coin of the best chain, in any order.
+    /// Shows every coin of the best chain, by outpoint.
     pub(crate) fn visit_coins(&self, visitor: &mut dyn FnMut(&OutPoint, &Coin)) {
-        self.coins.visit(visitor);
+        self.index.visit_coins(visitor);
     }
 
     /// What is wrong with a header whose block nobody has, if anything is.

@@ -146,7 +146,7 @@ impl Mempool {
                 let output = parent.tx.output.get(vout)?.clone();
                 return Some(Coin { output, height: view.next_height(), coinbase: false });
             }
-            view.coins.get(&outpoint).cloned()
+            view.coins.get(&outpoint)
         };
         let coins: Option<Vec<Coin>> = tx.input.iter().map(coin).collect();
         coins.ok_or_else(|| {

@@ -2,24 +2,21 @@
 //! block files). What a torn write leaves at the end is cut off at start.
 
 use super::StorageError;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::FileExt;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use store::disk::{Disk, DiskFile};
 
-/// A file takes no further frame once it is this long, bytes.
-const FILE_SIZE_MAX: u64 = 128 * 1024 * 1024;
 /// Magic and length.
 const HEADER: u64 = 8;
 /// No frame is longer, bytes: a block of 4 MB, or its undo data.
 const CONTENTS_MAX: usize = 32 * 1024 * 1024;
 
-/// Where a frame's contents are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a frame's contents are. Later frames have later places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
-    file: u32,
-    offset: u64,
-    length: u32,
+    pub(crate) file: u32,
+    pub(crate) offset: u64,
+    pub(crate) length: u32,
 }
 
 impl Place {
@@ -33,89 +30,158 @@ impl Place {
     }
 }
 
-#[derive(Debug)]
-pub(super) struct Frames {
-    dir: PathBuf,
-    prefix: &'static str,
-    magic: [u8; 4],
-    files: Vec<File>,
-    /// Length of the last file.
-    end: u64,
-    sync: bool,
-    /// The contents can be made again from other files: damage costs time, not data.
-    rebuildable: bool,
-    /// A write or sync failed: nothing more is written.
-    poisoned: bool,
+/// Where a family ends: the next frame would begin there, or in the next file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct End {
+    pub(crate) file: u32,
+    pub(crate) offset: u64,
+}
+
+impl End {
+    /// Whether a frame lies before it.
+    pub(crate) fn is_behind(self, place: Place) -> bool {
+        (place.file, place.offset) < (self.file, self.offset)
+    }
 }
 
 /// A family of files: where, under which name, and how careful.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Family<'a> {
-    pub(super) dir: &'a Path,
+#[derive(Clone, Debug)]
+pub(super) struct Family<D> {
+    pub(super) disk: D,
+    /// The directory, for messages.
+    pub(super) dir: PathBuf,
     pub(super) prefix: &'static str,
     pub(super) magic: [u8; 4],
     pub(super) sync: bool,
+    /// The contents can be made again from other files: damage costs time, not data.
     pub(super) rebuildable: bool,
+    /// A file takes no further frame once it is this long, bytes.
+    pub(super) file_bytes_max: u64,
 }
 
-impl Frames {
-    /// Opens all files of the family and hands each frame to `parse`, which answers `None` for contents
-    /// that were never written so.
-    pub(super) fn open<T>(
-        family: Family<'_>,
-        mut parse: impl FnMut(&[u8]) -> Option<T>,
-    ) -> Result<(Self, Vec<(Place, T)>), StorageError> {
-        let Family { dir, prefix, magic, sync, rebuildable } = family;
-        std::fs::create_dir_all(dir).map_err(|source| io(dir, source))?;
-        let (dir, files) = (dir.to_path_buf(), Vec::new());
+#[derive(Debug)]
+pub(super) struct Frames<D: Disk> {
+    family: Family<D>,
+    /// By number; those before the first were pruned.
+    files: BTreeMap<u32, D::File>,
+    end: End,
+    /// A sync failed: nothing more is written.
+    poisoned: bool,
+}
+
+impl<D: Disk> Frames<D> {
+    /// Opens all files of the family. Before anything is appended [`Frames::scan`] has to find the end.
+    pub(super) fn open(family: Family<D>) -> Result<Self, StorageError> {
         let mut frames =
-            Self { dir, prefix, magic, files, end: 0, sync, rebuildable, poisoned: false };
-        let mut found = Vec::new();
-        while frames.path(frames.files.len()).exists() {
-            frames.load_next(&mut parse, &mut found)?;
+            Self { family, files: BTreeMap::new(), end: End::default(), poisoned: false };
+        let names = frames.family.disk.list().map_err(|source| io(&frames.family.dir, source))?;
+        for name in names {
+            let Some(number) = frames.number(&name) else { continue };
+            let file = frames.family.disk.open(&name);
+            let file = file.map_err(|source| io(&frames.path(number), source))?;
+            frames.files.insert(number, file);
+        }
+        let numbers = || frames.files.keys().copied();
+        if let Some((gap, _)) = numbers().zip(numbers().skip(1)).find(|(a, b)| a.abs_diff(*b) != 1)
+        {
+            return Err(StorageError::Gap(frames.path(gap.saturating_add(1))));
         }
         if frames.files.is_empty() {
-            frames.roll()?;
+            frames.begin(0)?;
         }
-        Ok((frames, found))
+        Ok(frames)
     }
 
-    fn load_next<T>(
+    /// The first file that is still there.
+    pub(super) fn first(&self) -> u32 {
+        self.files.first_key_value().map_or(0, |(number, _)| *number)
+    }
+
+    /// Whether the first file begins with the mark of another chain.
+    pub(super) fn are_foreign(&self) -> Result<bool, StorageError> {
+        let Some((number, file)) = self.files.first_key_value() else { return Ok(false) };
+        let mut mark = [0; 4];
+        let read = file.read_at(0, &mut mark);
+        let count = read.map_err(|source| io(&self.path(*number), source))?;
+        let mark = mark.get(..count).unwrap_or_default();
+        let is_blank = mark.iter().all(|byte| *byte == 0);
+        Ok(!is_blank && !self.family.magic.starts_with(mark))
+    }
+
+    pub(super) const fn end(&self) -> End {
+        self.end
+    }
+
+    /// Whether the files go at least as far as that.
+    pub(super) fn reaches(&self, end: End) -> Result<bool, StorageError> {
+        let Some(file) = self.files.get(&end.file) else { return Ok(false) };
+        let size = file.size().map_err(|source| io(&self.path(end.file), source))?;
+        Ok(size >= end.offset)
+    }
+
+    /// Hands each frame from `from` on to `parse`, which answers `None` for contents that were never written so.
+    /// What stands behind the last whole frame is cut off.
+    pub(super) fn scan<T>(
         &mut self,
+        from: End,
+        mut parse: impl FnMut(&[u8]) -> Option<T>,
+    ) -> Result<Vec<(Place, T)>, StorageError> {
+        let mut found = Vec::new();
+        let numbers: Vec<u32> = self.files.range(from.file..).map(|(number, _)| *number).collect();
+        for number in numbers {
+            let start = if number == from.file { from.offset } else { 0 };
+            self.scan_file(End { file: number, offset: start }, &mut parse, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    fn scan_file<T>(
+        &mut self,
+        from: End,
         parse: &mut impl FnMut(&[u8]) -> Option<T>,
         found: &mut Vec<(Place, T)>,
     ) -> Result<(), StorageError> {
-        let number = self.files.len();
-        let path = self.path(number);
-        let is_last = !self.path(number.saturating_add(1)).exists();
-        let bytes = std::fs::read(&path).map_err(|source| io(&path, source))?;
-        let file = number_of(number);
+        let (number, path) = (from.file, self.path(from.file));
+        let bytes = self.tail(from)?;
         let mut offset: usize = 0;
-        while let Some(contents) = frame_at(&bytes, offset, self.magic) {
+        while let Some(contents) = frame_at(&bytes, offset, self.family.magic) {
             let Some(item) = parse(contents) else { break };
             let place = Place {
-                file,
-                offset: to_u64(offset).saturating_add(HEADER),
+                file: number,
+                offset: from.offset.saturating_add(to_u64(offset)).saturating_add(HEADER),
                 length: u32::try_from(contents.len()).unwrap_or(u32::MAX),
             };
             found.push((place, item));
             offset = offset.saturating_add(8).saturating_add(contents.len());
         }
-        let handle = (OpenOptions::new().read(true).write(true).open(&path))
-            .map_err(|source| io(&path, source))?;
-        if offset < bytes.len() {
-            let torn = is_last && !self.good_frame_after(&bytes, offset, parse);
-            if !torn && !self.rebuildable {
-                return Err(StorageError::Damaged { path, offset: to_u64(offset) });
-            }
-            let lost = bytes.len().saturating_sub(offset);
-            tracing::warn!(file = %path.display(), bytes = lost, "cut off an unfinished write");
-            handle.set_len(to_u64(offset)).map_err(|source| io(&path, source))?;
-            handle.sync_all().map_err(|source| io(&path, source))?;
+        self.end = End { file: number, offset: from.offset.saturating_add(to_u64(offset)) };
+        if offset == bytes.len() {
+            return Ok(());
         }
-        self.end = to_u64(offset);
-        self.files.push(handle);
-        Ok(())
+        let is_last = !self.files.contains_key(&number.saturating_add(1));
+        let torn = is_last && !self.good_frame_after(&bytes, offset, parse);
+        if !torn && !self.family.rebuildable {
+            return Err(StorageError::Damaged { path, offset: self.end.offset });
+        }
+        let lost = bytes.len().saturating_sub(offset);
+        tracing::warn!(file = %path.display(), bytes = lost, "cut off an unfinished write");
+        let Some(file) = self.files.get_mut(&number) else { return Ok(()) };
+        let cut = file.truncate(self.end.offset).and_then(|()| file.sync_data());
+        cut.map_err(|source| io(&path, source))
+    }
+
+    /// The bytes of a file from there on.
+    fn tail(&self, from: End) -> Result<Vec<u8>, StorageError> {
+        let Some(file) = self.files.get(&from.file) else { return Ok(Vec::new()) };
+        let read = || {
+            let length = file.size()?.saturating_sub(from.offset);
+            let length = usize::try_from(length).map_err(|_| std::io::ErrorKind::FileTooLarge)?;
+            let mut bytes = vec![0; length];
+            let count = file.read_at(from.offset, &mut bytes)?;
+            bytes.truncate(count);
+            Ok(bytes)
+        };
+        read().map_err(|source| io(&self.path(from.file), source))
     }
 
     /// Whether something whole stands behind the damage. Then it is no torn write.
@@ -125,10 +191,10 @@ impl Frames {
         offset: usize,
         parse: &mut impl FnMut(&[u8]) -> Option<T>,
     ) -> bool {
-        let from = offset.saturating_add(1);
+        let (from, magic) = (offset.saturating_add(1), self.family.magic);
         let rest = bytes.get(from..).unwrap_or_default();
-        rest.windows(4).enumerate().filter(|(_, window)| *window == self.magic).any(|(skip, _)| {
-            frame_at(bytes, from.saturating_add(skip), self.magic)
+        rest.windows(4).enumerate().filter(|(_, window)| *window == magic).any(|(skip, _)| {
+            frame_at(bytes, from.saturating_add(skip), magic)
                 .is_some_and(|contents| parse(contents).is_some())
         })
     }
@@ -138,76 +204,91 @@ impl Frames {
         if self.poisoned {
             return Err(StorageError::Poisoned);
         }
-        if self.end >= FILE_SIZE_MAX {
-            self.roll()?;
+        if self.end.offset >= self.family.file_bytes_max {
+            // Only the last file may end in the middle of a write.
+            self.sync()?;
+            self.begin(self.end.file.saturating_add(1))?;
         }
         let length = u32::try_from(contents.len()).unwrap_or(u32::MAX);
         let mut frame = Vec::with_capacity(contents.len().saturating_add(8));
-        frame.extend(self.magic);
+        frame.extend(self.family.magic);
         frame.extend(length.to_le_bytes());
         frame.extend(contents);
-        let number = self.files.len().saturating_sub(1);
-        let path = self.path(number);
-        let Some(file) = self.files.last() else { return Err(StorageError::Poisoned) };
-        if let Err(source) = file.write_all_at(&frame, self.end) {
+        let (End { file: number, offset: end }, path) = (self.end, self.path(self.end.file));
+        let Some(file) = self.files.get_mut(&number) else { return Err(StorageError::Poisoned) };
+        if let Err(source) = file.write_at(end, &frame) {
             // A full disk leaves part of a frame: take it away again, or stop for good.
-            self.poisoned = file.set_len(self.end).is_err();
+            self.poisoned = file.truncate(end).is_err();
             return Err(io(&path, source));
         }
-        if durable
-            && self.sync
+        if durable {
+            self.sync()?;
+        }
+        let offset = end.saturating_add(HEADER);
+        self.end.offset = offset.saturating_add(u64::from(length));
+        Ok(Place { file: number, offset, length })
+    }
+
+    /// Makes what was appended durable.
+    pub(super) fn sync(&mut self) -> Result<(), StorageError> {
+        let path = self.path(self.end.file);
+        if let Some(file) = self.files.get_mut(&self.end.file).filter(|_| self.family.sync)
             && let Err(source) = file.sync_data()
         {
             self.poisoned = true;
             return Err(io(&path, source));
         }
-        let offset = self.end.saturating_add(HEADER);
-        self.end = offset.saturating_add(u64::from(length));
-        Ok(Place { file: number_of(number), offset, length })
-    }
-
-    /// The contents of a frame.
-    pub(super) fn read(&self, place: Place) -> Result<Vec<u8>, StorageError> {
-        let number = usize::try_from(place.file).unwrap_or(usize::MAX);
-        let length = usize::try_from(place.length).unwrap_or(0).min(CONTENTS_MAX);
-        let mut contents = vec![0; length];
-        let path = self.path(number);
-        let Some(file) = self.files.get(number) else { return Err(StorageError::Poisoned) };
-        file.read_exact_at(&mut contents, place.offset).map_err(|source| io(&path, source))?;
-        Ok(contents)
-    }
-
-    /// Begins the next file.
-    fn roll(&mut self) -> Result<(), StorageError> {
-        let path = self.path(self.files.len());
-        let file = (OpenOptions::new().read(true).write(true).create_new(true).open(&path))
-            .map_err(|source| io(&path, source))?;
-        if self.sync {
-            sync_dir(&self.dir)?;
-        }
-        self.files.push(file);
-        self.end = 0;
         Ok(())
     }
 
-    fn path(&self, number: usize) -> PathBuf {
-        self.dir.join(format!("{}{number:05}.dat", self.prefix))
+    /// The contents of a frame; `None` when its file was pruned.
+    pub(super) fn read(&self, place: Place) -> Result<Option<Vec<u8>>, StorageError> {
+        let Some(file) = self.files.get(&place.file) else { return Ok(None) };
+        let length = usize::try_from(place.length).unwrap_or(0).min(CONTENTS_MAX);
+        let mut contents = vec![0; length];
+        let read = file.read_at(place.offset, &mut contents);
+        let count = read.map_err(|source| io(&self.path(place.file), source))?;
+        contents.truncate(count);
+        Ok(Some(contents))
     }
-}
 
-/// Replaces a small file whole: written aside, synced, renamed.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
-    let aside = path.with_extension("new");
-    let mut file = File::create(&aside).map_err(|source| io(&aside, source))?;
-    file.write_all(bytes).map_err(|source| io(&aside, source))?;
-    file.sync_all().map_err(|source| io(&aside, source))?;
-    std::fs::rename(&aside, path).map_err(|source| io(path, source))?;
-    path.parent().map_or(Ok(()), sync_dir)
-}
+    /// Drops whole files below this number, but never the one that is written.
+    pub(super) fn drop_below(&mut self, number: u32) -> Result<(), StorageError> {
+        let below = number.min(self.end.file);
+        while let Some((first, _)) = self.files.first_key_value().filter(|(n, _)| **n < below) {
+            let first = *first;
+            let removed = self.family.disk.remove(&self.name(first));
+            removed.map_err(|source| io(&self.path(first), source))?;
+            self.files.remove(&first);
+        }
+        self.family.disk.sync_dir().map_err(|source| io(&self.family.dir, source))
+    }
 
-/// Makes new names in a directory durable.
-pub(super) fn sync_dir(dir: &Path) -> Result<(), StorageError> {
-    File::open(dir).and_then(|handle| handle.sync_all()).map_err(|source| io(dir, source))
+    /// Begins a file.
+    fn begin(&mut self, number: u32) -> Result<(), StorageError> {
+        let path = self.path(number);
+        let disk = &self.family.disk;
+        let file = disk.create(&self.name(number)).map_err(|source| io(&path, source))?;
+        if self.family.sync {
+            disk.sync_dir().map_err(|source| io(&self.family.dir, source))?;
+        }
+        self.files.insert(number, file);
+        self.end = End { file: number, offset: 0 };
+        Ok(())
+    }
+
+    fn name(&self, number: u32) -> String {
+        format!("{}{number:05}.dat", self.family.prefix)
+    }
+
+    fn number(&self, name: &str) -> Option<u32> {
+        let digits = name.strip_prefix(self.family.prefix)?.strip_suffix(".dat")?;
+        digits.parse().ok().filter(|number| self.name(*number) == name)
+    }
+
+    fn path(&self, number: u32) -> PathBuf {
+        self.family.dir.join(self.name(number))
+    }
 }
 
 pub(super) fn io(path: &Path, source: std::io::Error) -> StorageError {
@@ -220,10 +301,6 @@ fn frame_at(bytes: &[u8], offset: usize, magic: [u8; 4]) -> Option<&[u8]> {
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
     (*found == magic && length <= CONTENTS_MAX).then(|| rest.get(..length))?
-}
-
-fn number_of(file: usize) -> u32 {
-    u32::try_from(file).unwrap_or(u32::MAX)
 }
 
 fn to_u64(value: usize) -> u64 {

@@ -1,7 +1,7 @@
 //! Tests of `durability`.
 
 use super::harness::{Bench, COIN, child, miner, options, out};
-use crate::builtin::chainstate::Chainstate;
+use crate::builtin::chainstate::{Chainstate, Derived, Options};
 use crate::builtin::reader::Cursor;
 use crate::{BuiltinChain, ChainBackend, ChainError, Locator, Sandbox};
 use bitcoin::{BlockHash, Network};
@@ -98,6 +98,85 @@ fn a_tail_of_zeros_is_cut_but_damage_before_good_blocks_is_refused() {
     fs::write(&file, &damaged).unwrap();
     let refused = Chainstate::open(&options(Some(dir.path())));
     let text = refused.err().unwrap().to_string();
+    assert!(text.contains("damaged at byte"), "{text}");
+}
+
+/// With an index from the first block on; a chain so short would have none.
+fn indexed(dir: &Path) -> Options {
+    Options { cache_bytes: 0, ..options(Some(dir)) }
+}
+
+/// A lively chain that stopped in order, so that its index has all of it.
+fn stopped(dir: &Path) -> (BlockHash, Derived) {
+    let (tip, ..) = lively(dir);
+    assert!(!dir.join("index").exists(), "it is too short for one");
+    let mut chain = Chainstate::open(&indexed(dir)).unwrap();
+    let derived = chain.derived();
+    chain.save().unwrap();
+    (tip, derived)
+}
+
+#[test]
+fn a_directory_without_an_index_gets_one_and_making_it_anew_gives_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tip, derived) = stopped(dir.path());
+    let index = dir.path().join("index");
+    assert!(index.is_dir());
+    let anew = Options { reindex: true, ..indexed(dir.path()) };
+    for options in [indexed(dir.path()), anew] {
+        let chain = Chainstate::open(&options).unwrap();
+        assert_eq!((chain.tip().hash, chain.derived()), (tip, derived.clone()));
+    }
+    // As a directory of an earlier version.
+    fs::remove_dir_all(&index).unwrap();
+    for _ in 0..2 {
+        let chain = Chainstate::open(&indexed(dir.path())).unwrap();
+        assert_eq!((chain.tip().hash, chain.derived()), (tip, derived.clone()));
+    }
+}
+
+#[test]
+fn an_index_that_is_damaged_or_ahead_of_the_blocks_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tip, derived) = stopped(dir.path());
+    for name in fs::read_dir(dir.path().join("index")).unwrap() {
+        let generation = name.unwrap().path();
+        if generation.is_dir() {
+            fs::write(generation.join("db"), b"what is this").unwrap();
+        }
+    }
+    let mut chain = Chainstate::open(&indexed(dir.path())).unwrap();
+    assert_eq!((chain.tip().hash, chain.derived()), (tip, derived));
+    let last = chain.tip();
+    chain.save().unwrap();
+    drop(chain);
+    // The last block is gone, and the index still speaks of it.
+    let file = dir.path().join("blk/blk00000.dat");
+    let length = fs::metadata(&file).unwrap().len();
+    truncate(&file, length - 10);
+    let mut chain = Chainstate::open(&indexed(dir.path())).unwrap();
+    assert!(chain.block_ref(last.hash).is_none());
+    chain.mine(1, &miner()).unwrap();
+}
+
+#[test]
+fn damage_of_a_block_is_told_when_it_is_read_and_when_all_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tip, _) = stopped(dir.path());
+    let file = dir.path().join("blk/blk00000.dat");
+    let mut damaged = fs::read(&file).unwrap();
+    damaged[3_000] ^= 1;
+    fs::write(&file, &damaged).unwrap();
+    let mut chain = Chainstate::open(&indexed(dir.path())).unwrap();
+    assert_eq!(chain.tip().hash, tip);
+    let hashes = (1..chain.tip().height).map(|height| chain.header_at(height).unwrap().hash);
+    let hashes: Vec<BlockHash> = hashes.collect();
+    let told = hashes.into_iter().filter_map(|hash| chain.block(hash).err());
+    let told: Vec<String> = told.map(|error| error.to_string()).collect();
+    assert!(matches!(&told[..], [one] if one.contains("damaged or gone")), "{told:?}");
+    drop(chain);
+    let anew = Options { reindex: true, ..indexed(dir.path()) };
+    let text = Chainstate::open(&anew).err().unwrap().to_string();
     assert!(text.contains("damaged at byte"), "{text}");
 }
 

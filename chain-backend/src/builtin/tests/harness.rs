@@ -2,9 +2,7 @@
 
 use crate::Package;
 use crate::builtin::chainstate::{ChainError, Chainstate, Options};
-use crate::builtin::policy::Policy;
 use crate::builtin::reject::Reject;
-use crate::builtin::signet::Rules;
 use crate::sandbox::Reorg;
 use bitcoin::absolute::LockTime;
 use bitcoin::hashes::Hash;
@@ -24,7 +22,7 @@ pub(crate) const COIN: u64 = 100_000_000;
 
 pub(crate) fn options(dir: Option<&Path>) -> Options {
     let dir = dir.map(Path::to_path_buf);
-    Options { dir, now: || START, sync: false, policy: Policy::default(), rules: Rules::Regtest }
+    Options { dir, ..Options::memory(|| START) }
 }
 
 impl Chainstate {
@@ -86,6 +84,11 @@ impl Bench {
             chain.mine(110, &miner()).unwrap();
         }
         Self { chain, next: 1 }
+    }
+
+    /// The first of its coins are spent already.
+    pub(crate) fn skip(&mut self, coins: u32) {
+        self.next += coins;
     }
 
     /// A mature coinbase of 50 bitcoin.

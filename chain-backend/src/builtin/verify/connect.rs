@@ -2,7 +2,7 @@
 
 use crate::builtin::params::{BLOCK_SIGOPS_MAX, MONEY_MAX, Params};
 use crate::builtin::reject::Reject;
-use crate::builtin::utxo::{Coin, Coins, Delta, Undo, spendable};
+use crate::builtin::utxo::{Coin, Coins, Undo, spendable};
 use crate::builtin::verify::block::Place;
 use crate::builtin::verify::locks::SequenceLocks;
 use crate::builtin::verify::script::{Job, verify_all};
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What a block is checked against.
 pub(crate) struct Context<'a> {
     pub(crate) params: &'a Params,
-    pub(crate) coins: &'a Coins,
+    pub(crate) coins: &'a dyn Coins,
     pub(crate) place: Place,
     /// Median time of the block at a height of this chain.
     pub(crate) mtp_at: &'a dyn Fn(u32) -> u32,
@@ -23,9 +23,15 @@ pub(crate) struct Context<'a> {
     pub(crate) scripts: bool,
 }
 
-/// Checks `block` and answers the change it makes. Changes nothing.
-pub(crate) fn check_connect(block: &Block, context: &Context<'_>) -> Result<Delta, Reject> {
-    let mut sweep = Sweep { context, delta: Delta::default(), spent: BTreeSet::new(), sigops: 0 };
+/// Checks `block` and answers the coins it spends. Changes nothing.
+pub(crate) fn check_connect(block: &Block, context: &Context<'_>) -> Result<Undo, Reject> {
+    let mut sweep = Sweep {
+        context,
+        created: BTreeMap::new(),
+        undo: Undo::default(),
+        spent: BTreeSet::new(),
+        sigops: 0,
+    };
     let mut jobs = Vec::new();
     let mut fees: u64 = 0;
     for tx in &block.txdata {
@@ -40,7 +46,7 @@ pub(crate) fn check_connect(block: &Block, context: &Context<'_>) -> Result<Delt
             if context.scripts && !(context.verified)(&tx.compute_wtxid()) {
                 jobs.push(Job { tx, spent: coins.iter().map(|c| c.output.clone()).collect() });
             }
-            sweep.delta.undo.txs.push(coins);
+            sweep.undo.txs.push(coins);
         }
         sweep.make_coins(tx);
     }
@@ -52,13 +58,14 @@ pub(crate) fn check_connect(block: &Block, context: &Context<'_>) -> Result<Delt
         return Err(Reject::CoinbaseAmount);
     }
     verify_all(&jobs).map_err(Reject::BlockScript)?;
-    sweep.delta.fees_sat = fees;
-    Ok(sweep.delta)
+    Ok(sweep.undo)
 }
 
 struct Sweep<'a> {
     context: &'a Context<'a>,
-    delta: Delta,
+    /// Coins that this block has made and not spent so far.
+    created: BTreeMap<OutPoint, Coin>,
+    undo: Undo,
     /// Coins of the set that this block has spent so far.
     spent: BTreeSet<OutPoint>,
     sigops: usize,
@@ -70,7 +77,7 @@ impl Sweep<'_> {
         let mut coins = Vec::with_capacity(tx.input.len());
         for input in &tx.input {
             let outpoint = input.previous_output;
-            if let Some(coin) = self.delta.created.remove(&outpoint) {
+            if let Some(coin) = self.created.remove(&outpoint) {
                 coins.push(coin);
                 continue;
             }
@@ -78,8 +85,7 @@ impl Sweep<'_> {
             if !self.spent.insert(outpoint) {
                 return Err(Reject::InputsMissingOrSpent);
             }
-            self.delta.spent.push(outpoint);
-            coins.push(coin.clone());
+            coins.push(coin);
         }
         Ok(coins)
     }
@@ -109,34 +115,8 @@ impl Sweep<'_> {
             if spendable(output) {
                 let height = self.context.place.height;
                 let coin = Coin { output: output.clone(), height, coinbase };
-                self.delta.created.insert(OutPoint::new(txid, vout), coin);
+                self.created.insert(OutPoint::new(txid, vout), coin);
             }
         }
     }
-}
-
-/// Takes back what [`check_connect`] allowed: which coins return, which vanish.
-pub(crate) fn disconnect(block: &Block, undo: Undo) -> Option<Delta> {
-    let mut delta = Delta::default();
-    let mut returned: BTreeMap<OutPoint, Coin> = BTreeMap::new();
-    let mut undo = undo.txs.into_iter();
-    for tx in block.txdata.iter().filter(|tx| !tx.is_coinbase()) {
-        let coins = undo.next()?;
-        if coins.len() != tx.input.len() {
-            return None;
-        }
-        returned.extend(tx.input.iter().map(|input| input.previous_output).zip(coins));
-    }
-    for tx in &block.txdata {
-        let txid = tx.compute_txid();
-        for (vout, output) in (0_u32..).zip(&tx.output) {
-            let outpoint = OutPoint::new(txid, vout);
-            // What the block made and spent itself neither returns nor vanishes.
-            if returned.remove(&outpoint).is_none() && spendable(output) {
-                delta.spent.push(outpoint);
-            }
-        }
-    }
-    delta.created = returned;
-    Some(delta)
 }

@@ -2,7 +2,7 @@
 
 use super::{START, anyone, pair, served, served_over};
 use crate::backend::ChainBackend;
-use crate::builtin::{BuiltinChain, Options, Policy, Rules, Signet};
+use crate::builtin::{BuiltinChain, Options, Rules, Signet};
 use crate::sandbox::Sandbox;
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{CompactTarget, Network, PrivateKey, ScriptBuf};
@@ -113,8 +113,7 @@ async fn signet(key: bool) -> super::Served {
     let challenge = ScriptBuf::new_p2pk(&signer.public_key(secp256k1::SECP256K1));
     let signet = Signet::new(challenge, key.then_some(signer)).unwrap();
     let rules = Rules::Signet(signet.easier(CompactTarget::from_consensus(0x2000_ffff)));
-    let options =
-        Options { dir: None, now: || START, sync: false, policy: Policy::default(), rules };
+    let options = Options { rules, ..Options::memory(|| START) };
     served_over(BuiltinChain::open(&options).unwrap(), None).await
 }
 
