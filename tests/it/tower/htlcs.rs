@@ -1,6 +1,6 @@
 //! Thefts with HTLCs in the old state: the tower takes their outputs as well, and what the thief made of them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bitcoin::{Amount, Txid};
 use chain_backend::Stall;
@@ -8,11 +8,14 @@ use daemon::rpc::model::sandbox::Cheating;
 use viaduct_tests::dispute::{ANCHORS, CAPACITY, Scene, Who};
 use viaduct_tests::until::until_async;
 
-use super::scene::{DELAY, Tower, bob_has_all, cheat, covered, justice, scene, taker};
+use super::scene::{DELAY, Tower, bob_has_all, cheat, coverage, covered, justice, scene, taker};
 use crate::nodes::pair::{in_time, pay_some};
 
 const THIEF: Who = Who::Funder;
 const VICTIM: Who = Who::Fundee;
+
+/// How long it may take to tell a tower of hundreds of HTLCs again and again, without optimisation.
+const CROWDED: Duration = Duration::from_secs(900);
 
 /// So many HTLCs from each side hang in a state that is old by now, and the tower has it.
 async fn watched(each: u32, sat: u64) -> (Scene, Tower, u64) {
@@ -25,6 +28,12 @@ async fn watched(each: u32, sat: u64) -> (Scene, Tower, u64) {
     let old = scene.view(THIEF).await.commitment_number;
     scene.words().await;
     scene.quiet().await;
+    // A state of very many HTLCs is as many signatures.
+    let start = Instant::now();
+    while each > 100 && coverage(scene.node(VICTIM)).await.missing_copies > 0 {
+        assert!(start.elapsed() < CROWDED, "the tower does not catch up");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     covered(scene.node(VICTIM)).await;
     (scene, tower, old)
 }
@@ -95,7 +104,7 @@ async fn s2_very_many_htlcs_are_taken_in_transactions_that_are_relayed_long_befo
         let looked = Instant::now();
         while left > 1 && looked.elapsed().as_secs() < 5 {
             left = scene.untaken(cheating.txid).await;
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         scene.layer1.mine(1).await;
         blocks += 1;

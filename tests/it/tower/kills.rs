@@ -15,7 +15,7 @@ use viaduct_tests::dispute::{ANCHORS, CAPACITY, Scene, Who};
 use viaduct_tests::until::PATIENCE;
 use wire::id::PaymentHash;
 
-use super::scene::{DELAY, Tower, cheat, taker};
+use super::scene::{DELAY, Tower, cheat};
 
 const THIEF: Who = Who::Funder;
 const VICTIM: Who = Who::Fundee;
@@ -132,18 +132,15 @@ async fn dies(end: End, moment: u64, again: Option<u64>) -> bool {
     scene.deaths[VICTIM as usize] > u32::from(end == End::Together)
 }
 
-/// The thief shows the first state of all, and has nothing of it.
+/// The thief shows a state of long ago with an HTLC in it, and has nothing of it.
 async fn punished(scene: &mut Scene) {
     scene.kill_no_more().await;
     let since = scene.layer1.height().await;
     scene.sleep(VICTIM).await;
     let cheating = cheat(scene.node(THIEF), scene.id, 1).await;
-    until(scene, "justice", async |scene| {
-        if taker(&scene.layer1, cheating.txid, cheating.ours).await.is_some() {
-            return Some(());
-        }
-        scene.layer1.mine(1).await;
-        None
+    // The victim's own balance is no business of the tower's.
+    until(scene, "all to be taken", async |scene| {
+        (scene.untaken(cheating.txid).await <= 1).then_some(())
     })
     .await;
     scene.layer1.mine(DELAY).await;
