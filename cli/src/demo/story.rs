@@ -355,9 +355,15 @@ async fn close(alice: &Seat, channel_id: &str) -> Result<v1::CloseProgress, Demo
         channel_id: channel_id.to_owned(),
         ..Default::default()
     };
-    let mut steps = alice.client.channels().close(ask).await.during(CLOSING)?.into_inner();
+    // Whoever was killed may not be connected again yet.
+    let begin = || async {
+        let mut steps = alice.client.channels().close(ask.clone()).await?.into_inner();
+        let first = steps.message().await?;
+        Ok((first, steps))
+    };
+    let (mut next, mut steps) = patiently(begin).await.during(CLOSING)?;
     let mut mined = false;
-    while let Some(progress) = steps.message().await.during(CLOSING)? {
+    while let Some(progress) = next {
         match progress.stage() {
             v1::CloseStage::Done | v1::CloseStage::Confirmed => return Ok(progress),
             v1::CloseStage::Broadcast if !mined => {
@@ -371,6 +377,7 @@ async fn close(alice: &Seat, channel_id: &str) -> Result<v1::CloseProgress, Demo
             | v1::CloseStage::Negotiating
             | v1::CloseStage::Broadcast => {}
         }
+        next = steps.message().await.during(CLOSING)?;
     }
     Err(DemoError::Cut(CLOSING))
 }
