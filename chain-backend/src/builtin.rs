@@ -38,6 +38,7 @@ pub use chainstate::{BlockOutcome, ChainError, Options};
 pub(crate) use chainstate::{
     BlockSums, Chainstate, ScriptHash, ScriptSums, Standing, Together, Waiting, Whole, script_hash,
 };
+pub use fee::{FeeMode, FeeReplay, FeeReplayError, FeeStep};
 pub(crate) use mempool::Favoured;
 pub(crate) use mine::witness_commitment;
 pub(crate) use params::MONEY_MAX;

@@ -24,7 +24,10 @@ pub use backend::{
     Spend, SubmitOutcome, TxOutWhere, TxWhere, Txs,
 };
 pub use bitcoind::{BitcoindChain, BitcoindSettings};
-pub use builtin::{BuiltinChain, ChainError, Options, Policy, Reject, Rules, Signet, SignetError};
+pub use builtin::{
+    BuiltinChain, ChainError, FeeMode, FeeReplay, FeeReplayError, FeeStep, Options, Policy, Reject,
+    Rules, Signet, SignetError,
+};
 pub use remote::RemoteChain;
 pub use sandbox::{Reorg, Sandbox, SandboxError, Stall, Totals};
 pub use source::{Source, SourceError, SourceOptions};

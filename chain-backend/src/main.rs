@@ -3,6 +3,7 @@
 
 mod bitcoin_cli;
 mod bitcoind_flags;
+mod fee_replay;
 mod mining;
 mod signet_flags;
 
@@ -79,6 +80,10 @@ struct Args {
     /// How much memory the index may take, in MB, about; what is not in it is read from the disk.
     #[arg(long, env = "VIADUCT_CHAIN_CACHE_MB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=16_384))]
     cache_mb: u16,
+    /// Fees by a script instead of by what waits, one step after the other as blocks come: `spike`, or a file of lines
+    /// such as `6 1=120 6=70 144=- floor=9` (blocks, then target=sat/vB).
+    #[arg(long, env = "VIADUCT_CHAIN_FEE_REPLAY", value_name = "FILE")]
+    fee_replay: Option<PathBuf>,
     /// How much to say: error, warn, info, debug, trace.
     #[arg(long, env = "VIADUCT_LOG", default_value = "info")]
     log: String,
@@ -107,6 +112,8 @@ enum Failure {
     Esplora(std::io::Error),
     #[error(transparent)]
     Network(#[from] signet_flags::Unclear),
+    #[error(transparent)]
+    FeeReplay(#[from] fee_replay::Unclear),
     #[error("--pay-to: {0}")]
     PayTo(bitcoin::address::ParseError),
     #[error("--log: {0}")]
@@ -161,6 +168,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     let challenge = args.signet_challenge.as_deref();
     let rules =
         signet_flags::rules(args.network.as_deref(), challenge, args.signet_key.as_deref())?;
+    let replay = args.fee_replay.as_deref().map(fee_replay::script).transpose()?;
     let listener = bind(args.listen).await?;
     let options = Options {
         rules,
@@ -216,6 +224,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         ended = server => ended?,
         ended = rpc => ended?,
         ended = serve_esplora(chain.clone(), esplora) => ended?,
+        () = fee_replay::follow(&chain, replay) => {}
         ended = serve_explorer(chain.clone(), explorer) => ended?,
         () = mine(&chain, args.mine, &script) => {}
     }

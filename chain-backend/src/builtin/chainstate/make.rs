@@ -81,9 +81,10 @@ impl Chainstate {
         block: Block,
         template: &Template,
     ) -> Result<BlockOutcome, ChainError> {
+        let hash = block.block_hash();
         let outcome = self.submit_block(block)?;
         if outcome == BlockOutcome::Connected {
-            self.fees.mined(template);
+            self.fees.mined(hash, template);
         }
         Ok(outcome)
     }
@@ -98,7 +99,7 @@ impl Chainstate {
     fn mine_one(&mut self, script: &ScriptBuf) -> Result<BlockHash, ChainError> {
         let template = self.fresh_template();
         let hash = self.mine_on(self.tree.tip(), &template, script)?;
-        self.fees.mined(&template);
+        self.fees.mined(hash, &template);
         Ok(hash)
     }
 

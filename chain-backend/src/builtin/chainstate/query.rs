@@ -1,9 +1,7 @@
 //! Questions that change nothing.
 
 use super::Chainstate;
-use crate::backend::{
-    BackendError, BlockId, BlockRef, FeeTable, Locator, Spend, TxOutWhere, TxWhere,
-};
+use crate::backend::{BackendError, BlockId, BlockRef, Locator, Spend, TxOutWhere, TxWhere};
 use crate::builtin::utxo::Coins;
 use crate::sandbox::Totals;
 use bitcoin::{Block, BlockHash, OutPoint, Txid};
@@ -85,10 +83,6 @@ impl Chainstate {
         let Some((input_index, _)) = input else { return Ok(None) };
         let block = found.confirmed.map(|(block, _)| block);
         Ok(Some(Spend { tx: found.tx, input_index, block }))
-    }
-
-    pub(crate) fn fee_table(&self) -> FeeTable {
-        self.fees.table(&self.mempool)
     }
 
     /// Sums over the best chain.

@@ -1,11 +1,14 @@
 //! Sums over single blocks, for whoever draws them. Read once and remembered.
 
 use super::Chainstate;
-use crate::backend::{BackendError, BlockRef};
+use crate::backend::{BackendError, BlockRef, FeeTable};
+use crate::builtin::fee::{FeeMode, HISTORY_BLOCKS, Taken};
 use crate::builtin::template::linearise;
 use bitcoin::{BlockHash, Txid, Weight};
 use std::collections::BTreeMap;
 
+/// A block as heavy as this had no room for what waited, weight units.
+const FULL_WU: u64 = 3_900_000;
 /// Blocks that are remembered.
 const KEPT: usize = 4_096;
 
@@ -42,7 +45,12 @@ impl Chainstate {
         let mut all = Vec::new();
         let mut next = self.tree.at(from.min(self.tip().height));
         while let Some(at) = next.filter(|_| all.len() < count) {
-            all.push(self.sums_of(at)?);
+            match self.sums_of(at) {
+                Ok(sums) => all.push(sums),
+                // What lies so far back may not be kept any more.
+                Err(_) if !all.is_empty() => break,
+                Err(error) => return Err(error),
+            }
             next = at.height.checked_sub(1).and_then(|height| self.tree.at(height));
         }
         Ok(all)
@@ -69,6 +77,26 @@ impl Chainstate {
         }
         self.sums.insert(at.hash, sums);
         Ok(sums)
+    }
+
+    /// What to pay, for the cautious.
+    pub(crate) fn fee_table(&mut self) -> FeeTable {
+        self.fee_table_by(FeeMode::Conservative)
+    }
+
+    /// What to pay, by what waits and what the last blocks took. A block that cannot be read teaches nothing.
+    pub(crate) fn fee_table_by(&mut self, mode: FeeMode) -> FeeTable {
+        let sums = self.block_sums(self.tip().height, HISTORY_BLOCKS).unwrap_or_default();
+        let taken = |sums: &BlockSums| {
+            self.fees.taken(sums.at.hash).unwrap_or_else(|| {
+                // Made elsewhere, or before this process: what a full one took is known on average only.
+                let average = sums.fees_sat.saturating_mul(4_000).checked_div(sums.paying_wu);
+                let needed = average.filter(|_| sums.weight_wu >= FULL_WU).unwrap_or(0);
+                Taken { needed_sat_kvb: needed, paid: sums.fees_sat > 0 }
+            })
+        };
+        let past: Vec<Taken> = sums.iter().rev().map(taken).collect();
+        self.fees.table(&self.mempool, &past, mode)
     }
 
     /// The mempool as a miner sees it, best first.

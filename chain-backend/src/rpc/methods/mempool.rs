@@ -1,7 +1,7 @@
 //! What waits, handing in, and what it costs.
 
 use crate::backend::{ChainBackend, Package};
-use crate::builtin::{BuiltinChain, Favoured, Reject, Waiting};
+use crate::builtin::{BuiltinChain, Favoured, FeeMode, Reject, Waiting};
 use crate::rpc::error::{IN_UTXO_SET, REJECTED, RpcError, VERIFY};
 use crate::rpc::money::{self, Btc};
 use crate::rpc::request::{Args, decoded, hash, wrong_type};
@@ -240,10 +240,38 @@ pub(super) async fn estimate(node: &Node, args: &Args) -> Answer {
             "Invalid estimate_mode parameter, must be one of: \"unset\", \"economical\", \"conservative\"",
         ));
     }
-    let feerate = node.chain.fees().await?.estimate(target).map(Btc::per_kvb);
+    let mode = match mode.to_lowercase().as_str() {
+        "conservative" => FeeMode::Conservative,
+        // As Bitcoin Core since its version 28, where nothing is said.
+        _ => FeeMode::Economical,
+    };
+    let table = node.chain.ask(move |chain| chain.fee_table_by(mode)).await?;
+    let feerate = table.estimate(target).map(Btc::per_kvb);
     let errors =
         if feerate.is_some() { Vec::new() } else { vec!["Insufficient data or no feerate found"] };
     answer(&Estimate { feerate, errors, blocks: target.max(2) })
+}
+
+/// Answers these estimates from now on: an object of targets in blocks, each with bitcoin per 1000 virtual bytes, or
+/// null for "nobody knows". An empty one ends that. Not a method of Bitcoin Core's.
+pub(super) async fn fix_estimates(node: &Node, args: &Args) -> Answer {
+    let given = args.need(0, "estimates")?;
+    let given = given.as_object().ok_or_else(|| wrong_type("estimates", "object"))?;
+    let mut targets = BTreeMap::new();
+    for (target, value) in given {
+        let number = target.parse().ok().filter(|target| (1..=1_008).contains(target));
+        let number: u16 = number.ok_or_else(|| {
+            RpcError::parameter("Invalid conf_target, must be between 1 and 1008")
+        })?;
+        let known = if value.is_null() {
+            None
+        } else {
+            Some(FeeRate::from_sat_per_kwu(money::read(value)?.div_ceil(4)))
+        };
+        targets.insert(number, known);
+    }
+    node.chain.fix_fees(targets).await?;
+    answer(&())
 }
 
 /// The most a caller wants to pay; zero is without end.

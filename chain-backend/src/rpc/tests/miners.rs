@@ -1,7 +1,8 @@
 //! What miners and test suites call: favours, preferred blocks, headers, templates, and a signet.
 
 use super::{START, anyone, pair, served, served_over};
-use crate::backend::ChainBackend;
+use crate::RemoteChain;
+use crate::backend::{BackendError, ChainBackend};
 use crate::builtin::{BuiltinChain, Options, Rules, Signet};
 use crate::sandbox::Sandbox;
 use bitcoin::consensus::encode::serialize_hex;
@@ -150,4 +151,37 @@ async fn a_signet_grows_by_its_keys_holder_alone() {
     assert_eq!(genesis, json!("00000008819873e925422c1ff0f99f7cc9bbb232af63a077a480a3633bee1ef6"));
     let needs = theirs.refused("getblocktemplate", json!([{ "rules": ["segwit"] }])).await;
     assert!(needs.1.contains("signet rule set"));
+}
+
+#[tokio::test]
+async fn estimates_are_what_they_were_set_to_until_that_ends() {
+    let served = served(None).await;
+    let ask = |target: u16, mode: &str| served.call("estimatesmartfee", json!([target, mode]));
+    let fees = json!({ "2": 0.0005, "6": "0.0002", "144": null });
+    assert_eq!(served.call("setfeeestimates", json!([fees])).await, Value::Null);
+    for mode in ["CONSERVATIVE", "economical", "unset"] {
+        assert_eq!(ask(2, mode).await["feerate"], json!(0.0005));
+        assert_eq!(ask(12, mode).await["feerate"], json!(0.0002));
+        assert!(ask(144, mode).await["errors"].is_array());
+    }
+    served.call("setfeeestimates", json!([{}])).await;
+    assert!(ask(2, "economical").await["errors"].is_array(), "nobody knows again");
+    for bad in [json!([{ "0": 1 }]), json!([{ "x": 1 }]), json!([{ "2": "x" }]), json!([7])] {
+        assert!(served.refused("setfeeestimates", bad).await.0 < 0);
+    }
+}
+
+#[tokio::test]
+async fn our_own_client_follows_a_signet_and_takes_it_for_no_other_network() {
+    let signet = signet(true).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = crate::server::serve(signet.chain.clone(), listener, std::future::pending::<()>());
+    tokio::spawn(server);
+    let other = RemoteChain::connect(&url, Network::Regtest).await;
+    assert_eq!(other.unwrap_err(), BackendError::WrongChain);
+    let client = RemoteChain::connect(&url, Network::Signet).await.unwrap();
+    let made = client.mine(2, anyone()).await.unwrap();
+    assert_eq!(client.tip().await.unwrap().hash, made[1]);
+    assert_eq!(client.network(), Network::Signet);
 }
