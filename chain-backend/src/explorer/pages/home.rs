@@ -20,7 +20,7 @@ const LOOKED_AT: usize = 40;
 /// Transactions in each list.
 const LIST: usize = 12;
 /// Blocks that are searched for the newest transactions.
-const SEARCHED: u32 = 50;
+const SEARCHED: u32 = 200;
 /// Blocks in the chart.
 const CHART: usize = 72;
 
