@@ -4,20 +4,20 @@
 //! a block is found by reading blocks.
 
 mod client;
-mod follow;
 mod outcome;
 mod read;
 
 use crate::backend::{
-    BackendError, BlockRef, Capabilities, ChainBackend, ChainStream, FeeTable, Interest, Locator,
-    Package, Spend, SubmitOutcome, TxOutWhere, TxWhere,
+    BackendError, BlockId, BlockRef, Capabilities, ChainBackend, ChainStream, FeeTable, Interest,
+    Locator, Package, Spend, SubmitOutcome, TxOutWhere, TxWhere,
 };
+use crate::polled::{self, Known, Polled, Waiting};
 use async_trait::async_trait;
 use bitcoin::constants::genesis_block;
-use bitcoin::{Block, BlockHash, FeeRate, Network, OutPoint, Transaction, Txid};
+use bitcoin::{Amount, Block, BlockHash, FeeRate, Network, OutPoint, Transaction, Txid};
 
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,11 @@ pub use client::{CallError, Client, Login};
 
 /// The targets that estimates are asked for, blocks.
 const TARGETS: [u16; 6] = [1, 2, 3, 6, 12, 144];
+
+/// Transactions of the mempool that are followed at most. A public mempool may have more; what is told of it is advice.
+const WAITING_MAX: usize = 20_000;
+/// Raw transactions that are asked for in one go.
+const BATCH: usize = 100;
 
 /// The codes that decide something here (Core's `src/rpc/protocol.h`).
 const NOT_FOUND: i64 = -5;
@@ -114,12 +119,6 @@ impl BitcoindChain {
         }
     }
 
-    async fn mempool_spender(&self, outpoint: OutPoint) -> Result<Option<Txid>, BackendError> {
-        let asked = json!([[{ "txid": outpoint.txid, "vout": outpoint.vout }]]);
-        let answer = self.client.call("gettxspendingprevout", asked).await?;
-        answer.get(0).and_then(|one| one.get("spendingtxid")).map(read::hash).transpose()
-    }
-
     /// An unspent output; as blocks have it, or as the mempool does.
     async fn coin(
         &self,
@@ -185,12 +184,12 @@ impl ChainBackend for BitcoindChain {
     }
 
     async fn tip(&self) -> Result<BlockRef, BackendError> {
-        let best = read::hash(&self.client.call("getbestblockhash", json!([])).await?)?;
+        let best = self.tip_hash().await?;
         Ok(self.place(best).await?.0)
     }
 
     async fn events(&self, from: Locator, _: Interest) -> Result<ChainStream, BackendError> {
-        follow::open(self.clone(), from, self.poll).await
+        polled::open(self.clone(), from, self.poll).await
     }
 
     async fn block(&self, hash: BlockHash) -> Result<Arc<Block>, BackendError> {
@@ -239,7 +238,7 @@ impl ChainBackend for BitcoindChain {
             return Ok(Some(coin));
         }
         // Spent by the mempool, perhaps, whoever made it.
-        let Some(spender) = self.mempool_spender(outpoint).await? else { return Ok(None) };
+        let Some(spender) = self.waiting_spender(outpoint).await? else { return Ok(None) };
         if let Some(coin) = self.coin(outpoint, false).await? {
             return Ok(Some(TxOutWhere { mempool_spender: Some(spender), ..coin }));
         }
@@ -258,7 +257,7 @@ impl ChainBackend for BitcoindChain {
         outpoint: OutPoint,
         since_height: u32,
     ) -> Result<Option<Spend>, BackendError> {
-        if let Some(txid) = self.mempool_spender(outpoint).await?
+        if let Some(txid) = self.waiting_spender(outpoint).await?
             && let Some((tx, None)) = self.raw(txid).await?
             && let Some(input_index) = spends(&tx, outpoint)
         {
@@ -291,18 +290,96 @@ impl ChainBackend for BitcoindChain {
         let mut answers = self.client.batch(calls).await?;
         let info = answers.pop().ok_or(BackendError::Lied("a batch with answers missing"))??;
         let floors = read::floors(&info)?;
-        let least = floors.mempool_min.max(floors.relay_min);
         let mut targets = BTreeMap::new();
         for (target, answer) in TARGETS.into_iter().zip(answers) {
             // No answer is no estimate; it is never zero.
             let answer: Option<Value> = answer.ok();
             let rate = answer.as_ref().and_then(|answer| answer.get("feerate"));
-            targets
-                .insert(target, rate.map(read::feerate).transpose()?.map(|rate| rate.max(least)));
+            targets.insert(target, rate.map(read::feerate).transpose()?);
         }
-        Ok(FeeTable { targets, ..floors })
+        Ok(polled::raised(FeeTable { targets, ..floors }))
+    }
+}
+
+#[async_trait]
+impl Polled for BitcoindChain {
+    async fn tip_hash(&self) -> Result<BlockHash, BackendError> {
+        read::hash(&self.client.call("getbestblockhash", json!([])).await?)
+    }
+
+    /// Core keeps the branches it left.
+    async fn known(&self, block: BlockId) -> Result<Known, BackendError> {
+        match self.place(block.hash).await {
+            Ok((block, true)) => Ok(Known::Best(block)),
+            Ok((block, false)) => Ok(Known::Left(block.header.prev_blockhash)),
+            Err(BackendError::NotFound) => Ok(Known::Unknown),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn waiting(&self) -> Result<Option<Vec<Txid>>, BackendError> {
+        let listed = self.client.call("getrawmempool", json!([])).await?;
+        let listed = listed.as_array().ok_or(BackendError::Lied("a mempool that is no list"))?;
+        listed.iter().map(read::hash).collect::<Result<_, _>>().map(Some)
+    }
+
+    async fn fetch(&self, txids: &[Txid]) -> Result<BTreeMap<Txid, Waiting>, BackendError> {
+        let mut found = BTreeMap::new();
+        for some in txids.chunks(BATCH) {
+            let calls = some.iter().flat_map(|txid| {
+                [("getrawtransaction", json!([txid, 1])), ("getmempoolentry", json!([txid]))]
+            });
+            let mut answers = self.client.batch(calls.collect()).await?.into_iter();
+            for txid in some {
+                let (Some(tx), Some(entry)) = (answers.next(), answers.next()) else {
+                    return Err(BackendError::Lied("a batch with answers missing"));
+                };
+                match (tx, entry) {
+                    (Ok(tx), Ok(entry)) => {
+                        let (tx, _) = read::transaction(&tx, *txid)?;
+                        found.insert(*txid, (Arc::new(tx), read::fee(&entry)?));
+                    }
+                    (Err(CallError::Refused { .. }), _) | (_, Err(CallError::Refused { .. })) => {}
+                    (Err(error), _) | (_, Err(error)) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn waiting_max(&self) -> usize {
+        WAITING_MAX
+    }
+
+    async fn waiting_spender(&self, outpoint: OutPoint) -> Result<Option<Txid>, BackendError> {
+        let asked = json!([[{ "txid": outpoint.txid, "vout": outpoint.vout }]]);
+        let answer = self.client.call("gettxspendingprevout", asked).await?;
+        answer.get(0).and_then(|one| one.get("spendingtxid")).map(read::hash).transpose()
+    }
+
+    /// The parent is in a block and this output of it is not to be had: a block spends it.
+    async fn mined_spender(
+        &self,
+        outpoint: OutPoint,
+    ) -> Result<Option<Option<Txid>>, BackendError> {
+        if self.coin(outpoint, false).await?.is_some() {
+            return Ok(None);
+        }
+        let parent = self.tx(outpoint.txid).await?;
+        Ok(parent.is_some_and(|found| found.confirmed.is_some()).then_some(None))
+    }
+
+    async fn paid_by(&self, txids: &BTreeSet<Txid>) -> Result<Amount, BackendError> {
+        let mut owed: u64 = 0;
+        for txid in txids {
+            let entry = self.client.call("getmempoolentry", json!([txid])).await?;
+            let fees = entry.get("fees").and_then(|fees| fees.get("descendant"));
+            let fees = fees.and_then(crate::rpc::read_amount);
+            owed = owed.saturating_add(fees.ok_or(BackendError::Lied("a fee that is none"))?);
+        }
+        Ok(Amount::from_sat(owed))
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

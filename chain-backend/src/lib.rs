@@ -10,7 +10,9 @@ pub mod backend;
 pub mod bitcoind;
 pub mod builtin;
 mod convert;
+pub mod esplora;
 pub mod explorer;
+mod polled;
 pub mod remote;
 pub mod rest;
 pub mod rpc;
@@ -28,6 +30,7 @@ pub use builtin::{
     BuiltinChain, ChainError, FeeMode, FeeReplay, FeeReplayError, FeeStep, Options, Policy, Reject,
     Rules, Signet, SignetError,
 };
+pub use esplora::{EsploraChain, EsploraSettings};
 pub use remote::RemoteChain;
 pub use sandbox::{Reorg, Sandbox, SandboxError, Stall, Totals};
 pub use source::{Source, SourceError, SourceOptions};

@@ -5,13 +5,15 @@
 
 use crate::backend::{BackendError, ChainBackend};
 use crate::bitcoind::{BitcoindChain, BitcoindSettings, Login};
+use crate::esplora::{EsploraChain, EsploraSettings};
 use crate::remote::RemoteChain;
 use bitcoin::Network;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How the text of a source is written.
-pub const USAGE: &str = "http://HOST:PORT or bitcoind=http://HOST:PORT";
+pub const USAGE: &str = "http://HOST:PORT, bitcoind=http://HOST:PORT or esplora=https://HOST/api (also http, with a port)";
 
 /// Where blocks come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub enum Source {
     },
     /// Bitcoin Core.
     Bitcoind(BitcoindSettings),
+    /// An Esplora server.
+    Esplora(EsploraSettings),
 }
 
 /// What settings say beside the text, the same for every source of a program.
@@ -36,6 +40,8 @@ pub struct SourceOptions {
     pub rpc_user: String,
     /// `rpc_password`: our password there.
     pub rpc_password: String,
+    /// `esplora_ca`: a PEM file of certificates to trust instead of the system's.
+    pub esplora_ca: String,
     /// `poll_ms`: how often what must be polled is.
     pub poll: Duration,
 }
@@ -64,6 +70,12 @@ impl Source {
                 network: options.network,
                 poll: options.poll,
             })),
+            Some(("esplora", url)) if is_api(url) => Ok(Self::Esplora(EsploraSettings {
+                url: url.to_owned(),
+                network: options.network,
+                poll: options.poll,
+                trusted: Some(&options.esplora_ca).filter(|ca| !ca.is_empty()).map(PathBuf::from),
+            })),
             None if is_http(text) => Ok(Self::Remote { url: text.to_owned() }),
             Some(_) | None => Err(SourceError::Text),
         }
@@ -74,6 +86,7 @@ impl Source {
         match self {
             Self::Remote { url } => url,
             Self::Bitcoind(settings) => &settings.url,
+            Self::Esplora(settings) => &settings.url,
         }
     }
 
@@ -85,6 +98,7 @@ impl Source {
         Ok(match self {
             Self::Remote { url } => Arc::new(RemoteChain::lazy(url, network)?),
             Self::Bitcoind(settings) => Arc::new(BitcoindChain::lazy(settings)?),
+            Self::Esplora(settings) => Arc::new(EsploraChain::lazy(settings)?),
         })
     }
 
@@ -99,6 +113,9 @@ impl Source {
             }
             Self::Bitcoind(settings) => {
                 BitcoindChain::connect(settings).await.map(|chain| Arc::new(chain) as _)
+            }
+            Self::Esplora(settings) => {
+                EsploraChain::connect(settings).await.map(|chain| Arc::new(chain) as _)
             }
         };
         match reached {
@@ -129,6 +146,15 @@ fn is_http(url: &str) -> bool {
     parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
+/// Whether this is a place on the web: `http://` or `https://`, a host, perhaps a port and a path.
+fn is_api(url: &str) -> bool {
+    let host = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme).and_then(|rest| rest.split('/').next()));
+    let has_host = host.is_some_and(|host| !host.is_empty() && !host.starts_with(':'));
+    has_host && !url.ends_with('/') && !url.contains(char::is_whitespace)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +165,7 @@ mod tests {
             rpc_cookie: cookie.to_owned(),
             rpc_user: user.to_owned(),
             rpc_password: password.to_owned(),
+            esplora_ca: String::new(),
             poll: Duration::from_secs(1),
         }
     }
@@ -162,6 +189,25 @@ mod tests {
                 Err(SourceError::Text),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn an_esplora_server_is_asked_in_the_clear_or_under_tls() {
+        let nobody = options("", "", "");
+        let own = SourceOptions { esplora_ca: "/ca.pem".to_owned(), ..nobody.clone() };
+        for url in ["http://h:3002", "http://h", "https://mempool.space/signet/api"] {
+            let text = format!("esplora={url}");
+            let Source::Esplora(usual) = Source::parse(&text, &nobody).unwrap() else {
+                panic!("{url}")
+            };
+            assert_eq!((usual.url.as_str(), usual.trusted), (url, None));
+            let Source::Esplora(own) = Source::parse(&text, &own).unwrap() else { panic!("{url}") };
+            assert_eq!(own.trusted, Some("/ca.pem".into()));
+        }
+        for wrong in ["", "http://", "http://:80", "ftp://h", "h:1", "https://h/", "http://h /a"] {
+            let refused = Source::parse(&format!("esplora={wrong}"), &nobody);
+            assert_eq!(refused, Err(SourceError::Text), "{wrong}");
         }
     }
 

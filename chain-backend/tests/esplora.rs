@@ -363,7 +363,7 @@ async fn a_parent_that_pays_nothing_comes_in_with_its_child() {
     assert_eq!(result.fees.as_ref().unwrap().base.to_sat(), 10_000);
     // Nobody pays more than he wants to.
     let dear = served.spend(2, other(), 1_000_000).await;
-    let most = bitcoin::FeeRate::from_sat_per_vb_unchecked(100);
+    let most = bitcoin::FeeRate::from_sat_per_vb_u32(100);
     let refused = client.submit_package(&[dear.clone()], Some(most), None).await.unwrap();
     let error = refused.tx_results[&dear.compute_wtxid()].error.clone().unwrap();
     assert_eq!(

@@ -473,6 +473,7 @@ impl Check<'_> {
             rpc_cookie: chain.rpc_cookie.clone().unwrap_or_default(),
             rpc_user: chain.rpc_user.clone().unwrap_or_default(),
             rpc_password: chain.rpc_password.clone().unwrap_or_default(),
+            esplora_ca: chain.esplora_ca.clone().unwrap_or_default(),
             poll: Duration::from_millis(u64::from(poll)),
         };
         Source::parse(&backend, &options).map(ChainSource::Elsewhere).map_err(|error| {

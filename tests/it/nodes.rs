@@ -4,6 +4,7 @@ mod backup;
 mod closes;
 mod core;
 mod crash;
+mod esplora;
 mod funding;
 pub(crate) mod pair;
 mod refusals;

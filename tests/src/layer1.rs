@@ -1,6 +1,7 @@
 //! A chain of a test's own, with what tests do to it: mine, give coins away, look for transactions.
 //!
-//! `VIADUCT_TEST_CHAIN=bitcoind`: nodes see the built-in chain through Bitcoin Core's JSON-RPC alone. `BITCOIND=PATH`:
+//! `VIADUCT_TEST_CHAIN=bitcoind`: nodes see the built-in chain through Bitcoin Core's JSON-RPC alone, `=esplora`: through
+//! an Esplora server. `BITCOIND=PATH`:
 //! there is no built-in chain, each test starts this program (Bitcoin Core 30 or newer). Tests that only the built-in
 //! chain can run are listed in [`only`].
 
@@ -14,7 +15,8 @@ use crate::until::until_async;
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, TxOut, WPubkeyHash};
 use chain_backend::{BitcoindChain, BuiltinChain, ChainBackend, Package, Sandbox, Totals};
-use chain_backend::{BitcoindSettings, SubmitOutcome};
+use chain_backend::{BitcoindSettings, EsploraChain, EsploraSettings, SubmitOutcome};
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,13 +24,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use self::core::Core;
 use self::only::Needs;
-use self::served::Served;
+use self::served::{POLL, Served};
 use self::steered::Steered;
 
 /// Blocks before a coinbase can be spent.
 const MATURITY: u32 = 100;
 
-/// Says over what nodes see the chain: `bitcoind` is Bitcoin Core's JSON-RPC; else they see the chain itself.
+/// Says over what nodes see the chain: `bitcoind` is Bitcoin Core's JSON-RPC, `esplora` an Esplora server; else they see
+/// the chain itself.
 const OVER: &str = "VIADUCT_TEST_CHAIN";
 
 /// Names a Bitcoin Core that each test is to start.
@@ -49,7 +52,7 @@ pub struct Layer1 {
 enum Behind {
     /// Nothing but its own thread.
     Itself,
-    /// A server of Bitcoin Core's JSON-RPC in this process.
+    /// A server of Bitcoin Core's JSON-RPC and of Esplora's REST in this process.
     Served(#[expect(dead_code, reason = "kept")] Arc<Served>),
     /// A program.
     Core(#[expect(dead_code, reason = "kept")] Arc<Core>),
@@ -97,12 +100,13 @@ impl Layer1 {
         // The name of a test is that of its thread.
         let this = std::thread::current();
         let needs = this.name().map_or(Needs::Any, Needs::of);
-        let over_rpc = std::env::var(OVER).is_ok_and(|over| over == "bitcoind");
+        let over = std::env::var(OVER).unwrap_or_default();
         match (std::env::var_os(BITCOIND), needs) {
             (_, Needs::BuiltIn) => Self::built_in(),
             (Some(program), Needs::Any) => Self::over_core(Path::new(&program)),
             (Some(_), Needs::Obedient) => Self::over_rpc(),
-            (None, _) if over_rpc => Self::over_rpc(),
+            (None, _) if over == "bitcoind" => Self::over_rpc(),
+            (None, _) if over == "esplora" => Self::over_esplora(),
             (None, _) => Self::built_in(),
         }
     }
@@ -133,6 +137,32 @@ impl Layer1 {
     /// When the settings make no sense.
     pub fn reached(miners: Arc<dyn Sandbox>, settings: &BitcoindSettings) -> Self {
         let backend = Arc::new(BitcoindChain::lazy(settings).expect("a URL"));
+        Self { miners: Miners(miners), backend, _behind: Behind::Itself }
+    }
+
+    /// An empty chain in memory, and nodes reach it by an Esplora server.
+    ///
+    /// # Panics
+    /// When the system gives no thread or no port.
+    pub fn over_esplora() -> Self {
+        let served = Arc::new(Served::start(empty()));
+        let chain = Arc::new(served.chain().clone());
+        let reached = Self::reached_by_esplora(chain, served.esplora());
+        Self { _behind: Behind::Served(served), ..reached }
+    }
+
+    /// A chain that is steered in one way, and reached by nodes through an Esplora server or what stands before it.
+    ///
+    /// # Panics
+    /// When the place makes no sense.
+    pub fn reached_by_esplora(miners: Arc<dyn Sandbox>, at: SocketAddr) -> Self {
+        let settings = EsploraSettings {
+            url: format!("http://{at}/api"),
+            network: bitcoin::Network::Regtest,
+            poll: POLL,
+            trusted: None,
+        };
+        let backend = Arc::new(EsploraChain::lazy(&settings).expect("a URL"));
         Self { miners: Miners(miners), backend, _behind: Behind::Itself }
     }
 

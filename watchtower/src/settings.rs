@@ -2,10 +2,11 @@
 //!
 //! ```toml
 //! network = "regtest"
-//! chain = ["http://127.0.0.1:9480"]      # or "bitcoind=http://127.0.0.1:8332"; the first that answers is used
+//! chain = ["http://127.0.0.1:9480"]      # "bitcoind=http://127.0.0.1:8332", "esplora=https://HOST/api"; the first that answers is used
 //! rpc_cookie = ""                        # Bitcoin Core's cookie file, or
 //! rpc_user = ""                          # who we are to it
 //! rpc_password = ""
+//! esplora_ca = ""                        # a PEM file of certificates to trust instead of the system's
 //! poll_ms = 1000                         # how often it is asked for news
 //! listen = "0.0.0.0:9911"                # clients, BOLT 8
 //! admin = "127.0.0.1:9912"               # gRPC, TLS and macaroons
@@ -81,6 +82,8 @@ pub struct Core {
     pub rpc_user: String,
     /// Our password there.
     pub rpc_password: String,
+    /// A PEM file of certificates that an Esplora server's must stand on, instead of the system's.
+    pub esplora_ca: String,
     /// How often it is asked for news, milliseconds; 0: each second.
     pub poll_ms: u32,
 }
@@ -122,6 +125,7 @@ struct File {
     rpc_cookie: String,
     rpc_user: String,
     rpc_password: String,
+    esplora_ca: String,
     poll_ms: u32,
     listen: Option<SocketAddr>,
     admin: Option<SocketAddr>,
@@ -204,7 +208,8 @@ impl Settings {
         }
         let (rpc_cookie, rpc_user) = (file.rpc_cookie, file.rpc_user);
         let (rpc_password, poll_ms) = (file.rpc_password, file.poll_ms);
-        settings.core = Core { rpc_cookie, rpc_user, rpc_password, poll_ms };
+        let esplora_ca = file.esplora_ca;
+        settings.core = Core { rpc_cookie, rpc_user, rpc_password, esplora_ca, poll_ms };
         settings.listen = file.listen.or(settings.listen);
         settings.admin = file.admin.or(settings.admin);
         settings.metrics = file.metrics;
@@ -236,6 +241,7 @@ impl Settings {
             rpc_cookie: self.core.rpc_cookie.clone(),
             rpc_user: self.core.rpc_user.clone(),
             rpc_password: self.core.rpc_password.clone(),
+            esplora_ca: self.core.esplora_ca.clone(),
             poll: Duration::from_millis(u64::from(poll_ms)),
         };
         let parse = |text: &String| {

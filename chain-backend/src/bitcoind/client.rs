@@ -1,14 +1,12 @@
 //! JSON-RPC over HTTP: one call or several, with a bound on time and size.
 
 use crate::backend::BackendError;
+use crate::polled::http::{Http, HttpError};
 use crate::rpc::basic;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, StatusCode, Uri};
-use hyper_util::client::legacy::Client as Http;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use std::fmt;
 use std::path::PathBuf;
@@ -97,7 +95,7 @@ impl From<CallError> for BackendError {
 /// The way to it. Cheap to clone; connections are kept and used again.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: Http<HttpConnector, Full<Bytes>>,
+    http: Http,
     uri: Uri,
     login: Login,
     timeout: Duration,
@@ -114,11 +112,7 @@ impl Client {
         if uri.scheme_str() != Some("http") || uri.authority().is_none() {
             return Err(unfit("write it as http://host:port"));
         }
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(Duration::from_secs(5)));
-        connector.set_nodelay(true);
-        let http = Http::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { http, uri, login, timeout: TIMEOUT })
+        Ok(Self { http: Http::plain(), uri, login, timeout: TIMEOUT })
     }
 
     /// The same, and no call takes longer than this.
@@ -172,24 +166,19 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)));
         let request = request.map_err(|error| unreachable(error.to_string()))?;
-        let answer = async {
-            let answer = self.http.request(request).await;
-            let answer = answer.map_err(|error| unreachable(causes(&error)))?;
-            match answer.status() {
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                    return Err(unreachable("wrong user or password".to_owned()));
-                }
-                StatusCode::SERVICE_UNAVAILABLE => {
-                    return Err(unreachable("it is overloaded".to_owned()));
-                }
-                // Others come with a body that says more.
-                _ => {}
+        let answer = self.http.send(request, ANSWER_MAX, self.timeout).await;
+        let (status, body) = answer.map_err(|error| match error {
+            HttpError::Unreachable(why) => unreachable(why),
+            HttpError::TooLong => CallError::Nonsense("an answer without an end"),
+        })?;
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(unreachable("wrong user or password".to_owned()))
             }
-            let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
-            Ok(body.map_err(|error| unreachable(error.to_string()))?.to_bytes())
-        };
-        let answer = tokio::time::timeout(self.timeout, answer).await;
-        answer.unwrap_or_else(|_| Err(unreachable("no answer in time".to_owned())))
+            StatusCode::SERVICE_UNAVAILABLE => Err(unreachable("it is overloaded".to_owned())),
+            // Others come with a body that says more.
+            _ => Ok(body),
+        }
     }
 }
 
@@ -211,15 +200,4 @@ fn result_of(answer: Value) -> Result<Value, CallError> {
         }
     }
     fields.remove("result").ok_or(CallError::Nonsense("an answer without a result"))
-}
-
-/// An error with all that is behind it.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

@@ -2,6 +2,7 @@
 //! transaction its name.
 
 use crate::backend::{BackendError, BlockRef, FeeTable};
+use crate::polled::sound::{self, nonsense};
 use crate::rpc::read_amount;
 use bitcoin::block::{Header, Version};
 use bitcoin::consensus::encode::deserialize_hex;
@@ -18,10 +19,6 @@ use std::str::FromStr;
 pub(super) const OUTPUTS_LOOKED_AT: u32 = 8;
 
 type Read<T> = Result<T, BackendError>;
-
-const fn nonsense(what: &'static str) -> BackendError {
-    BackendError::Lied(what)
-}
 
 pub(super) fn hash<T: FromStr>(value: &Value) -> Read<T> {
     let text = value.as_str().ok_or(nonsense("a hash that is no text"))?;
@@ -57,9 +54,7 @@ pub(super) fn header(value: &Value, expected: BlockHash) -> Read<(BlockRef, bool
         bits: CompactTarget::from_consensus(bits),
         nonce: number(value, "nonce")?,
     };
-    if header.block_hash() != expected {
-        return Err(nonsense("a header with another hash"));
-    }
+    sound::header(&header, expected)?;
     let at = BlockRef { height, hash: expected, header, mtp: number(value, "mediantime")? };
     let confirmations = value.get("confirmations").and_then(Value::as_i64);
     Ok((at, confirmations.is_some_and(|depth| depth > 0)))
@@ -68,9 +63,7 @@ pub(super) fn header(value: &Value, expected: BlockHash) -> Read<(BlockRef, bool
 pub(super) fn block(value: &Value, expected: BlockHash) -> Read<Block> {
     let hex = value.as_str().ok_or(nonsense("a block that is no text"))?;
     let block: Block = deserialize_hex(hex).map_err(|_| nonsense("a block that is none"))?;
-    if block.block_hash() != expected || !block.check_merkle_root() {
-        return Err(nonsense("a block with another hash"));
-    }
+    sound::block(&block, expected)?;
     Ok(block)
 }
 

@@ -152,6 +152,7 @@ settings! {
     chain RawChain "chain" {
         /// "builtin": the node runs the chain itself (sandbox only). "http://HOST:PORT": a
         /// viaduct-chain server. "bitcoind=http://HOST:PORT": the JSON-RPC of Bitcoin Core.
+        /// "esplora=https://HOST/api": an Esplora server, also in the clear ("esplora=http://...").
         backend: text = "\"builtin\"",
         /// The cookie file of Bitcoin Core. Empty: rpc_user and rpc_password.
         rpc_cookie: text = "\"\"",
@@ -159,7 +160,10 @@ settings! {
         rpc_user: text = "\"\"",
         /// Our password there.
         rpc_password: text = "\"\"",
-        /// How often Bitcoin Core is asked for news, in milliseconds.
+        /// A PEM file of certificates to trust instead of the system's, for an Esplora server of one's own.
+        esplora_ca: text = "\"\"",
+        /// How often Bitcoin Core or an Esplora server is asked for news, in milliseconds. A public server may want
+        /// to be asked less often: 10000 is as good for channels.
         poll_ms: number = "1_000",
         /// When the built-in chain makes a block: "manual", "on-tx" (as soon as a transaction waits)
         /// or a number of seconds between blocks.

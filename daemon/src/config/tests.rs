@@ -206,12 +206,19 @@ fn the_passwords_source_is_named_and_the_password_never_is() {
 }
 
 #[test]
-fn real_money_needs_the_sentence_once() {
+fn real_money_needs_the_sentence_once_whoever_tells_of_the_chain() {
+    for backend in ["http://h:1", "bitcoind=http://h:1", "esplora=https://h/api"] {
+        needs_the_sentence_once(backend);
+    }
+}
+
+fn needs_the_sentence_once(backend: &str) {
     let dir = tempfile::tempdir().unwrap();
     let sources = Sources {
         flags: vec![
             ("network".into(), "mainnet".into()),
-            ("chain.backend".into(), "http://h:1".into()),
+            ("chain.backend".into(), backend.into()),
+            ("chain.rpc_cookie".into(), "/cookie".into()),
         ],
         ..Sources::default()
     };

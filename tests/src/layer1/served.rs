@@ -1,5 +1,5 @@
-//! A chain served by Bitcoin Core's JSON-RPC and by Esplora's REST in this process, on a thread of its own: nodes of one test may have a
-//! runtime each.
+//! A chain served by Bitcoin Core's JSON-RPC and by Esplora's REST in this process, on a thread of its own: nodes of one
+//! test may have a runtime each.
 
 use super::unix_now;
 use chain_backend::bitcoind::Login;

@@ -1,14 +1,12 @@
 //! The stream of events out of polling: blocks one at a time from the reader's own place, then the mempool.
 
-use super::client::CallError;
-use super::{BitcoindChain, read};
+use super::{Known, Polled, Waiting, sound};
 use crate::backend::{
-    BackendError, BlockRef, ChainBackend, ChainEvent, ChainStream, Locator, MempoolDelta,
+    BackendError, BlockId, BlockRef, ChainEvent, ChainStream, Locator, MempoolDelta,
     RemovedBecause, Txs,
 };
-use bitcoin::{Amount, Block, BlockHash, OutPoint, Transaction, Txid};
+use bitcoin::{Block, BlockHash, Network, OutPoint, Transaction, Txid};
 use futures_util::StreamExt;
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,27 +14,34 @@ use std::time::Duration;
 /// Waits after a failed attempt: the first, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(10);
-/// Transactions of the mempool that are followed at most. A public mempool may have more; what is told of it is advice.
-const MEMPOOL_MAX: usize = 20_000;
-/// Raw transactions that are asked for in one go.
-const BATCH: usize = 100;
+/// How many times in a row a chain must have been seen shorter than it was until that is believed: behind one address
+/// there may be several servers of which one lags, or one that reads all blocks anew. On regtest it is done by hand.
+const PATIENCE: u32 = 600;
+const PATIENCE_REGTEST: u32 = 5;
+/// What is remembered of blocks for the mempool's sake, transactions.
+const MINED_MAX: usize = 100_000;
+/// Looks that go by until a mempool that was too large is looked at again.
+const REST: u32 = 60;
 
-struct Follower {
-    chain: BitcoindChain,
+struct Follower<P> {
+    chain: P,
     locator: Locator,
     ready: VecDeque<ChainEvent>,
     poll: Duration,
     retry: Duration,
+    /// The last block that was told, with its header.
+    last: Option<BlockRef>,
+    /// How many times in a row the chain was shorter than it had been.
+    behind: u32,
     /// `Synced` was told for this tip.
     synced: Option<BlockHash>,
     mempool: Option<Mempool>,
+    /// Looks until the mempool is looked at again.
+    rest: u32,
     /// What blocks since the last look at the mempool had: what is mined, and what they spend.
     mined: BTreeMap<Txid, BlockHash>,
     spent: BTreeMap<OutPoint, Txid>,
 }
-
-/// A transaction that waits, and what it pays.
-type Waiting = (Arc<Transaction>, Amount);
 
 /// What was told of the mempool.
 #[derive(Default)]
@@ -45,8 +50,8 @@ struct Mempool {
 }
 
 /// Begins; the first question must be answered, later ones are asked for ever.
-pub(super) async fn open(
-    chain: BitcoindChain,
+pub(crate) async fn open<P: Polled>(
+    chain: P,
     from: Locator,
     poll: Duration,
 ) -> Result<ChainStream, BackendError> {
@@ -56,8 +61,11 @@ pub(super) async fn open(
         ready: VecDeque::new(),
         poll,
         retry: RETRY_FIRST,
+        last: None,
+        behind: 0,
         synced: None,
         mempool: None,
+        rest: 0,
         mined: BTreeMap::new(),
         spent: BTreeMap::new(),
     };
@@ -73,7 +81,7 @@ pub(super) async fn open(
     Ok(stream.boxed())
 }
 
-impl Follower {
+impl<P: Polled> Follower<P> {
     async fn next(&mut self) -> Result<ChainEvent, BackendError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -94,18 +102,17 @@ impl Follower {
 
     /// One look: at most one block, or a reorganisation, or the mempool.
     async fn look(&mut self) -> Result<(), BackendError> {
-        let tip = self.chain.tip().await?;
+        let tip = self.chain.tip_hash().await?;
         let at = self.locator.tip();
-        if tip.hash != at.hash {
-            return self.move_on(tip).await;
+        if tip != at.hash {
+            return self.move_on(at).await;
         }
-        if self.synced != Some(tip.hash) {
-            let first = self.synced.is_none();
+        self.behind = 0;
+        if self.synced.is_none() {
+            let tip = self.here(at).await?;
             self.synced = Some(tip.hash);
-            if first {
-                self.ready.push_back(ChainEvent::Synced { tip });
-                return Ok(());
-            }
+            self.ready.push_back(ChainEvent::Synced { tip });
+            return Ok(());
         }
         self.look_at_mempool().await?;
         if self.ready.is_empty() {
@@ -114,41 +121,80 @@ impl Follower {
         Ok(())
     }
 
-    async fn move_on(&mut self, tip: BlockRef) -> Result<(), BackendError> {
-        let at = self.locator.tip();
-        let fork = self.fork().await?;
-        if fork.hash != at.hash {
-            let known = self.locator.entries().iter().copied();
-            let gone = known.filter(|block| block.height > fork.height).collect();
-            self.ready.push_back(ChainEvent::Disconnected { fork, gone });
-            return Ok(());
+    /// The block the reader is at, with its header.
+    async fn here(&self, at: BlockId) -> Result<BlockRef, BackendError> {
+        if let Some(last) = self.last.filter(|last| last.hash == at.hash) {
+            return Ok(last);
         }
-        let Some(height) = at.height.checked_add(1).filter(|height| *height <= tip.height) else {
-            return Ok(());
+        match self.chain.known(at).await? {
+            Known::Best(block) => Ok(block),
+            Known::Left(_) | Known::Unknown => Err(BackendError::NotFound),
+        }
+    }
+
+    async fn move_on(&mut self, at: BlockId) -> Result<(), BackendError> {
+        let next = match at.height.checked_add(1) {
+            Some(height) => self.chain.header_at(height).await,
+            None => Err(BackendError::NotFound),
         };
-        let block = self.chain.header_at(height).await?;
-        // The chain may have moved between two questions; the next look sees it.
-        if block.header.prev_blockhash != at.hash {
+        match next {
+            Ok(next) if next.header.prev_blockhash == at.hash => {
+                return self.connect(at, next).await;
+            }
+            Ok(_) | Err(BackendError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        let fork = self.fork().await?;
+        // The chain may have moved between two questions, or another server answered: the next look tells.
+        if fork.hash == at.hash || self.is_behind(at).await? {
+            tokio::time::sleep(self.poll).await;
             return Ok(());
         }
-        let whole = self.chain.block(block.hash).await?;
+        self.behind = 0;
+        self.last = Some(fork);
+        let known = self.locator.entries().iter().copied();
+        let gone = known.filter(|block| block.height > fork.height).collect();
+        self.ready.push_back(ChainEvent::Disconnected { fork, gone });
+        Ok(())
+    }
+
+    /// Whether the chain is shorter than it was, and that is not to be believed yet.
+    async fn is_behind(&mut self, at: BlockId) -> Result<bool, BackendError> {
+        if self.chain.tip().await?.height >= at.height {
+            return Ok(false);
+        }
+        if self.behind == 0 {
+            tracing::warn!(height = at.height, "the chain is shorter than it was");
+        }
+        self.behind = self.behind.saturating_add(1);
+        let is_ours = self.chain.network() == Network::Regtest;
+        Ok(self.behind <= if is_ours { PATIENCE_REGTEST } else { PATIENCE })
+    }
+
+    async fn connect(&mut self, at: BlockId, next: BlockRef) -> Result<(), BackendError> {
+        sound::on(&next, &self.here(at).await?, self.chain.network())?;
+        let whole = self.chain.block(next.hash).await?;
         self.remember(&whole);
-        self.ready.push_back(ChainEvent::Connected { block, txs: Txs::Full(whole) });
+        self.last = Some(next);
+        self.behind = 0;
+        self.ready.push_back(ChainEvent::Connected { block: next, txs: Txs::Full(whole) });
         Ok(())
     }
 
     /// The last block of the reader's that is on the best chain.
     async fn fork(&self) -> Result<BlockRef, BackendError> {
-        let mut next = Some(self.locator.tip().hash);
-        let mut older = self.locator.entries().iter().map(|entry| entry.hash);
-        while let Some(hash) = next.or_else(|| older.next()) {
+        let mut next = Some(self.locator.tip());
+        let mut older = self.locator.entries().iter().copied();
+        while let Some(block) = next.or_else(|| older.next()) {
             next = None;
-            match self.chain.place(hash).await {
-                Ok((block, true)) => return Ok(block),
-                // Core keeps the branches it left: down, block by block, to where they part.
-                Ok((block, false)) => next = Some(block.header.prev_blockhash),
-                Err(BackendError::NotFound) => {}
-                Err(error) => return Err(error),
+            match self.chain.known(block).await? {
+                Known::Best(block) => return Ok(block),
+                // Branches that were left are kept: down, block by block, to where they part.
+                Known::Left(below) => {
+                    let height = block.height.checked_sub(1);
+                    next = height.map(|height| BlockId { height, hash: below });
+                }
+                Known::Unknown => {}
             }
         }
         Err(BackendError::WrongChain)
@@ -156,38 +202,40 @@ impl Follower {
 
     fn remember(&mut self, block: &Block) {
         let hash = block.block_hash();
+        // It matters for what waits now, and before the first look nobody waits.
+        if self.mempool.is_none() {
+            return;
+        }
+        if self.mined.len() > MINED_MAX {
+            self.mined.clear();
+            self.spent.clear();
+        }
         for tx in &block.txdata {
             let txid = tx.compute_txid();
             self.mined.insert(txid, hash);
             self.spent.extend(tx.input.iter().map(|input| (input.previous_output, txid)));
         }
-        // It matters for what waits now, and nobody waits for these.
-        if self.mempool.is_none() {
-            self.mined.clear();
-            self.spent.clear();
-        }
     }
 
     async fn look_at_mempool(&mut self) -> Result<(), BackendError> {
-        let listed = self.chain.client.call("getrawmempool", json!([])).await?;
-        let listed: Vec<Txid> = match listed {
-            Value::Array(txids) => txids.iter().map(read::hash).collect::<Result<_, _>>()?,
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Object(_) => {
-                return Err(BackendError::Lied("a mempool that is no list"));
-            }
-        };
-        let there: BTreeSet<Txid> = listed.into_iter().collect();
+        let listed = self.listed().await?;
         let known = self.mempool.as_ref().map(|mempool| &mempool.txs);
-        let room = MEMPOOL_MAX.saturating_sub(known.map_or(0, BTreeMap::len));
+        let there: BTreeSet<Txid> = match listed {
+            Some(listed) => listed.into_iter().collect(),
+            // What was told goes on to wait, but for what blocks took or overtook.
+            None => (known.into_iter().flatten())
+                .filter(|(_, tx)| {
+                    tx.input.iter().all(|input| !self.spent.contains_key(&input.previous_output))
+                })
+                .map(|(txid, _)| *txid)
+                .collect(),
+        };
+        let room = self.chain.waiting_max().saturating_sub(known.map_or(0, |known| known.len()));
         let fresh: Vec<Txid> = (there.iter().copied())
             .filter(|txid| !known.is_some_and(|known| known.contains_key(txid)))
             .take(room)
             .collect();
-        let fresh = sorted(self.fetch(&fresh).await?);
+        let fresh = sorted(self.chain.fetch(&fresh).await?);
         let Some(mempool) = self.mempool.as_mut() else {
             let txs = fresh.iter().map(|(txid, (tx, _))| (*txid, Arc::clone(tx))).collect();
             self.mempool = Some(Mempool { txs });
@@ -216,29 +264,20 @@ impl Follower {
         Ok(())
     }
 
-    /// What waits, and what it pays. What has gone meanwhile is left out.
-    async fn fetch(&self, txids: &[Txid]) -> Result<BTreeMap<Txid, Waiting>, BackendError> {
-        let mut found = BTreeMap::new();
-        for some in txids.chunks(BATCH) {
-            let calls = some.iter().flat_map(|txid| {
-                [("getrawtransaction", json!([txid, 1])), ("getmempoolentry", json!([txid]))]
-            });
-            let mut answers = self.chain.client.batch(calls.collect()).await?.into_iter();
-            for txid in some {
-                let (Some(tx), Some(entry)) = (answers.next(), answers.next()) else {
-                    return Err(BackendError::Lied("a batch with answers missing"));
-                };
-                match (tx, entry) {
-                    (Ok(tx), Ok(entry)) => {
-                        let (tx, _) = read::transaction(&tx, *txid)?;
-                        found.insert(*txid, (Arc::new(tx), read::fee(&entry)?));
-                    }
-                    (Err(CallError::Refused { .. }), _) | (_, Err(CallError::Refused { .. })) => {}
-                    (Err(error), _) | (_, Err(error)) => return Err(error.into()),
-                }
-            }
+    /// What waits, unless that is too much now or was a short while ago.
+    async fn listed(&mut self) -> Result<Option<Vec<Txid>>, BackendError> {
+        if let Some(rest) = self.rest.checked_sub(1) {
+            self.rest = rest;
+            return Ok(None);
         }
-        Ok(found)
+        let listed = self.chain.waiting().await?;
+        if listed.is_none() {
+            tracing::warn!(
+                "the mempool is too large to be followed; blocks are, and that is enough"
+            );
+            self.rest = REST;
+        }
+        Ok(listed)
     }
 }
 
