@@ -39,12 +39,12 @@ pub(crate) use chainstate::{
     BlockSums, Chainstate, ScriptHash, ScriptSums, Standing, Together, Waiting, Whole, script_hash,
 };
 pub use fee::{FeeMode, FeeReplay, FeeReplayError, FeeStep};
-pub(crate) use mempool::Favoured;
+pub(crate) use mempool::{Fate, Favoured};
 pub(crate) use mine::witness_commitment;
 pub(crate) use params::MONEY_MAX;
-pub use policy::Policy;
 pub use policy::standard::dust_limit_sat;
-pub use reject::{Reject, ScriptFault};
+pub use policy::{Policy, Profile};
+pub use reject::{PackageRbf, Reject, ScriptFault};
 pub use signet::{Rules, Signet, SignetError};
 pub use storage::StorageError;
 pub(crate) use utxo::Coin;

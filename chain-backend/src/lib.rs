@@ -27,8 +27,8 @@ pub use backend::{
 };
 pub use bitcoind::{BitcoindChain, BitcoindSettings};
 pub use builtin::{
-    BuiltinChain, ChainError, FeeMode, FeeReplay, FeeReplayError, FeeStep, Options, Policy, Reject,
-    Rules, Signet, SignetError,
+    BuiltinChain, ChainError, FeeMode, FeeReplay, FeeReplayError, FeeStep, Options, PackageRbf,
+    Policy, Profile, Reject, Rules, Signet, SignetError,
 };
 pub use esplora::{EsploraChain, EsploraSettings};
 pub use remote::RemoteChain;

@@ -9,6 +9,8 @@ mod open;
 mod outcome;
 mod prune;
 mod query;
+#[cfg(test)]
+mod record;
 mod scripts;
 mod shown;
 mod stall;
@@ -17,7 +19,7 @@ mod sums;
 use crate::backend::{BlockRef, Package};
 use crate::builtin::fee::FeeHistory;
 use crate::builtin::log::{Happening, Log};
-use crate::builtin::mempool::{ChainView, Mempool};
+use crate::builtin::mempool::{ChainView, Mempool, Verdict};
 use crate::builtin::params::Params;
 use crate::builtin::policy::Policy;
 use crate::builtin::reject::Reject;
@@ -176,6 +178,8 @@ pub(crate) struct Chainstate {
     /// Who pays and spends a script, as far as anybody asked.
     scripts: scripts::Scripts,
     pruning: Pruning,
+    #[cfg(test)]
+    record: record::Record,
 }
 
 impl Chainstate {
@@ -205,6 +209,15 @@ impl Chainstate {
 
     /// Takes a block in, whoever made it.
     pub(crate) fn submit_block(&mut self, block: Block) -> Result<BlockOutcome, ChainError> {
+        #[cfg(test)]
+        let copy = block.clone();
+        let outcome = self.take_block(block);
+        #[cfg(test)]
+        self.record(&copy, &outcome);
+        outcome
+    }
+
+    fn take_block(&mut self, block: Block) -> Result<BlockOutcome, ChainError> {
         check_block(&block, &self.params)?;
         let hash = block.block_hash();
         if let Some(node) = self.tree.get(&hash) {
@@ -250,6 +263,20 @@ impl Chainstate {
         result
     }
 
+    /// Takes a package into the mempool and tells what became of each; `submitpackage`.
+    pub(crate) fn submit_package(
+        &mut self,
+        package: &Package,
+        feerate_max: Option<FeeRate>,
+    ) -> Verdict {
+        let mut mempool = std::mem::replace(&mut self.mempool, Mempool::new(Policy::default()));
+        let verdict =
+            self.with_view(feerate_max, |view| mempool.submit_package(package.txs(), view));
+        self.mempool = mempool;
+        self.tell_mempool();
+        verdict
+    }
+
     /// What [`Chainstate::submit`] would answer.
     pub(crate) fn test(&self, package: &Package) -> Result<(), Reject> {
         let mut trial = self.mempool.clone();
@@ -277,6 +304,8 @@ impl Chainstate {
 
     /// Rules a block and all above it out.
     pub(crate) fn invalidate(&mut self, hash: BlockHash) -> Result<(), ChainError> {
+        #[cfg(test)]
+        self.end_record();
         let known = self.tree.get(&hash).filter(|node| node.at.height > 0);
         known.ok_or(ChainError::UnknownBlock(hash))?;
         self.storage.mark(Mark::Invalid, hash)?;
@@ -286,6 +315,8 @@ impl Chainstate {
 
     /// Lets a block that was ruled out, and all above it, back in.
     pub(crate) fn reconsider(&mut self, hash: BlockHash) -> Result<(), ChainError> {
+        #[cfg(test)]
+        self.end_record();
         self.tree.get(&hash).ok_or(ChainError::UnknownBlock(hash))?;
         self.storage.mark(Mark::Reconsidered, hash)?;
         self.tree.set_invalid(&hash, false);

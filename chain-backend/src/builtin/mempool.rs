@@ -1,9 +1,10 @@
 //! Transactions that wait for a block, who stands on whom, and who spends what.
 //!
-//! Checks borrow the mempool; only a transaction that passed all of them changes it. A package is tried
-//! on a copy.
+//! Checks borrow the mempool; only a transaction that passed all of them changes it, and of a package only
+//! when all of it did.
 
 mod accept;
+mod diagram;
 mod favour;
 mod limit;
 mod package;
@@ -11,6 +12,7 @@ mod rate;
 mod reorg;
 mod replace;
 mod topology;
+mod truc;
 #[cfg(test)]
 mod whole;
 
@@ -22,8 +24,9 @@ use limit::RollingMinimum;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub(crate) use accept::{Admission, Candidate};
+pub(crate) use accept::{Admission, Admitted, Candidate};
 pub(crate) use favour::Favoured;
+pub(crate) use package::{Fate, Verdict};
 pub(crate) use rate::Rate;
 
 /// What the mempool needs to know of the chain it stands on.
@@ -154,8 +157,11 @@ impl Mempool {
 
     /// Takes in what passed all checks.
     fn insert(&mut self, candidate: Candidate, (time, height): (u32, u32)) {
-        let Candidate { tx, txid, wtxid, fee_sat, vsize, weight_wu, sigop_cost, parents, .. } =
-            candidate;
+        let Candidate { tx, txid, wtxid, fee_sat, vsize, weight_wu, sigop_cost, .. } = candidate;
+        // Those of its package came in just before it.
+        let parents: BTreeSet<Txid> = (tx.input.iter().map(|input| input.previous_output.txid))
+            .filter(|parent| self.entries.contains_key(parent))
+            .collect();
         for input in &tx.input {
             self.spends.insert(input.previous_output, txid);
         }

@@ -94,6 +94,8 @@ impl Chainstate {
             sums: super::sums::Sums::new(),
             forgotten: std::collections::BTreeSet::new(),
             scripts: super::scripts::Scripts::default(),
+            #[cfg(test)]
+            record: super::record::Record::default(),
         };
         let tip = state.block_ref(reached.tip).ok_or(StorageError::Orphan(reached.tip))?;
         state.tree.follow(tip);

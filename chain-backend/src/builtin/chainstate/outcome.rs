@@ -4,7 +4,7 @@ use super::Chainstate;
 use crate::backend::{Lock, Package, SubmitOutcome};
 use crate::builtin::fee::per_kwu;
 use crate::builtin::params::COINBASE_MATURITY;
-use crate::builtin::reject::Reject;
+use crate::builtin::reject::{PackageRbf, Reject};
 use crate::builtin::utxo::Coins;
 use crate::builtin::verify::locks::SequenceLocks;
 use bitcoin::absolute::LockTime;
@@ -32,7 +32,12 @@ impl Chainstate {
                 let mined = txs.last().and_then(|tx| self.index.tx(&tx.compute_txid()));
                 SubmitOutcome::Confirmed(mined.and_then(|mined| self.tree.at(mined.height)))
             }
-            Reject::InsufficientFee => {
+            Reject::InsufficientFee
+            | Reject::InsufficientFeeForSibling
+            | Reject::ReplacementFailed
+            | Reject::PackageRbf(
+                PackageRbf::Fees | PackageRbf::ChildPaysLess | PackageRbf::Diagram,
+            ) => {
                 let needed = Amount::from_sat(self.mempool.needed_sat(txs));
                 SubmitOutcome::Replaceable { needed }
             }
@@ -48,6 +53,9 @@ impl Chainstate {
             },
             Reject::TooManyReplacements
             | Reject::ReplacementAddsUnconfirmed
+            | Reject::TooManyReplacementsForSibling
+            | Reject::AddsUnconfirmedForSibling
+            | Reject::PackageRbf(_)
             | Reject::SpendsConflicting => {
                 SubmitOutcome::Conflict { with: self.waiting_rival(txs) }
             }

@@ -177,9 +177,8 @@ impl Chainstate {
         let mut trial = self.mempool.clone();
         self.with_view(feerate_max, |view| {
             let one = |tx: &Transaction| {
-                let txid = trial.accept(&Arc::new(tx.clone()), view, Admission::Alone)?;
-                let entry = trial.get(&txid).ok_or(Reject::MempoolFull)?;
-                Ok(Examined { fee: fee_of(entry), vsize: entry.vsize })
+                let admitted = trial.accept(&Arc::new(tx.clone()), view, Admission::Alone)?;
+                Ok(Examined { fee: Amount::from_sat(admitted.fee_sat), vsize: admitted.vsize })
             };
             txs.iter().map(one).collect()
         })

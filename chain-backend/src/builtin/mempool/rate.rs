@@ -16,6 +16,16 @@ impl Rate {
     }
 }
 
+impl Rate {
+    /// Both together.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self {
+            fee_sat: self.fee_sat.saturating_add(other.fee_sat),
+            vsize: self.vsize.saturating_add(other.vsize),
+        }
+    }
+}
+
 impl Ord for Rate {
     fn cmp(&self, other: &Self) -> Ordering {
         let left = u128::from(self.fee_sat).saturating_mul(u128::from(other.vsize));

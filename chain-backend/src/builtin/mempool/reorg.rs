@@ -8,16 +8,24 @@ use crate::builtin::verify::locks::{SequenceLocks, is_final};
 use bitcoin::{OutPoint, Transaction, Txid};
 use std::sync::Arc;
 
+/// The most that is kept of blocks that are no more, bytes.
+const UNMINED_BYTES_MAX: usize = 20_000_000;
+
 impl Mempool {
     /// `unmined` are the transactions of blocks that are no more, oldest first; `view` is the chain as
     /// it is now.
     pub(crate) fn reorganise(&mut self, unmined: &[Arc<Transaction>], view: &ChainView<'_>) {
+        let mut kept_bytes: usize = 0;
         for tx in unmined {
             let txid = tx.compute_txid();
             if self.get(&txid).is_some() || (view.confirmed)(&txid) {
                 continue;
             }
-            if self.accept(tx, view, Admission::FromBlock).is_err() {
+            // Oldest first: when there is too much, the youngest are forgotten.
+            kept_bytes = kept_bytes.saturating_add(tx.total_size());
+            if kept_bytes > UNMINED_BYTES_MAX
+                || self.accept(tx, view, Admission::FromBlock).is_err()
+            {
                 self.remove_spenders_of(&txid);
             }
         }
@@ -28,7 +36,17 @@ impl Mempool {
         for txid in gone {
             self.remove_with_descendants(&txid, RemovedBecause::Reorganised);
         }
+        while let Some(youngest) = self.youngest_too_long() {
+            self.remove_with_descendants(&youngest, RemovedBecause::Reorganised);
+        }
         self.limit(view.now);
+    }
+
+    /// A transaction that came in before its parents did may stand on too many of them.
+    fn youngest_too_long(&self) -> Option<Txid> {
+        let long = self.too_long();
+        let depth = |txid: &Txid| (self.ancestors(&[*txid]).len(), *txid);
+        long.into_iter().max_by_key(depth)
     }
 
     fn remove_spenders_of(&mut self, txid: &Txid) {
@@ -41,7 +59,7 @@ impl Mempool {
 
     /// Whether the coins are there and mature and the locks open.
     fn still_stands(&self, tx: &Transaction, view: &ChainView<'_>) -> bool {
-        let coins: Result<_, Reject> = self.coins_of(tx, &tx.compute_txid(), view);
+        let coins: Result<_, Reject> = self.coins_of(tx, &tx.compute_txid(), view, &[]);
         let Ok(coins) = coins else { return false };
         let height = view.next_height();
         let young = |made: u32| height.saturating_sub(made) < COINBASE_MATURITY;

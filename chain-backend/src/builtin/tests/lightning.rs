@@ -1,23 +1,11 @@
 //! Transactions of a channel's life against the mempool.
 
 use super::harness::{Bench, COIN, child, miner, out, pubkey, sign, sign_wsh, spend};
+use super::outputs::anchor;
 use crate::builtin::reject::Reject;
-use bitcoin::opcodes::all::{OP_CHECKSIG, OP_CSV, OP_ENDIF, OP_IFDUP, OP_NOTIF};
+use bitcoin::opcodes::all::OP_CSV;
 use bitcoin::script::Builder;
 use bitcoin::{OutPoint, ScriptBuf, Sequence, Transaction};
-
-/// The anchor: its owner at once, anybody after sixteen blocks.
-fn anchor() -> ScriptBuf {
-    Builder::new()
-        .push_key(&pubkey())
-        .push_opcode(OP_CHECKSIG)
-        .push_opcode(OP_IFDUP)
-        .push_opcode(OP_NOTIF)
-        .push_int(16)
-        .push_opcode(OP_CSV)
-        .push_opcode(OP_ENDIF)
-        .into_script()
-}
 
 /// The peer's output of an anchor channel: one block's delay.
 fn to_remote() -> ScriptBuf {

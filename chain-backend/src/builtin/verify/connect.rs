@@ -104,7 +104,8 @@ impl Sweep<'_> {
     }
 
     fn count_sigops(&mut self, tx: &Transaction, coins: &[Coin]) -> Result<(), Reject> {
-        self.sigops = self.sigops.saturating_add(sigop_cost(tx, coins));
+        self.sigops =
+            self.sigops.saturating_add(sigop_cost(tx, coins.iter().map(|coin| &coin.output)));
         if self.sigops > BLOCK_SIGOPS_MAX { Err(Reject::BlockSigops) } else { Ok(()) }
     }
 

@@ -3,8 +3,8 @@
 use crate::builtin::params::{BLOCK_WEIGHT_MAX, COINBASE_MATURITY, MONEY_MAX};
 use crate::builtin::reject::Reject;
 use crate::builtin::utxo::Coin;
-use bitcoin::{Amount, OutPoint, Transaction};
-use std::collections::BTreeSet;
+use bitcoin::{Amount, OutPoint, Transaction, TxOut};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rules that need no context.
 pub(crate) fn check_transaction(tx: &Transaction) -> Result<(), Reject> {
@@ -83,10 +83,10 @@ pub(crate) fn check_inputs(
     Ok(Amount::from_sat(fee))
 }
 
-/// Signature operation cost: legacy and P2SH four times, witness once (BIP 141).
-pub(crate) fn sigop_cost(tx: &Transaction, coins: &[Coin]) -> usize {
-    tx.total_sigop_cost(|outpoint| {
-        let at = tx.input.iter().position(|input| input.previous_output == *outpoint)?;
-        coins.get(at).map(|coin| coin.output.clone())
-    })
+/// Signature operation cost: legacy and P2SH four times, witness once (BIP 141). `spent` are the outputs of
+/// the inputs, in order.
+pub(crate) fn sigop_cost<'a>(tx: &Transaction, spent: impl Iterator<Item = &'a TxOut>) -> usize {
+    let outpoints = tx.input.iter().map(|input| input.previous_output);
+    let spent: BTreeMap<OutPoint, &TxOut> = outpoints.zip(spent).collect();
+    tx.total_sigop_cost(|outpoint| spent.get(outpoint).map(|output| (*output).clone()))
 }

@@ -1,7 +1,7 @@
 //! What waits, handing in, and what it costs.
 
 use crate::backend::{ChainBackend, Package};
-use crate::builtin::{BuiltinChain, Favoured, FeeMode, Reject, Waiting};
+use crate::builtin::{BuiltinChain, Fate, Favoured, FeeMode, Reject, Waiting};
 use crate::rpc::error::{IN_UTXO_SET, REJECTED, RpcError, VERIFY};
 use crate::rpc::money::{self, Btc};
 use crate::rpc::request::{Args, decoded, hash, wrong_type};
@@ -10,7 +10,7 @@ use crate::sandbox::Sandbox;
 use bitcoin::{FeeRate, OutPoint, Transaction, Txid, Wtxid};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const DECODE_FAILED: &str = "TX decode failed. Make sure the tx has at least one input.";
 
@@ -440,14 +440,24 @@ struct OneSubmitted {
     #[serde(skip_serializing_if = "Option::is_none")]
     vsize: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    fees: Option<BaseFee>,
+    fees: Option<PaidFee>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
+impl OneSubmitted {
+    const fn of(txid: Txid) -> Self {
+        Self { txid, other_wtxid: None, vsize: None, fees: None, error: None }
+    }
+}
+
 #[derive(Serialize)]
-struct BaseFee {
+struct PaidFee {
     base: Btc,
+    #[serde(rename = "effective-feerate", skip_serializing_if = "Option::is_none")]
+    effective_feerate: Option<Btc>,
+    #[serde(rename = "effective-includes", skip_serializing_if = "Vec::is_empty")]
+    effective_includes: Vec<Wtxid>,
 }
 
 pub(super) async fn package(node: &Node, args: &Args) -> Answer {
@@ -468,30 +478,37 @@ pub(crate) async fn submit_package(
     }
     let package = Package::new(txs.clone());
     let package = package.map_err(|error| RpcError::new(VERIFY, error.to_string()))?;
-    let before: Vec<Txid> = chain.mempool().await?.iter().map(|tx| tx.compute_txid()).collect();
-    let result = chain.ask(move |chain| chain.submit(&package, max)).await?;
+    let verdict = chain.ask(move |chain| chain.submit_package(&package, max)).await?;
     let mut results = BTreeMap::new();
-    for tx in txs {
-        let (txid, wtxid) = (tx.compute_txid(), tx.compute_wtxid());
-        let found = chain.ask(move |chain| chain.waiting(&txid)).await?;
-        let error = match (&found, &result) {
-            (None, Err(reject)) => Some(reject.to_string()),
-            (None, Ok(())) | (Some(_), _) => None,
-        };
-        let other_wtxid = found.as_ref().map(|found| found.wtxid).filter(|other| *other != wtxid);
-        let vsize = found.as_ref().map(|found| found.vsize);
-        let fees = found.as_ref().map(|found| BaseFee { base: Btc::sat(found.fee.to_sat()) });
-        results.insert(wtxid, OneSubmitted { txid, other_wtxid, vsize, fees, error });
-    }
-    let mut replaced = Vec::new();
-    for txid in before {
-        if chain.ask(move |chain| chain.waiting(&txid)).await?.is_none() {
-            replaced.push(txid);
+    let mut replaced = BTreeSet::new();
+    for (tx, fate) in txs.iter().zip(verdict.fates) {
+        let mut one = OneSubmitted::of(tx.compute_txid());
+        match fate {
+            Fate::Admitted { admitted, rate, together } => {
+                one.vsize = Some(admitted.vsize);
+                one.fees = Some(PaidFee {
+                    base: Btc::sat(admitted.fee_sat),
+                    effective_feerate: Some(Btc::sat(rate.sat_kvb())),
+                    effective_includes: together,
+                });
+                replaced.extend(admitted.replaced);
+            }
+            Fate::Waiting { fee_sat, vsize } => {
+                one.vsize = Some(vsize);
+                let base = Btc::sat(fee_sat);
+                let (effective_feerate, effective_includes) = (None, Vec::new());
+                one.fees = Some(PaidFee { base, effective_feerate, effective_includes });
+            }
+            Fate::OtherWitness(wtxid) => one.other_wtxid = Some(wtxid),
+            // Here it has another name.
+            Fate::Refused(Reject::MaxFeeExceeded) => {
+                one.error = Some("max feerate exceeded".to_owned());
+            }
+            Fate::Refused(word) => one.error = Some(word.to_string()),
+            Fate::Unfinished => one.error = Some("package-not-validated".to_owned()),
         }
+        results.insert(tx.compute_wtxid(), one);
     }
-    let package_msg = match result {
-        Ok(()) => "success".to_owned(),
-        Err(_) => "transaction failed".to_owned(),
-    };
-    Ok(Submitted { package_msg, results, replaced })
+    let package_msg = verdict.word.map_or_else(|| "success".to_owned(), |word| word.to_string());
+    Ok(Submitted { package_msg, results, replaced: replaced.into_iter().collect() })
 }

@@ -1,19 +1,23 @@
 //! Tests of `script`.
 
+mod core_data;
+mod differential;
+
 use super::item::{number, of_number};
 use super::*;
 use crate::builtin::tests::harness::{key, out, pubkey, sign_wsh, spend};
 use bitcoin::hashes::Hash;
 use bitcoin::opcodes::all::*;
 use bitcoin::script::Builder;
-use bitcoin::{OutPoint, Txid};
+use bitcoin::{OutPoint, ScriptBuf, Txid};
 use secp256k1::SECP256K1;
 
 const VALUE: u64 = 10_000;
 
 fn spending(script: &ScriptBuf) -> (Transaction, Vec<TxOut>) {
     let coin = OutPoint::new(Txid::from_byte_array([1; 32]), 0);
-    let tx = spend(&[coin], vec![out(9_000, script.to_p2wsh())]);
+    let mut tx = spend(&[coin], vec![out(9_000, script.to_p2wsh())]);
+    tx.input[0].sequence = bitcoin::Sequence::from_height(144);
     (tx, vec![out(VALUE, script.to_p2wsh())])
 }
 
@@ -102,7 +106,7 @@ fn pushes_and_numbers_are_as_short_as_can_be_and_the_stack_is_left_clean() {
     assert_eq!(run(long, &[&[0x20]]), Err(ScriptFault::MinimalData));
     let add = Builder::new().push_opcode(OP_ADD).push_int(3).push_opcode(OP_EQUAL).into_script();
     assert_eq!(run(add.clone(), &[&[1], &[2]]), Ok(()));
-    assert_eq!(run(add.clone(), &[&[1], &[2, 0]]), Err(ScriptFault::MinimalData));
+    assert_eq!(run(add.clone(), &[&[1], &[2, 0]]), Err(ScriptFault::ScriptNum));
     assert_eq!(run(add, &[&[1], &[1], &[2]]), Err(ScriptFault::CleanStack));
     let nop = ScriptBuf::from_bytes(vec![0xb0, 0x51]);
     assert_eq!(run(nop, &[]), Err(ScriptFault::DiscourageNops));
@@ -126,8 +130,10 @@ fn two_of_two_takes_its_signatures_in_order_and_empties_when_none_counts() {
 #[test]
 fn numbers_survive_their_bytes() {
     for value in [0, 1, -1, 127, 128, -128, 255, 256, -32_768, 8_388_607, -2_147_483_647] {
-        assert_eq!(number(&of_number(value)), Ok(value));
+        assert_eq!(number(&of_number(value), 4, true), Ok(value));
     }
-    assert_eq!(number(&[0x80]), Err(Stop::Policy(ScriptFault::MinimalData)));
-    assert_eq!(number(&[1, 2, 3, 4, 5]), Err(Stop::Consensus));
+    assert_eq!(number(&[0x80], 4, true), Err(ScriptFault::ScriptNum));
+    assert_eq!(number(&[0x80], 4, false), Ok(0));
+    assert_eq!(number(&[1, 2, 3, 4, 5], 4, true), Err(ScriptFault::ScriptNum));
+    assert_eq!(number(&[1, 2, 3, 4, 5], 5, true), Ok(0x05_04_03_02_01));
 }

@@ -1,14 +1,15 @@
 //! Numbers and hashes.
 
-use super::{Machine, Stop};
-use crate::builtin::policy::script::item::{number, of_bool, of_number};
+use super::Machine;
+use crate::builtin::policy::script::item::{of_bool, of_number};
+use crate::builtin::reject::ScriptFault;
 use bitcoin::hashes::{Hash, hash160, ripemd160, sha1, sha256, sha256d};
 
 impl Machine<'_> {
-    pub(super) fn calculate(&mut self, op: u8) -> Result<(), Stop> {
+    pub(super) fn calculate(&mut self, op: u8) -> Result<(), ScriptFault> {
         match op {
             0x8b | 0x8c | 0x8f..=0x92 => {
-                let value = number(&self.pop()?)?;
+                let value = self.pop_number()?;
                 self.push(match op {
                     0x8b => of_number(value.saturating_add(1)),
                     0x8c => of_number(value.saturating_sub(1)),
@@ -16,15 +17,19 @@ impl Machine<'_> {
                     0x90 => of_number(value.saturating_abs()),
                     0x91 => of_bool(value == 0),
                     _ => of_bool(value != 0),
-                })
+                });
+                Ok(())
             }
             0xa5 => {
-                let (most, least) = (number(&self.pop()?)?, number(&self.pop()?)?);
-                let value = number(&self.pop()?)?;
-                self.push(of_bool(least <= value && value < most))
+                self.need(3)?;
+                let (most, least) = (self.pop_number()?, self.pop_number()?);
+                let value = self.pop_number()?;
+                self.push(of_bool(least <= value && value < most));
+                Ok(())
             }
             0x93 | 0x94 | 0x9a..=0xa4 => {
-                let (right, left) = (number(&self.pop()?)?, number(&self.pop()?)?);
+                self.need(2)?;
+                let (right, left) = (self.pop_number()?, self.pop_number()?);
                 self.push(match op {
                     0x93 => of_number(left.saturating_add(right)),
                     0x94 => of_number(left.saturating_sub(right)),
@@ -38,14 +43,14 @@ impl Machine<'_> {
                     0xa2 => of_bool(left >= right),
                     0xa3 => of_number(left.min(right)),
                     _ => of_number(left.max(right)),
-                })?;
-                if op == 0x9d { self.verify() } else { Ok(()) }
+                });
+                if op == 0x9d { self.verify(ScriptFault::NumEqualVerify) } else { Ok(()) }
             }
-            _ => Err(Stop::Consensus),
+            _ => Err(ScriptFault::BadOpcode),
         }
     }
 
-    pub(super) fn hash(&mut self, op: u8) -> Result<(), Stop> {
+    pub(super) fn hash(&mut self, op: u8) -> Result<(), ScriptFault> {
         let item = self.pop()?;
         self.push(match op {
             0xa6 => ripemd160::Hash::hash(&item).to_byte_array().to_vec(),
@@ -53,6 +58,7 @@ impl Machine<'_> {
             0xa8 => sha256::Hash::hash(&item).to_byte_array().to_vec(),
             0xa9 => hash160::Hash::hash(&item).to_byte_array().to_vec(),
             _ => sha256d::Hash::hash(&item).to_byte_array().to_vec(),
-        })
+        });
+        Ok(())
     }
 }
