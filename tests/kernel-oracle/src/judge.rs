@@ -1,6 +1,5 @@
 //! A regtest chain of the kernel's.
 
-use bitcoinkernel::notifications::types::BlockValidationStateExt;
 use bitcoinkernel::prelude::*;
 use bitcoinkernel::{
     Block, BlockValidationStateRef, ChainType, ChainstateManager, Context, ContextBuilder,

@@ -104,8 +104,8 @@ impl Mempool {
             rivals =
                 parents.filter_map(|txid| self.get(&txid)?.children.first().copied()).collect();
         }
-        let weight = txs.iter().fold(0_u64, |sum, tx| sum.saturating_add(tx.weight().to_wu()));
-        let vsize = weight.div_ceil(4);
+        let sizes = txs.iter().map(|tx| tx.weight().to_wu().div_ceil(4));
+        let vsize = sizes.fold(0, u64::saturating_add);
         let own = fee_at(self.policy.incremental_sat_kvb, vsize);
         let gone = self.descendants(&rivals);
         let total = self.rates_of(&gone).map(|other| other.fee_sat).fold(own, u64::saturating_add);

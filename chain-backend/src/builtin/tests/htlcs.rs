@@ -198,8 +198,6 @@ fn the_largest_commitment_is_relayed_and_one_transaction_punishes_all_of_it() {
     let coins: Vec<OutPoint> =
         (2..HTLCS as u32 + 2).map(|vout| OutPoint::new(txid, vout)).collect();
     let mut penalty = spend(&coins, vec![out(1_000 * HTLCS as u64 - 110_000, miner())]);
-    // All of them have a delay of a block.
-    penalty.input.iter_mut().for_each(|input| input.sequence = Sequence(1));
     let inputs: Vec<_> = scripts.iter().enumerate().map(|(n, script)| (n, script, 1_000)).collect();
     let all = signatures(&penalty, &inputs, EcdsaSighashType::All);
     let key = super::harness::pubkey().to_bytes();

@@ -165,20 +165,23 @@ fn profiles_differ_where_the_versions_of_core_do() {
 
 #[test]
 fn a_replacement_leaves_miners_better_off_at_every_size() {
-    let mut bench = Bench::new();
-    let (coin, other) = (bench.coin(), bench.coin());
-    // A small one that pays well and a poor one that stands on nothing.
-    let rich = sign(spend(&[coin.0], vec![out(50 * COIN - 20_000, miner())]), &[coin.1.clone()]);
-    bench.submit(&rich).unwrap();
-    let poor = sign(spend(&[other.0], vec![out(50 * COIN - 200, miner())]), &[other.1.clone()]);
-    bench.submit(&poor).unwrap();
-    // Larger, pays more in all and by the byte than each: better.
-    let both = |fee: u64| {
-        let tx = spend(&[coin.0, other.0], vec![out(100 * COIN - fee, miner())]);
-        sign(tx, &[coin.1.clone(), other.1.clone()])
-    };
-    assert_eq!(bench.submit(&both(21_000)), Err(Reject::InsufficientFee));
-    assert_eq!(bench.submit(&both(60_000)), Ok(()));
+    for (profile, answer) in
+        [(Profile::Strict, Err(Reject::ReplacementFailed)), (Profile::V30, Ok(()))]
+    {
+        let mut bench = of(profile);
+        let coin = bench.coin();
+        let from = |outputs| sign(spend(&[coin.0], outputs), std::slice::from_ref(&coin.1));
+        let poor = from(vec![out(50 * COIN - 200, miner())]);
+        bench.submit(&poor).unwrap();
+        bench.submit(&child(&poor, &[0], 50_000)).unwrap();
+        // It pays more in all and beats what it conflicts with, but the first bytes of a block would bring
+        // less than the child brings them.
+        let mut large = vec![out(COIN, miner()); 30];
+        large.push(out(20 * COIN - 60_000, miner()));
+        assert_eq!(bench.submit(&from(large.clone())), answer, "{profile:?}");
+        large[30].value = bitcoin::Amount::from_sat(20 * COIN - 400_000);
+        assert_eq!(bench.submit(&from(large)), Ok(()), "{profile:?}");
+    }
 }
 
 #[test]
