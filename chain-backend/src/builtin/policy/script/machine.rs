@@ -170,7 +170,7 @@ impl<'a> Machine<'a> {
     }
 
     fn condition(&mut self, negated: bool) -> Result<bool, ScriptFault> {
-        let condition = self.stack.pop().ok_or(ScriptFault::UnbalancedConditional)?;
+        let condition = self.pop()?;
         if !matches!(condition.as_slice(), [] | [1]) {
             if self.is_tapscript() {
                 return Err(ScriptFault::TapscriptMinimalIf);
