@@ -170,8 +170,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_source_is_a_server_of_ours_or_a_core_that_knows_us() {
+    // A client of a server takes a runtime to be made in.
+    #[tokio::test]
+    async fn a_source_is_a_server_of_ours_or_a_core_that_knows_us() {
         let nobody = options("", "", "");
         let remote = Source::parse("http://h:1", &nobody).unwrap();
         assert_eq!(remote, Source::Remote { url: "http://h:1".to_owned() });

@@ -87,7 +87,7 @@ fn nice(value: u64) -> u64 {
         };
         top = decade.saturating_mul(factor);
     }
-    top.max(value.min(u64::MAX))
+    top.max(value)
 }
 
 fn hundredths(value: u64) -> String {
