@@ -27,6 +27,8 @@ impl Pair {
         for node in [&alice, &bob] {
             let coin = Amount::from_sat(COIN);
             node.wait("the coin", || (node.wallet_balance() == coin).then_some(())).await;
+            // And that it is old enough to be spent.
+            node.at_height(layer1.height().await).await;
         }
         alice.connect(bob.id(), bob.address()).await;
         Self { layer1, alice, bob, _dir: dir }

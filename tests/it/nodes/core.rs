@@ -87,11 +87,6 @@ async fn a_core_that_hangs_up_and_comes_back_on_another_branch_costs_nothing() {
     in_time(out_of_sight(State::Cut)).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_core_that_falls_silent_and_comes_back_on_another_branch_costs_nothing() {
-    in_time(out_of_sight(State::Silent)).await;
-}
-
 /// The program of the environment, or our own under the name of Bitcoin Core's.
 fn core_program(dir: &tempfile::TempDir) -> PathBuf {
     std::env::var_os(BITCOIND).map_or_else(

@@ -95,6 +95,7 @@ async fn c49_a_state_whose_htlcs_only_the_archive_remembers_is_punished_to_the_l
         assert!(left.iter().all(|(_, out)| out.value.to_sat() == 330), "{txid}: {left:?}");
         assert!(find(&pair.alice, bad).await.closing.is_some());
         pair.usable(honest).await;
+        pair.synced().await;
         pay_some(&pair.alice, &pair.bob, 30_000_000).await;
         // When it is over for good, the archive goes with it, at the next snapshot.
         pair.mine(101).await;

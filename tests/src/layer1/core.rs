@@ -109,7 +109,7 @@ fn launch(program: &Path, dir: &Path, at: SocketAddr) -> Child {
     Command::new(program)
         .arg(format!("-datadir={}", dir.display()))
         .arg(format!("-rpcport={}", at.port()))
-        .args(["-regtest", "-server", "-nolisten", "-nowallet", "-rpcthreads=16"])
+        .args(["-regtest", "-server", "-nolisten", "-nowallet", "-txindex", "-rpcthreads=16"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -10,6 +10,10 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ),
     ("disputes_cheat::c65", "the same"),
     ("disputes::crowd", "the same"),
+    (
+        "sweeps::again::what_is_evicted",
+        "who polls misses what comes and goes between two looks, until the next block",
+    ),
 ];
 
 /// Who needs a chain whose mempool does as it is told: over RPC, but never Bitcoin Core's own.
