@@ -2,14 +2,15 @@
 //!
 //! `viaduct-kernel-oracle replay DIR` reads what the unit tests of `chain-backend` wrote there (run them with
 //! `VIADUCT_BLOCK_LOG=DIR`), hands every block to a chain of the kernel's, and compares verdicts, tips and the
-//! final coins. `viaduct-kernel-oracle bench FILE` says how long the kernel takes for the blocks of one file.
+//! final coins. `viaduct-kernel-oracle bench DIR` says how long the kernel takes for the blocks in the files of a
+//! chain of ours, such as the one that `bench chain --dir` leaves.
 
 mod coins;
+mod frames;
 mod judge;
 mod log;
 
 use judge::Judge;
-use log::Line;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -18,8 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["replay", dir] => replay(Path::new(dir)),
-        ["bench", file] => bench(Path::new(file)),
-        _ => Err("usage: viaduct-kernel-oracle replay DIR | bench FILE".into()),
+        ["bench", dir] => bench(Path::new(dir)),
+        _ => Err("usage: viaduct-kernel-oracle replay DIR | bench DIR".into()),
     }
 }
 
@@ -103,15 +104,14 @@ fn compare(
     Ok(())
 }
 
-fn bench(file: &Path) -> Result<(), Box<dyn Error>> {
-    let blocks: Vec<Line> = log::read(file)?.into_iter().collect::<Result<_, _>>()?;
+fn bench(dir: &Path) -> Result<(), Box<dyn Error>> {
+    let blocks = frames::read(dir)?;
     let judge = Judge::new()?;
     let (mut seconds, mut txs, mut largest) = (0.0, 0, (0, 0.0));
-    for line in &blocks {
-        let count =
-            bitcoin::consensus::encode::deserialize::<bitcoin::Block>(&line.block)?.txdata.len();
+    for block in &blocks {
+        let count = bitcoin::consensus::encode::deserialize::<bitcoin::Block>(block)?.txdata.len();
         let start = Instant::now();
-        judge.judge(&line.block)?;
+        judge.judge(block)?;
         let took = start.elapsed().as_secs_f64();
         seconds += took;
         txs += count;
@@ -121,11 +121,12 @@ fn bench(file: &Path) -> Result<(), Box<dyn Error>> {
     }
     println!(
         "kernel: {} blocks, {txs} transactions in {seconds:.3} s ({:.0} blocks/s); the largest, of {} \
-         transactions, in {:.3} s",
+         transactions, in {:.3} s; its tip is at {}",
         blocks.len(),
         blocks.len() as f64 / seconds,
         largest.0,
-        largest.1
+        largest.1,
+        judge.tip().0
     );
     Ok(())
 }
