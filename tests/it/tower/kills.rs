@@ -138,9 +138,10 @@ async fn punished(scene: &mut Scene) {
     let since = scene.layer1.height().await;
     scene.sleep(VICTIM).await;
     let cheating = cheat(scene.node(THIEF), scene.id, 1).await;
-    // The victim's own balance is no business of the tower's.
+    // In that state the victim had no balance of its own yet. A block before all is taken would let deadlines pass,
+    // and then the victim pays dearly when it wakes up.
     until(scene, "all to be taken", async |scene| {
-        (scene.untaken(cheating.txid).await <= 1).then_some(())
+        (scene.untaken(cheating.txid).await == 0).then_some(())
     })
     .await;
     scene.layer1.mine(DELAY).await;
