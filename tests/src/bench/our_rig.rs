@@ -193,7 +193,7 @@ async fn pay(node: Handle, invoice: String, via: Vec<Via>) -> Result<(), String>
             PaymentFailure::ShortOfCapacity
             | PaymentFailure::FailedOnTheWay { code: code::TEMPORARY_CHANNEL_FAILURE, .. },
         ))
-        | Err(Refusal::ShortOfCapacity { .. }) => Err(invoice),
+        | Err(Refusal::ShortOfCapacity { .. } | Refusal::NoRoute { .. }) => Err(invoice),
         other => panic!("a payment ended {other:?}"),
     }
 }

@@ -15,7 +15,7 @@ fn beside(name: &str) -> (Option<Goal>, &'static str) {
     let last = what.rsplit('.').next().unwrap_or(what);
     match (what, last) {
         ("bytes.record", _) => (Some(Goal::Most(220.0)), "LND 370, TEOS 448"),
-        ("bytes.replica_state", _) => (Some(Goal::Most(0.0)), "LND 370, TEOS 448"),
+        ("bytes.replica_state", _) => (Some(Goal::Most(0.1)), "LND 370, TEOS 448"),
         ("bytes.replica_htlc", _) => (Some(Goal::Most(32.0)), "LND and TEOS: not covered"),
         ("bytes.htlc", _) => (Some(Goal::Most(89.0)), "LND and TEOS: not covered"),
         ("store.rate" | "loopback.rate", _) => (
