@@ -102,6 +102,12 @@ pub(crate) enum Failure {
         /// Why not.
         why: String,
     },
+    /// A tower was tried, and failed.
+    #[error("the tower failed: {why}")]
+    TowerFailed {
+        /// How.
+        why: String,
+    },
     /// The account of a storm does not add up.
     #[error("the account of the storm does not add up")]
     StormUnclean,
@@ -168,6 +174,7 @@ impl Failure {
             | Self::DemoUnclean
             | Self::StormUnclean
             | Self::NotProved { .. }
+            | Self::TowerFailed { .. }
             | Self::Output(_)
             | Self::File { .. }
             | Self::NoEntropy(_) => 1,
@@ -192,6 +199,7 @@ impl Failure {
             Self::Sandbox(_) => "SANDBOX",
             Self::StormUnclean => "STORM",
             Self::NotProved { .. } => "NOT_PROVED",
+            Self::TowerFailed { .. } => "TOWER_FAILED",
             Self::Demo(_) | Self::DemoUnclean => "DEMO",
             Self::Output(_) => "OUTPUT",
             Self::File { .. } => "FILE",
@@ -233,6 +241,7 @@ impl Failure {
             | Self::DemoUnclean
             | Self::StormUnclean
             | Self::NotProved { .. }
+            | Self::TowerFailed { .. }
             | Self::Output(_)
             | Self::File { .. }
             | Self::NoEntropy(_) => None,
@@ -264,6 +273,7 @@ impl Failure {
             | Self::DemoUnclean
             | Self::StormUnclean
             | Self::NotProved { .. }
+            | Self::TowerFailed { .. }
             | Self::Output(_)
             | Self::File { .. }
             | Self::NoEntropy(_) => None,

@@ -95,6 +95,12 @@ impl DataDir {
         self.store().join("archive")
     }
 
+    /// What convicts towers that broke their word, a file each.
+    #[must_use]
+    pub fn tower_proofs(&self) -> PathBuf {
+        self.network().join("tower-proofs")
+    }
+
     /// Says that the store was restored: [`crate::guard::mark_restored`].
     #[must_use]
     pub fn restored(&self) -> PathBuf {

@@ -30,7 +30,10 @@ pub use forward::{
 
 pub use hold::{CancelReason, InvoiceCancelledV1, InvoiceHeld, InvoiceMadeV1, PreimageGiven};
 
-pub use tower::{TowerAt, TowerFaulted, TowerKept, TowerOver, TowerSession};
+pub use tower::{
+    DrillBegun, DrillEnded, DrillFunded, DrillStaged, TowerAt, TowerAudited, TowerFaulted,
+    TowerKept, TowerOver, TowerSession,
+};
 
 use bitcoin::Txid;
 use wire::codec::{Decode, DecodeError, Encode, Reader};
@@ -138,6 +141,18 @@ pub enum Fact {
     TowerOver(TowerOver),
     /// A tower broke its word.
     TowerFaulted(TowerFaulted),
+    /// A drill begins.
+    DrillBegun(Box<DrillBegun>),
+    /// A drill's coins leave the wallet.
+    DrillFunded(DrillFunded),
+    /// A drill's breach may go out.
+    DrillStaged(DrillStaged),
+    /// A drill is over.
+    DrillEnded(DrillEnded),
+    /// A tower was asked for records that it had signed for.
+    TowerAudited(TowerAudited),
+    /// A checkpoint of this version may be with any tower from now on.
+    CheckpointMade(u64),
 }
 
 /// Version of every body that has no newer one.
@@ -199,6 +214,12 @@ impl Fact {
             Self::TowerAt(_) => 57,
             Self::TowerOver(_) => 58,
             Self::TowerFaulted(_) => 59,
+            Self::DrillBegun(_) => 60,
+            Self::DrillFunded(_) => 61,
+            Self::DrillStaged(_) => 62,
+            Self::DrillEnded(_) => 63,
+            Self::TowerAudited(_) => 64,
+            Self::CheckpointMade(_) => 65,
         }
     }
 
@@ -265,6 +286,12 @@ impl Fact {
             Self::TowerAt(body) => body.encode(out),
             Self::TowerOver(body) => body.encode(out),
             Self::TowerFaulted(body) => body.encode(out),
+            Self::DrillBegun(body) => body.encode(out),
+            Self::DrillFunded(body) => body.encode(out),
+            Self::DrillStaged(body) => body.encode(out),
+            Self::DrillEnded(body) => body.encode(out),
+            Self::TowerAudited(body) => body.encode(out),
+            Self::CheckpointMade(version) => version.encode(out),
         }
     }
 
@@ -346,6 +373,12 @@ impl Fact {
             57 => Self::TowerAt(Decode::decode(r)?),
             58 => Self::TowerOver(Decode::decode(r)?),
             59 => Self::TowerFaulted(Decode::decode(r)?),
+            60 => Self::DrillBegun(Decode::decode(r)?),
+            61 => Self::DrillFunded(Decode::decode(r)?),
+            62 => Self::DrillStaged(Decode::decode(r)?),
+            63 => Self::DrillEnded(Decode::decode(r)?),
+            64 => Self::TowerAudited(Decode::decode(r)?),
+            65 => Self::CheckpointMade(Decode::decode(r)?),
             kind => return Err(FactError::Kind(kind)),
         })
     }

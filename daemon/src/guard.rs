@@ -95,6 +95,35 @@ pub enum QuarantineError {
     Mark(io::Error),
 }
 
+/// Puts every channel into quarantine, durably, before anything runs.
+///
+/// The records it made, so that the index hears of them.
+///
+/// # Errors
+/// [`QuarantineError`].
+pub fn quarantine_all(
+    journal: &mut Journal,
+    state: &mut State,
+    why: &str,
+) -> Result<Vec<(Lsn, Vec<u8>)>, QuarantineError> {
+    let mut made = Vec::new();
+    for (index, kept) in &mut state.channels {
+        let Some(channel) = &mut kept.channel else { continue };
+        let bytes = channel_record(*index, &channel.quarantine());
+        if !bytes.is_empty() {
+            made.push((Lsn(journal.append(&bytes)?), bytes));
+        }
+    }
+    journal.sync()?;
+    tracing::error!(
+        channels = made.len(),
+        why,
+        "QUARANTINE: this store may be an older copy; nothing is signed or broadcast in these channels \
+         before their peers have shown that it is not"
+    );
+    Ok(made)
+}
+
 /// Acts on a doubt, durably, and lets the note follow the journal from here on. Nothing may run before.
 ///
 /// The records it made, so that the index hears of them.
@@ -108,23 +137,10 @@ pub fn check(
     dir: &DataDir,
 ) -> Result<Vec<(Lsn, Vec<u8>)>, QuarantineError> {
     let mark = dir.restored();
-    let mut made = Vec::new();
-    if let Some(why) = doubt(guard, recovered, state, &mark) {
-        for (index, kept) in &mut state.channels {
-            let Some(channel) = &mut kept.channel else { continue };
-            let bytes = channel_record(*index, &channel.quarantine());
-            if !bytes.is_empty() {
-                made.push((Lsn(journal.append(&bytes)?), bytes));
-            }
-        }
-        journal.sync()?;
-        tracing::error!(
-            channels = made.len(),
-            why,
-            "QUARANTINE: this store may be an older copy; nothing is signed or broadcast in these \
-             channels before their peers have shown that it is not"
-        );
-    }
+    let made = match doubt(guard, recovered, state, &mark) {
+        Some(why) => quarantine_all(journal, state, &why)?,
+        None => Vec::new(),
+    };
     // Only now: until the channels know it, the note must go on saying it.
     guard.note(Mark { epoch: journal.epoch(), seq: journal.durable() })?;
     if mark.exists() {

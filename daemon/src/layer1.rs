@@ -10,6 +10,7 @@
 mod asks;
 mod bump;
 mod closes;
+mod drill;
 mod fees;
 mod intents;
 mod mempool;

@@ -188,7 +188,15 @@ impl Node {
         chain: ChainAccess,
     ) -> Result<Self, StartError> {
         let us = Arc::new(Identity::new(*secrets.node.expose(), *secrets.onion.expose()));
-        let opened = open(config, &us)?;
+        let mut opened = open(config, &us)?;
+        let network = registry::chain_hash(config.network.params());
+        let asked = towers_of::ask_before_start(&opened.state, &secrets.towers, network).await;
+        if let Some(why) = asked {
+            let doubts = guard::quarantine_all(&mut opened.journal, &mut opened.state, &why)?;
+            for (at, bytes) in doubts {
+                keeper::fill(&mut opened.index, &mut opened.under_way, at, &bytes)?;
+            }
+        }
         let mut listeners = Vec::new();
         for address in &config.p2p.listen {
             let listener =
@@ -449,6 +457,7 @@ fn run(
         ahead: ahead_seen.clone(),
     });
     let older_copy = ahead_seen.borrow().is_some();
+    let tower_ahead = ahead_seen.clone();
     let mut writer = journal.writer.clone();
     for (index, kept) in std::mem::take(&mut state.channels) {
         if let Some(mut channel) = kept.channel {
@@ -575,6 +584,11 @@ fn run(
         seed: tower_seed,
         writer: journal.writer.clone(),
         held: tower_held,
+        backend: Arc::clone(&chain.backend),
+        wallet: wallet_asks.clone(),
+        backup: backup_asks.clone(),
+        ahead: tower_ahead,
+        proofs: config.dir.tower_proofs(),
         tasks: tasks.clone(),
     });
     tasks.spawn("towers", towers.run(tower_asks_in));

@@ -202,7 +202,13 @@ impl State {
             | Fact::TowerSession(_)
             | Fact::TowerAt(_)
             | Fact::TowerOver(_)
-            | Fact::TowerFaulted(_) => {}
+            | Fact::TowerFaulted(_)
+            | Fact::DrillBegun(_)
+            | Fact::DrillFunded(_)
+            | Fact::DrillStaged(_)
+            | Fact::DrillEnded(_)
+            | Fact::TowerAudited(_)
+            | Fact::CheckpointMade(_) => {}
             Fact::FundingTrusted(set) => {
                 match set.trusted {
                     true => self.trusted.insert(set.node),

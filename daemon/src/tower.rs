@@ -8,17 +8,32 @@
 //! Not here: records and their keys (`watchtower::kit`), the other end (`watchtower::ingest`).
 
 mod assign;
+mod audit;
 mod book;
+mod checkpoint;
 mod delete;
+mod drill;
+mod guardian;
+mod keep;
+mod proof;
+mod remake;
 mod replica;
 mod revoked;
 mod rows;
 mod sealed;
 mod shown;
 mod task;
+mod theft;
 mod upload;
 
-pub use book::{Book, Kept};
+pub use book::{Book, Drilled, Kept};
+pub use checkpoint::Position;
+pub use guardian::ask_before_start;
+pub use proof::NoProof;
+pub use remake::NoRemake;
 pub use revoked::Revoked;
-pub use shown::{Coverage, OnLag, Session, Standing, Tower};
+pub use shown::{
+    Audit, AuditEnd, CheckpointShown, Coverage, Drill, DrillStage, DrillTower, OnLag, Session,
+    Standing, Tower, Verdict,
+};
 pub use task::{ASKS, Ask, Manner, Start, Towers};

@@ -34,7 +34,7 @@ use book::{Book, BookChange};
 use record::Fact;
 
 pub use book::{Label, Promise, PromiseId};
-pub use bump::Raised;
+pub use bump::{DRILL, Raised};
 pub use coins::Picked;
 pub use keys::{NoWalletKey, WalletKeys};
 pub use record::RecordError;

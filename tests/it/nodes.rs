@@ -8,7 +8,7 @@ mod esplora;
 mod funding;
 pub(crate) mod pair;
 mod refusals;
-mod restored;
+pub(crate) mod restored;
 mod startup;
 mod twice;
 mod unconfirmed;

@@ -54,6 +54,7 @@ const READS: &[&str] = &[
     "/viaduct.v1.Tower/WatchEvents",
     "/viaduct.v1.Towers/Overview",
     "/viaduct.v1.Towers/Coverage",
+    "/viaduct.v1.Towers/Prove",
 ];
 
 const INVOICE: &[&str] = &[

@@ -139,6 +139,9 @@ reasons! {
         "See the message for what would do; most transactions confirm by themselves when fees fall."
 
     // Peers.
+    TowerUnknown "TOWER_UNKNOWN" NotFound Untouched
+        "No tower with this id is hired."
+        "See viaduct tower list; viaduct tower add ID@HOST:PORT hires one."
     PeerUnknown "PEER_UNKNOWN" NotFound Untouched
         "No such peer is known."
         "See the list of peers, or connect to it with its address first."

@@ -1,14 +1,18 @@
 //! `tower`.
 
+mod audit;
+mod drill;
 mod verify_proof;
 
 use api::v1;
+use audit::{Audit, Proof};
+use drill::Drill;
 pub(crate) use verify_proof::VerifyProof;
 
 use crate::amount::sat;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::render::{Column, Tone, table};
+use crate::render::{Column, Screen, Tone, table};
 use crate::resolve::{short, visible};
 use crate::words;
 
@@ -40,6 +44,9 @@ enum What {
         /// The tower: the beginning of its id.
         tower: String,
     },
+    Drill(Drill),
+    Audit(Audit),
+    Proof(Proof),
     VerifyProof(VerifyProof),
 }
 
@@ -56,6 +63,9 @@ impl Tower {
             What::Coverage => coverage(cx).await,
             What::Add { tower, trusted } => add(cx, &tower, trusted).await,
             What::Remove { tower } => remove(cx, &tower).await,
+            What::Drill(command) => command.run(cx).await,
+            What::Audit(command) => command.run(cx).await,
+            What::Proof(command) => command.run(cx).await,
             What::VerifyProof(command) => command.run(cx.screen),
         }
     }
@@ -109,6 +119,30 @@ async fn list(cx: &mut Context<'_>) -> Result<(), Failure> {
     })
 }
 
+/// The tower whose id begins so, or the only one there is.
+fn one_of<'a>(
+    all: &'a v1::TowersOverviewResponse,
+    beginning: Option<&str>,
+) -> Result<&'a v1::HiredTower, Failure> {
+    let fits = |one: &&v1::HiredTower| {
+        beginning.is_none_or(|text| !text.is_empty() && one.tower_id.starts_with(text))
+    };
+    let mut fitting = all.towers.iter().filter(fits);
+    match (fitting.next(), fitting.next(), beginning) {
+        (Some(one), None, _) => Ok(one),
+        (Some(_), Some(_), Some(_)) => {
+            Err(Failure::Usage("that is the beginning of several towers' ids"))
+        }
+        (Some(_), Some(_), None) => {
+            Err(Failure::Usage("there are several towers; see: viaduct tower list"))
+        }
+        (None, _, Some(_)) => {
+            Err(Failure::Usage("no tower's id begins so; see: viaduct tower list"))
+        }
+        (None, _, None) => Err(Failure::Usage(NONE)),
+    }
+}
+
 /// The standing of the session that is worst off.
 fn worst(sessions: &[v1::HiredTowerSession]) -> &str {
     let order = ["knows more", "refused", "unreachable", "catching up", "connecting", "covered"];
@@ -121,7 +155,7 @@ fn worst(sessions: &[v1::HiredTowerSession]) -> &str {
 async fn status(cx: &mut Context<'_>) -> Result<(), Failure> {
     let all = all(cx).await?;
     let now = cx.now;
-    cx.screen.result(&all, ids, |_, all| {
+    cx.screen.result(&all, ids, |screen, all| {
         let columns = [
             Column::Left("TOWER"),
             Column::Left("CHANNEL"),
@@ -148,8 +182,46 @@ async fn status(cx: &mut Context<'_>) -> Result<(), Failure> {
             }
         }
         let empty = if all.towers.is_empty() { NONE } else { "no channel is with a tower yet" };
-        table(&columns, rows, empty)
+        let mut text = table(&columns, rows, empty);
+        for tower in &all.towers {
+            for line in besides(screen, tower, now) {
+                text.push_str(&format!("\n{}  {line}", short(&tower.tower_id)));
+            }
+        }
+        text
     })
+}
+
+/// What else there is to say of a tower, a line each.
+fn besides(screen: &Screen, tower: &v1::HiredTower, now: u64) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(fault) = &tower.fault {
+        lines.push(screen.paint(Tone::Bad, &format!("broke its word: {}", visible(fault))));
+    }
+    if let Some(kept) = &tower.checkpoint {
+        let state = if kept.current { "current" } else { "behind" };
+        let age = words::age(now, kept.at_ms);
+        lines.push(format!("checkpoint {} ({state}), {age} old", kept.version));
+    }
+    if tower.found_sessions > 0 {
+        lines.push(format!("{} sessions found again by its checkpoint", tower.found_sessions));
+    }
+    let count = |result: &str| tower.audits.iter().filter(|one| one.result == result).count();
+    if let Some(newest) = tower.audits.iter().map(|audit| audit.at_ms).max() {
+        lines.push(format!(
+            "audits: {} passed, {} failed, {} unknown; the last {} ago",
+            count("passed"),
+            count("failed"),
+            count("unknown"),
+            words::age(now, newest),
+        ));
+    }
+    if let Some(newest) = tower.drills.last() {
+        let age = words::age(now, newest.since_ms);
+        let cost = newest.cost_sat.map_or_else(String::new, |cost| format!(", cost {}", sat(cost)));
+        lines.push(format!("drill {age} ago: {}{cost}", drill::verdict(screen, newest)));
+    }
+    lines
 }
 
 async fn coverage(cx: &mut Context<'_>) -> Result<(), Failure> {
@@ -216,16 +288,7 @@ async fn add(cx: &mut Context<'_>, tower: &str, trusted: bool) -> Result<(), Fai
 
 async fn remove(cx: &mut Context<'_>, tower: &str) -> Result<(), Failure> {
     let all = all(cx).await?;
-    let mut fitting = all.towers.iter().filter(|one| one.tower_id.starts_with(tower));
-    let id = match (fitting.next(), fitting.next()) {
-        (Some(one), None) if !tower.is_empty() => one.tower_id.clone(),
-        (Some(_), _) => {
-            return Err(Failure::Usage("that is the beginning of several towers' ids"));
-        }
-        (None, _) => {
-            return Err(Failure::Usage("no tower's id begins so; see: viaduct tower list"));
-        }
-    };
+    let id = one_of(&all, Some(tower))?.tower_id.clone();
     let ask = v1::RemoveTowerRequest { tower_id: id.clone(), idempotency_key: String::new() };
     let done = cx.client.call(ask, |to, ask| async move { to.towers().remove(ask).await }).await?;
     cx.screen.result(&done, |_| vec![id.clone()], |_, _| "dismissed".to_owned())

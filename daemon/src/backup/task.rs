@@ -85,6 +85,20 @@ pub enum Ask {
         /// Told when it was looked at.
         done: oneshot::Sender<()>,
     },
+    /// A tower gives back what it kept.
+    Told {
+        /// Which tower.
+        holder: NodeId,
+        /// What it had, opened.
+        backup: Box<Backup>,
+        /// Told when it was looked at.
+        done: oneshot::Sender<()>,
+    },
+    /// The newest backup, for towers; none as long as there is none.
+    Newest {
+        /// Answered at once.
+        reply: oneshot::Sender<Option<Backup>>,
+    },
     /// How everything stands.
     Show {
         /// Answered at once.
@@ -401,6 +415,16 @@ impl Keeper {
             Ask::Back { node, blob, done } => {
                 self.given_back(node, &blob, now_ms());
                 let _gone = done.send(());
+            }
+            Ask::Told { holder, backup, done } => {
+                if backup.node == self.node {
+                    self.told(holder, *backup);
+                }
+                let _gone = done.send(());
+            }
+            Ask::Newest { reply } => {
+                let newest = self.newest.as_ref().and_then(|made| self.open(&made.file).ok());
+                let _gone = reply.send(newest);
             }
             Ask::Show { reply } => {
                 let _gone = reply.send(self.status());

@@ -180,6 +180,19 @@ impl Keeper {
         }
     }
 
+    /// A tower had a backup of ours, sealed by other means: our newest, an older one, or a newer one than we
+    /// know of.
+    pub(super) fn told(&mut self, holder: NodeId, backup: Backup) {
+        let (counter, news) = (backup.counter, self.is_news(&backup));
+        let room = self.traffic.given_back.len() < GIVEN_BACK_MAX;
+        if room || self.traffic.given_back.contains_key(&holder) {
+            self.traffic.given_back.insert(holder, backup);
+        }
+        if news {
+            self.fall_behind(Some(holder), counter);
+        }
+    }
+
     /// Does what is due.
     pub(super) async fn attend(&mut self, now_ms: u64) {
         self.lend(now_ms);

@@ -17,6 +17,7 @@ use crate::edge::{Back, Forward};
 use crate::fact::ChannelIndex;
 use crate::payments::sent::Sent;
 use crate::rpc::model::payment::Payment;
+use crate::tower::Position;
 
 /// A message and the connection it came by.
 #[derive(Debug)]
@@ -54,6 +55,10 @@ pub struct Glance {
     pub revoked: u64,
     /// What we own in it, in whole satoshis.
     pub ours_sat: u64,
+    /// How far it is, as checkpoints tell it.
+    pub position: Option<Position>,
+    /// Whether its data may be an older copy.
+    pub quarantined: bool,
 }
 
 impl Glance {

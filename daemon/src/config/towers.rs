@@ -27,5 +27,17 @@ pub(super) fn check(check: &Check<'_>, raw: &RawTowers) -> Result<Manner, Config
             }
         },
         lag_states: check.number(SECTION, "lag_states", raw.lag_states, 1, u64::MAX)?,
+        checkpoint_every_ms: check
+            .number::<u64>(
+                SECTION,
+                "checkpoint_every_seconds",
+                raw.checkpoint_every_seconds,
+                1,
+                86_400,
+            )?
+            .saturating_mul(1_000),
+        audit_every_ms: check
+            .number::<u64>(SECTION, "audit_every_minutes", raw.audit_every_minutes, 0, 525_600)?
+            .saturating_mul(60_000),
     })
 }

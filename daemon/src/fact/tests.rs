@@ -197,6 +197,45 @@ fn each() -> Vec<Fact> {
         Fact::BackupMade(4),
         Fact::BackupTaken(BackupTaken { counter: 4, next_channel: 70_000 }),
         Fact::ChannelRolledBack { index: ChannelIndex(3), state: vec![5; 300] },
+        Fact::DrillBegun(Box::new(DrillBegun {
+            drill: 1 << 63,
+            tower: node,
+            entropy: [6; 32],
+            amount_sat: 70_000,
+            to_remote_sat: 17_500,
+            commitment_feerate: FeeratePerKw(1_000),
+            to_self_delay: 144,
+            ladder: vec![FeeratePerKw(1_500), FeeratePerKw(15_000)],
+            sweep_script: vec![0x51; 34],
+            word: "aa k".into(),
+            at_ms: 1,
+        })),
+        Fact::DrillFunded(DrillFunded {
+            drill: 1 << 63,
+            outpoint: OutPoint { txid: Txid::from_byte_array([4; 32]), vout: 1 },
+            fee_sat: 300,
+            at_ms: 2,
+        }),
+        Fact::DrillStaged(DrillStaged { drill: 1 << 63, receipt: vec![1; 205], at_ms: 3 }),
+        Fact::DrillEnded(DrillEnded {
+            drill: 1 << 63,
+            verdict: 1,
+            blocks: 2,
+            justice: Txid::from_byte_array([5; 32]),
+            justice_fee_sat: 800,
+            cost_sat: 2_500,
+            at_ms: 4,
+        }),
+        Fact::TowerAudited(TowerAudited {
+            tower: node,
+            channel: 3,
+            drawn: 300,
+            of: 4_000,
+            end: 1,
+            why: "lost".into(),
+            at_ms: 5,
+        }),
+        Fact::CheckpointMade(9),
         Fact::SweepMade(SweepMade {
             txid: Txid::all_zeros(),
             name: [4; 32],
@@ -214,7 +253,7 @@ fn each() -> Vec<Fact> {
 fn every_fact_reads_back_as_it_was_written() {
     let all = each();
     let kinds: std::collections::BTreeSet<_> = all.iter().map(Fact::kind).collect();
-    assert_eq!(kinds.len(), 35, "one of each kind");
+    assert_eq!(kinds.len(), 41, "one of each kind");
     assert_eq!(facts(&record(&all)), Ok(all));
 }
 

@@ -189,6 +189,12 @@ fn subject(fact: &Fact) -> Option<Subject> {
         | Fact::TowerSession(_)
         | Fact::TowerAt(_)
         | Fact::TowerOver(_)
-        | Fact::TowerFaulted(_) => None,
+        | Fact::TowerFaulted(_)
+        | Fact::DrillBegun(_)
+        | Fact::DrillFunded(_)
+        | Fact::DrillStaged(_)
+        | Fact::DrillEnded(_)
+        | Fact::TowerAudited(_)
+        | Fact::CheckpointMade(_) => None,
     }
 }

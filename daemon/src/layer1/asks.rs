@@ -10,7 +10,7 @@ use wire::units::{BlockHeight, FeeratePerKw};
 use crate::channels::task::ChainNews;
 use crate::clock::now_ms;
 use crate::edge::Back;
-use crate::fact::{ChannelIndex, Fact, IntentMade, OrderKept};
+use crate::fact::{ChannelIndex, DrillFunded, Fact, IntentMade, OrderKept};
 use crate::layer1::fees::per_kw;
 use crate::layer1::watches::Watches;
 use crate::layer1::{BumpTarget, Layer1, Then, promise_of};
@@ -83,6 +83,17 @@ pub enum Ask {
         /// Answered when the transaction is durable and handed in.
         reply: Reply<SentCoins>,
     },
+    /// Fund a drill: that its coins are gone, and which drill has them, is one record.
+    Drill {
+        /// Its funding output, and what its transaction should pay.
+        spend: Box<Spend>,
+        /// A random name for the promise.
+        promise: PromiseId,
+        /// Which drill.
+        drill: u64,
+        /// Answered when it is durable and handed in.
+        reply: Reply<DrillFunded>,
+    },
     /// Raise a fee.
     Bump {
         /// Whose.
@@ -139,6 +150,9 @@ impl Layer1 {
             }
             Ask::Send { spend, promise, label, kept, reply } => {
                 self.send(&spend, promise, label, kept, reply).await;
+            }
+            Ask::Drill { spend, promise, drill, reply } => {
+                self.fund_drill(&spend, promise, drill, reply).await;
             }
             Ask::Bump { target, how, reply } => self.bump(target, how, reply).await,
             Ask::Transactions { page, reply } => {

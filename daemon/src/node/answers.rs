@@ -56,7 +56,7 @@ use crate::rpc::model::{OrderKey, Started, UnixMillis, Updates};
 use crate::rpc::node_api::{Answer, NodeApi};
 use crate::rpc::refusal::{Refusal, Unreachable};
 use crate::switch::policy::ForwardPolicy;
-use crate::tower::{Coverage, Tower};
+use crate::tower::{Audit, Coverage, Drill, DrillTower, NoProof, Tower};
 
 #[async_trait]
 impl NodeApi for Handle {
@@ -191,6 +191,22 @@ impl NodeApi for Handle {
 
     async fn list_towers(&self) -> Answer<Vec<Tower>> {
         self.hired().await
+    }
+
+    async fn drill_tower(&self, order: DrillTower) -> Answer<Updates<Drill>> {
+        self.drill(order).await
+    }
+
+    async fn audit_tower(&self, tower: NodeId, draws: usize) -> Answer<Vec<Audit>> {
+        self.audit(tower, draws).await
+    }
+
+    async fn prove_tower(
+        &self,
+        tower: NodeId,
+        channel: ChannelRef,
+    ) -> Answer<Result<Vec<u8>, NoProof>> {
+        self.prove(tower, channel).await
     }
 
     async fn tower_coverage(&self) -> Answer<(Vec<Coverage>, usize)> {

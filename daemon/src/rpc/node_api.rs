@@ -39,7 +39,7 @@ use super::model::{OrderKey, Started, Updates};
 use super::refusal::Refusal;
 use crate::backup::Status;
 use crate::switch::policy::ForwardPolicy;
-use crate::tower::{Coverage, Tower};
+use crate::tower::{Audit, Coverage, Drill, DrillTower, NoProof, Tower};
 
 /// What a call answers.
 pub type Answer<T> = Result<T, Refusal>;
@@ -236,6 +236,19 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
 
     /// What could be lost, and how many towers each channel should have.
     async fn tower_coverage(&self) -> Answer<(Vec<Coverage>, usize)>;
+
+    /// Stages a breach of our own making, or watches the one that runs; the verdict is the last update.
+    async fn drill_tower(&self, order: DrillTower) -> Answer<Updates<Drill>>;
+
+    /// Asks a tower for records that it signed for: so many of each session.
+    async fn audit_tower(&self, tower: NodeId, draws: usize) -> Answer<Vec<Audit>>;
+
+    /// The file that convicts a tower of letting a channel be robbed, or why there is none.
+    async fn prove_tower(
+        &self,
+        tower: NodeId,
+        channel: ChannelRef,
+    ) -> Answer<Result<Vec<u8>, NoProof>>;
 
     // ---- Sandbox (only where this node mines the built-in chain; else `Refusal::NotSandbox`)
 

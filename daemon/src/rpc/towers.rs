@@ -6,8 +6,20 @@ use tonic::{Request, Response, Status};
 use watchtower::message::KIT_REPLICA;
 
 use super::parse;
+use super::stream::{Reply, reply, until_final};
 use super::{NodeApi, Rpc};
-use crate::tower::{Coverage, Session, Tower};
+use crate::rpc::refusal::Refusal;
+use crate::tower::{Audit, Coverage, Drill, DrillTower, Session, Tower};
+
+/// Records that an audit draws of each session if nobody says: one that lost one in a hundred is found by 19
+/// of 20.
+const DRAWS: u32 = 300;
+
+/// The most that it draws.
+const DRAWS_MAX: u32 = 1_024;
+
+/// The most that a drill may hold, in sat.
+const DRILL_MAX_SAT: u64 = 100_000_000;
 
 #[tonic::async_trait]
 impl<N: NodeApi> Towers for Rpc<N> {
@@ -39,6 +51,61 @@ impl<N: NodeApi> Towers for Rpc<N> {
         Ok(Response::new(v1::TowersOverviewResponse { towers }))
     }
 
+    type DrillStream = Reply<v1::TowerDrill>;
+
+    async fn drill(
+        &self,
+        request: Request<v1::DrillTowerRequest>,
+    ) -> Result<Response<Self::DrillStream>, Status> {
+        let mut ask = request.into_inner();
+        let key = core::mem::take(&mut ask.idempotency_key);
+        let key = parse::order_key("Towers/Drill", key, &ask)?;
+        if let Some(given) = ask.amount_sat.filter(|sat| *sat > DRILL_MAX_SAT) {
+            let (field, min, max) = ("amount_sat", 0, DRILL_MAX_SAT);
+            return Err(Refusal::OutOfRange { field, given, min, max, unit: "sat" }.into());
+        }
+        let order = DrillTower {
+            key,
+            tower: parse::node_id("tower_id", &ask.tower_id)?,
+            amount: ask.amount_sat.map(bitcoin::Amount::from_sat),
+        };
+        let updates = self.node.drill_tower(order).await?;
+        let is_final = |drill: &Drill| drill.verdict.is_some();
+        let updates = until_final(updates, is_final, self.world.stop.clone());
+        Ok(Response::new(reply(updates, drill)))
+    }
+
+    async fn audit(
+        &self,
+        request: Request<v1::AuditTowerRequest>,
+    ) -> Result<Response<v1::AuditTowerResponse>, Status> {
+        let ask = request.into_inner();
+        let tower = parse::node_id("tower_id", &ask.tower_id)?;
+        let draws = if ask.draws == 0 { DRAWS } else { ask.draws };
+        if draws > DRAWS_MAX {
+            let (field, given) = ("draws", u64::from(draws));
+            let (min, max) = (1, u64::from(DRAWS_MAX));
+            return Err(Refusal::OutOfRange { field, given, min, max, unit: "records" }.into());
+        }
+        let draws = usize::try_from(draws).unwrap_or(usize::MAX);
+        let audits = self.node.audit_tower(tower, draws).await?;
+        let audits = audits.into_iter().map(audit).collect();
+        Ok(Response::new(v1::AuditTowerResponse { audits }))
+    }
+
+    async fn prove(
+        &self,
+        request: Request<v1::ProveTowerRequest>,
+    ) -> Result<Response<v1::ProveTowerResponse>, Status> {
+        let ask = request.into_inner();
+        let tower = parse::node_id("tower_id", &ask.tower_id)?;
+        let channel = parse::channel(&ask.channel_id)?;
+        Ok(Response::new(match self.node.prove_tower(tower, channel).await? {
+            Ok(proof) => v1::ProveTowerResponse { proof, why: String::new() },
+            Err(why) => v1::ProveTowerResponse { proof: Vec::new(), why: why.to_string() },
+        }))
+    }
+
     async fn coverage(
         &self,
         _: Request<v1::TowerCoverageRequest>,
@@ -62,6 +129,46 @@ fn show(tower: Tower) -> v1::HiredTower {
         since_ms: tower.since_ms,
         fault: tower.fault,
         sessions: tower.sessions.into_iter().map(session).collect(),
+        found_sessions: tower.found_sessions,
+        drills: tower.drills.into_iter().map(drill).collect(),
+        audits: tower.audits.into_iter().map(audit).collect(),
+        checkpoint: tower.checkpoint.map(|kept| v1::TowerCheckpoint {
+            version: kept.version,
+            at_ms: kept.at_ms,
+            current: kept.current,
+        }),
+    }
+}
+
+fn audit(audit: Audit) -> v1::TowerAudit {
+    v1::TowerAudit {
+        channel_id: audit.channel.map(|id| id.to_string()).unwrap_or_default(),
+        drawn: audit.drawn,
+        of: audit.of,
+        result: audit.end.word().to_owned(),
+        why: audit.why,
+        at_ms: audit.at_ms,
+    }
+}
+
+fn drill(drill: Drill) -> v1::TowerDrill {
+    v1::TowerDrill {
+        drill_id: format!("{:016x}", drill.id),
+        tower_id: drill.tower.to_string(),
+        amount_sat: drill.amount_sat,
+        since_ms: drill.since_ms,
+        stage: drill.stage.word().to_owned(),
+        blocks_left: drill.stage.blocks(),
+        funding_outpoint: drill.funding.map(|outpoint| outpoint.to_string()),
+        breach_txid: drill.breach.map(|txid| txid.to_string()),
+        breach_height: drill.breach_height,
+        justice_txid: drill.justice.map(|txid| txid.to_string()),
+        blocks: drill.blocks,
+        justice_fee_sat: drill.justice_fee_sat,
+        verdict: drill.verdict.map(|verdict| verdict.word().to_owned()),
+        cost_sat: drill.cost_sat,
+        proof_path: drill.proof.map(|path| path.display().to_string()),
+        trouble: drill.trouble,
     }
 }
 

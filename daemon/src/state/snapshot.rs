@@ -162,7 +162,13 @@ impl State {
                 | Fact::TowerSession(_)
                 | Fact::TowerAt(_)
                 | Fact::TowerOver(_)
-                | Fact::TowerFaulted(_)) => self.towers.apply(&tower),
+                | Fact::TowerFaulted(_)
+                | Fact::DrillBegun(_)
+                | Fact::DrillFunded(_)
+                | Fact::DrillStaged(_)
+                | Fact::DrillEnded(_)
+                | Fact::TowerAudited(_)
+                | Fact::CheckpointMade(_)) => self.towers.apply(&tower),
                 Fact::IntentMade(made) => {
                     self.intents.insert(made.txid(), made);
                 }

@@ -2,9 +2,44 @@
 
 use std::collections::BTreeMap;
 
+use bitcoin::hashes::{Hash as _, sha256};
 use wire::id::NodeId;
 
-use crate::fact::{Fact, TowerAt, TowerFaulted, TowerKept, TowerSession};
+use crate::fact::{
+    DrillBegun, DrillEnded, DrillFunded, DrillStaged, Fact, TowerAt, TowerAudited, TowerFaulted,
+    TowerKept, TowerSession,
+};
+
+/// Drills that are over and still shown, for each tower.
+const DRILLS_SHOWN: usize = 8;
+
+/// The bit that tells the session of a drill from that of a channel: no channel ever has such an index.
+const DRILL: u64 = 1 << 63;
+
+/// Whether the session in this place is a drill's.
+pub(super) const fn is_drill(place: u64) -> bool {
+    place & DRILL != 0
+}
+
+/// The name of a drill whose keys follow from these bytes.
+pub(super) fn drill_name(entropy: &[u8; 32]) -> u64 {
+    let hash = sha256::Hash::hash(&[b"viaduct drill", entropy.as_slice()].concat()).to_byte_array();
+    let [a, b, c, d, e, f, g, h, ..] = hash;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h]) | DRILL
+}
+
+/// A drill, as the journal knows it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Drilled {
+    /// How it began.
+    pub begun: DrillBegun,
+    /// Its coins, once they left the wallet.
+    pub funded: Option<DrillFunded>,
+    /// Whether its breach may be out.
+    pub staged: Option<DrillStaged>,
+    /// How it ended.
+    pub ended: Option<DrillEnded>,
+}
 
 /// A session, as the journal knows it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -24,6 +59,12 @@ pub struct Book {
     pub faulted: BTreeMap<NodeId, TowerFaulted>,
     /// Sessions, by tower and the index of the channel.
     pub sessions: BTreeMap<(NodeId, u64), Kept>,
+    /// Drills that run, and the last that are over.
+    pub drills: BTreeMap<u64, Drilled>,
+    /// The last audit of each session, by tower and the index of the channel.
+    pub audits: BTreeMap<(NodeId, u64), TowerAudited>,
+    /// The version of the newest checkpoint; 0 before the first.
+    pub checkpoint: u64,
     /// The number of the next session with a tower for a channel, where there was one.
     next: BTreeMap<(NodeId, u64), u32>,
 }
@@ -41,6 +82,7 @@ impl Book {
                 self.towers.remove(tower);
                 self.faulted.remove(tower);
                 self.sessions.retain(|(of, _), _| of != tower);
+                self.audits.retain(|(of, _), _| of != tower);
             }
             Fact::TowerSession(opened) => {
                 let key = (opened.tower, opened.channel);
@@ -53,13 +95,63 @@ impl Book {
                 }
             }
             Fact::TowerOver(over) => {
-                self.sessions.remove(&(over.tower, over.channel));
+                let key = (over.tower, over.channel);
+                self.sessions.remove(&key);
+                self.audits.remove(&key);
+                if is_drill(over.channel) {
+                    self.next.remove(&key);
+                }
             }
             Fact::TowerFaulted(faulted) => {
                 self.faulted.insert(faulted.tower, faulted.clone());
             }
+            Fact::DrillBegun(begun) => {
+                let begun = DrillBegun::clone(begun);
+                let drilled = Drilled { begun, funded: None, staged: None, ended: None };
+                self.drills.insert(drilled.begun.drill, drilled);
+            }
+            Fact::DrillFunded(funded) => {
+                if let Some(drilled) = self.drills.get_mut(&funded.drill) {
+                    drilled.funded = Some(funded.clone());
+                }
+            }
+            Fact::DrillStaged(staged) => {
+                if let Some(drilled) = self.drills.get_mut(&staged.drill) {
+                    drilled.staged = Some(staged.clone());
+                }
+            }
+            Fact::DrillEnded(ended) => {
+                if let Some(drilled) = self.drills.get_mut(&ended.drill) {
+                    drilled.ended = Some(ended.clone());
+                    let tower = drilled.begun.tower;
+                    self.forget_drills(tower);
+                }
+            }
+            Fact::TowerAudited(audited) => {
+                self.audits.insert((audited.tower, audited.channel), audited.clone());
+            }
+            Fact::CheckpointMade(version) => self.checkpoint = self.checkpoint.max(*version),
             _ => {}
         }
+    }
+
+    /// Of the drills of a tower that are over, the last few are kept.
+    fn forget_drills(&mut self, tower: NodeId) {
+        let mut over: Vec<(u64, u64)> = (self.drills.iter())
+            .filter(|(_, drilled)| drilled.begun.tower == tower)
+            .filter_map(|(name, drilled)| Some((drilled.ended.as_ref()?.at_ms, *name)))
+            .collect();
+        over.sort_unstable();
+        let old = over.len().saturating_sub(DRILLS_SHOWN);
+        for (_, name) in over.into_iter().take(old) {
+            self.drills.remove(&name);
+        }
+    }
+
+    /// The drill that runs with this tower, if one does.
+    pub fn drill_with(&self, tower: NodeId) -> Option<&Drilled> {
+        let mut drills = self.drills.values();
+        drills.find(|drilled| drilled.begun.tower == tower && drilled.ended.is_none())
     }
 
     /// The facts that make this book again. The numbers of sessions that are over are among them, as
@@ -84,6 +176,16 @@ impl Book {
                 (None, None) => {}
             }
         }
+        for drilled in self.drills.values() {
+            facts.push(Fact::DrillBegun(Box::new(drilled.begun.clone())));
+            facts.extend(drilled.funded.clone().map(Fact::DrillFunded));
+            facts.extend(drilled.staged.clone().map(Fact::DrillStaged));
+            facts.extend(drilled.ended.clone().map(Fact::DrillEnded));
+        }
+        facts.extend(self.audits.values().cloned().map(Fact::TowerAudited));
+        if self.checkpoint > 0 {
+            facts.push(Fact::CheckpointMade(self.checkpoint));
+        }
         facts
     }
 
@@ -97,6 +199,28 @@ impl Book {
 mod tests {
     use super::*;
     use crate::fact::TowerOver;
+
+    fn begun(tower: NodeId, drill: u64, at_ms: u64) -> DrillBegun {
+        DrillBegun {
+            drill,
+            tower,
+            entropy: [1; 32],
+            amount_sat: 1,
+            to_remote_sat: 1,
+            commitment_feerate: wire::units::FeeratePerKw(253),
+            to_self_delay: 144,
+            ladder: vec![],
+            sweep_script: vec![],
+            word: "".into(),
+            at_ms,
+        }
+    }
+
+    fn ended(drill: u64, at_ms: u64) -> DrillEnded {
+        let justice = bitcoin::Txid::from_byte_array([0; 32]);
+        let (verdict, blocks, justice_fee_sat, cost_sat) = (1, 0, 0, 0);
+        DrillEnded { drill, verdict, blocks, justice, justice_fee_sat, cost_sat, at_ms }
+    }
 
     #[test]
     fn a_book_is_made_again_by_its_own_facts_and_no_session_key_is_used_twice() {
@@ -133,6 +257,27 @@ mod tests {
         assert_eq!((book.next_number(tower, 7), book.next_number(tower, 8)), (1, 5));
         let mut again = Book::default();
         // Over and over a snapshot is made of a snapshot.
+        for fact in book.facts() {
+            again.apply(&fact);
+        }
+        assert_eq!(again, book);
+        for name in (0..12_u64).map(|n| n | DRILL) {
+            let at_ms = name & 15;
+            book.apply(&Fact::DrillBegun(Box::new(begun(tower, name, at_ms))));
+            if name != DRILL {
+                book.apply(&Fact::DrillEnded(ended(name, at_ms)));
+            }
+        }
+        book.apply(&Fact::CheckpointMade(7));
+        book.apply(&Fact::CheckpointMade(3));
+        assert_eq!(book.checkpoint, 7);
+        assert_eq!(
+            book.drills.len(),
+            1 + DRILLS_SHOWN,
+            "the one that runs, and the last of the others"
+        );
+        assert_eq!(book.drill_with(tower).map(|drilled| drilled.begun.drill), Some(DRILL));
+        let mut again = Book::default();
         for fact in book.facts() {
             again.apply(&fact);
         }

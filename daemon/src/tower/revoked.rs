@@ -1,6 +1,6 @@
 //! What a channel says of its revoked states when a tower is to hear of them.
 
-use bitcoin::ScriptBuf;
+use bitcoin::{ScriptBuf, Txid};
 use channel::Channel;
 use channel::clock::Side;
 use channel::keys::ChannelBasepoints;
@@ -35,6 +35,8 @@ pub struct Revoked {
     pub sweep_script: ScriptBuf,
     /// Whether everything of the channel is resolved on Layer 1.
     pub closed: bool,
+    /// What spent the funding output, in a block.
+    pub spent: Option<Txid>,
 }
 
 impl Revoked {
@@ -63,6 +65,7 @@ impl Revoked {
             we_opened: state.terms.funder == Side::Us,
             sweep_script: state.terms.shutdown_script.clone(),
             closed: state.chain.closed,
+            spent: state.chain.spent.as_ref().map(|(tx, _)| tx.compute_txid()),
         })
     }
 }

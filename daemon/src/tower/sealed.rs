@@ -31,7 +31,7 @@ use crate::fact::{Fact, TowerAt, TowerSession, record};
 const WINDOW: usize = 1_024;
 
 /// HTLCs in one record, if the tower does not say how long one may be: 44 kB.
-const HTLCS_MAX: usize = 480;
+pub(super) const HTLCS_MAX: usize = 480;
 
 /// The bytes of a record without HTLCs, rounded up, and of each HTLC in it.
 const RECORD_BYTES: usize = 400;
@@ -65,9 +65,9 @@ struct Progress {
 }
 
 /// What was made of one row.
-struct Made {
+pub(super) struct Made {
     row: u64,
-    records: Vec<Sealed>,
+    pub(super) records: Vec<Sealed>,
     uncovered_sat: u64,
 }
 
@@ -431,7 +431,7 @@ fn template(told: &Revoked, normal: FeeratePerKw) -> Template {
 }
 
 /// The records of one row; none if there is nothing to punish with, or nothing to be known.
-fn make_one(
+pub(super) fn make_one(
     told: &Revoked,
     row: &Row,
     template: &Template,

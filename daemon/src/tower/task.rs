@@ -4,9 +4,12 @@
 //! Not here: a session itself (`upload`), what users are shown (`node::tower`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bitcoin::Amount;
+use chain_backend::backend::ChainBackend;
 use channel::seal::{Flushed, Journal as _};
 use secp256k1::PublicKey;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -19,16 +22,22 @@ use wire::units::BlockHeight;
 
 use super::assign::assign;
 use super::book::Book;
-use super::shown::{Coverage, OnLag, Session, Standing, Tower};
+use super::guardian::{FOUND, Keeping};
+use super::keep::Made;
+use super::proof::NoProof;
+use super::shown::{Audit, Coverage, Drill, OnLag, Session, Standing, Tower};
 use super::upload::{News, Shared, Upload, What};
 use crate::archive::Archives;
+use crate::backup::{self, Ahead};
 use crate::channels::directory::Directory;
 use crate::channels::task::Ask as ChannelAsk;
 use crate::clock::now_ms;
-use crate::edge::Inbox;
+use crate::edge::{Forward, Inbox};
 use crate::fact::{ChannelIndex, Fact, TowerFaulted, TowerKept, TowerOver, record};
 use crate::journal::Writer;
-use crate::layer1::Feerates;
+use crate::layer1::{self, Feerates};
+use crate::payments::Reply;
+use crate::rpc::model::OrderKey;
 use crate::seed::Secret32;
 use crate::tasks::{Fatal, Tasks};
 
@@ -61,6 +70,10 @@ pub struct Manner {
     pub on_lag: OnLag,
     /// So many of them at least.
     pub lag_states: u64,
+    /// Between two checkpoints at least, in milliseconds.
+    pub checkpoint_every_ms: u64,
+    /// Between two audits of a tower, give or take half of it, in milliseconds; 0 for none.
+    pub audit_every_ms: u64,
 }
 
 /// What users want.
@@ -94,6 +107,35 @@ pub enum Ask {
         /// Answered at once.
         reply: oneshot::Sender<Vec<Coverage>>,
     },
+    /// Stage a breach of our own making, or watch the one that runs.
+    Drill {
+        /// The tower that is tried.
+        tower: NodeId,
+        /// What the channel that never was holds, if not what is usual.
+        amount: Option<Amount>,
+        /// The idempotency key.
+        key: Option<OrderKey>,
+        /// Answered when it begins, or does not.
+        reply: Reply<watch::Receiver<Drill>>,
+    },
+    /// Ask for records that were signed for, of every session with a tower.
+    Audit {
+        /// The tower.
+        tower: NodeId,
+        /// Records to draw of each session.
+        draws: usize,
+        /// Answered when all have answered.
+        reply: Reply<Vec<Audit>>,
+    },
+    /// What convicts a tower of letting a channel be robbed.
+    Proof {
+        /// The tower.
+        tower: NodeId,
+        /// The channel.
+        channel: ChannelIndex,
+        /// Answered when everything was computed again.
+        reply: Reply<Result<Vec<u8>, NoProof>>,
+    },
 }
 
 /// What the task is made of.
@@ -121,6 +163,16 @@ pub struct Start {
     pub seed: Arc<Secret32>,
     /// Our way into the journal.
     pub writer: Writer,
+    /// The chain.
+    pub backend: Arc<dyn ChainBackend>,
+    /// The wallet.
+    pub wallet: Forward<layer1::Ask>,
+    /// The backup.
+    pub backup: Forward<backup::Ask>,
+    /// Whether somebody holds a newer backup than the journal knows.
+    pub ahead: watch::Receiver<Option<Ahead>>,
+    /// Where proofs against towers are written.
+    pub proofs: PathBuf,
     /// Channels over which nothing goes on until towers have caught up.
     pub held: watch::Sender<Arc<BTreeSet<ChannelIndex>>>,
     /// The tree of tasks.
@@ -142,12 +194,27 @@ struct Running {
 
 /// The task.
 pub struct Towers {
-    book: Book,
-    manner: Manner,
-    shared: Arc<Shared>,
-    writer: Writer,
+    pub(super) book: Book,
+    pub(super) manner: Manner,
+    pub(super) shared: Arc<Shared>,
+    pub(super) writer: Writer,
     held: watch::Sender<Arc<BTreeSet<ChannelIndex>>>,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
+    pub(super) backup: Forward<backup::Ask>,
+    pub(super) ahead: watch::Receiver<Option<Ahead>>,
+    /// Who carries checkpoints.
+    pub(super) keeping: BTreeMap<NodeId, Keeping>,
+    /// The newest checkpoint, and when it was made.
+    pub(super) newest: watch::Sender<Option<Arc<Made>>>,
+    pub(super) made_ms: u64,
+    /// Channels that ran since the start.
+    pub(super) seen: BTreeSet<ChannelIndex>,
+    /// Drills that run.
+    pub(super) drills: BTreeMap<u64, watch::Receiver<Drill>>,
+    /// When each tower is audited next.
+    pub(super) audit_at_ms: BTreeMap<NodeId, u64>,
+    /// Closes that are, or were, looked at for a theft.
+    pub(super) thefts: BTreeSet<(NodeId, ChannelIndex)>,
     news: mpsc::Receiver<News>,
     running: BTreeMap<(NodeId, ChannelIndex), Running>,
     connections: BTreeMap<NodeId, Arc<Semaphore>>,
@@ -179,6 +246,10 @@ impl Towers {
             states_per_second: start.manner.states_per_second,
             // Payments keep half of the machine.
             makers: Semaphore::new((threads / 2).max(1)),
+            backend: start.backend,
+            wallet: start.wallet,
+            proofs: start.proofs,
+            audits: Semaphore::new(1),
         };
         Self {
             book: start.book,
@@ -187,6 +258,15 @@ impl Towers {
             writer: start.writer,
             held: start.held,
             tasks: start.tasks,
+            backup: start.backup,
+            ahead: start.ahead,
+            keeping: BTreeMap::new(),
+            newest: watch::Sender::new(None),
+            made_ms: 0,
+            seen: BTreeSet::new(),
+            drills: BTreeMap::new(),
+            audit_at_ms: BTreeMap::new(),
+            thefts: BTreeSet::new(),
             news,
             running: BTreeMap::new(),
             connections: BTreeMap::new(),
@@ -201,6 +281,7 @@ impl Towers {
     /// None; a tower is never a reason to stop.
     pub async fn run(mut self, mut asks: Inbox<Ask>) -> Result<(), Fatal> {
         let tasks = self.tasks.clone();
+        self.resume_drills();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -209,17 +290,23 @@ impl Towers {
                 () = tasks.stopping() => return Ok(()),
                 Some(ask) = asks.recv() => self.answer(ask).await,
                 Some(news) = self.news.recv() => self.take(news).await,
-                _ = tick.tick() => self.compare(),
+                _ = tick.tick() => {
+                    self.compare();
+                    self.make_checkpoint().await;
+                    self.audit_some();
+                    self.look_for_thefts();
+                }
             }
         }
     }
 
-    fn keep(&mut self, fact: Fact) -> channel::seal::Lsn {
+    /// Makes something a fact.
+    pub(super) fn keep(&mut self, fact: Fact) -> channel::seal::Lsn {
         self.book.apply(&fact);
         self.writer.append(record(&[fact]))
     }
 
-    async fn durable(&self, lsn: channel::seal::Lsn) -> bool {
+    pub(super) async fn durable(&self, lsn: channel::seal::Lsn) -> bool {
         let mut disk = self.shared.disk.clone();
         disk.wait_for(|flushed| flushed.upto() >= lsn).await.is_ok()
     }
@@ -258,6 +345,11 @@ impl Towers {
             Ask::Coverage { reply } => {
                 let _gone = reply.send(self.coverage());
             }
+            Ask::Drill { tower, amount, key, reply } => {
+                self.drill(tower, amount, key, reply).await;
+            }
+            Ask::Audit { tower, draws, reply } => self.audit_all(tower, draws, reply),
+            Ask::Proof { tower, channel, reply } => self.prove(tower, channel, reply),
         }
     }
 
@@ -278,6 +370,7 @@ impl Towers {
 
     /// Starts what is missing and ends what is over.
     fn compare(&mut self) {
+        self.keep_checkpoints();
         if self.book.towers.is_empty() {
             if !self.held.borrow().is_empty() {
                 self.held.send_replace(Arc::default());
@@ -291,6 +384,7 @@ impl Towers {
             .copied()
             .collect();
         for door in doors.iter() {
+            self.seen.insert(door.index);
             if door.glance.borrow().revoked == 0 {
                 continue;
             }
@@ -315,9 +409,10 @@ impl Towers {
     fn start(&mut self, tower: NodeId, channel: ChannelIndex) {
         let Some(kept) = self.book.towers.get(&tower).cloned() else { return };
         let Ok(key) = PublicKey::from_slice(&tower.0) else { return };
-        let session = self.book.sessions.get(&(tower, channel.0));
-        let connections = (self.connections.entry(tower))
-            .or_insert_with(|| Arc::new(Semaphore::new(CONNECTIONS)));
+        let session = (self.book.sessions.get(&(tower, channel.0)))
+            .filter(|session| session.opened.kit != FOUND)
+            .cloned();
+        let connections = self.connections_to(tower);
         let stop = self.tasks.token().child_token();
         let mut seed = [0; 8];
         // Without random numbers sessions only call at the same moments.
@@ -328,12 +423,12 @@ impl Towers {
             key,
             channel,
             writer: self.writer.clone(),
-            session: session.map(|kept| kept.opened.clone()),
-            at: session.and_then(|kept| kept.at.clone()),
+            at: session.as_ref().and_then(|kept| kept.at.clone()),
+            session: session.map(|kept| kept.opened),
             next_number: self.book.next_number(tower, channel.0),
             next_row: 0,
             seen: 0,
-            connections: Arc::clone(connections),
+            connections,
             stop: stop.clone(),
             rng: u64::from_le_bytes(seed),
         };
@@ -351,11 +446,22 @@ impl Towers {
         self.running.insert((tower, channel), running);
     }
 
+    /// The turns of connections to a tower.
+    pub(super) fn connections_to(&mut self, tower: NodeId) -> Arc<Semaphore> {
+        let all = self.connections.entry(tower);
+        Arc::clone(all.or_insert_with(|| Arc::new(Semaphore::new(CONNECTIONS))))
+    }
+
     /// A channel that is over needs no tower: its task ends only when everything is a hundred blocks deep.
     fn end_sessions(&mut self, doors: &crate::channels::directory::Doors) {
-        let missing: Vec<_> = (self.book.sessions.keys())
-            .filter(|(_, channel)| doors.get(ChannelIndex(*channel)).is_none())
-            .copied()
+        let missing: Vec<_> = (self.book.sessions.iter())
+            .filter(|((_, channel), kept)| {
+                let index = ChannelIndex(*channel);
+                let found = kept.opened.kit == FOUND && !self.has_run(index);
+                let runs = self.book.drills.get(channel).is_some_and(|it| it.ended.is_none());
+                doors.get(index).is_none() && !found && !runs
+            })
+            .map(|(key, _)| *key)
             .collect();
         self.gone.retain(|key, _| missing.contains(key));
         for key in missing {
@@ -391,6 +497,12 @@ impl Towers {
     async fn take(&mut self, news: News) {
         let News { tower, channel, what } = news;
         let now = now_ms();
+        let what = match what {
+            What::Found(found) => return self.found(tower, *found).await,
+            What::Kept { version } => return self.kept(tower, version),
+            What::Facts(facts) => return facts.iter().for_each(|fact| self.book.apply(fact)),
+            other => other,
+        };
         if let Some(running) = self.running.get_mut(&(tower, channel)) {
             match &what {
                 What::Reached { rows, of, uncovered_sat, .. } => {
@@ -408,6 +520,9 @@ impl Towers {
                 }
                 What::Refused(_) => running.standing = Standing::Refused,
                 What::Opened(_)
+                | What::Found(_)
+                | What::Kept { .. }
+                | What::Facts(_)
                 | What::Faulted { .. }
                 | What::Stale { .. }
                 | What::Lost(_)
@@ -449,6 +564,7 @@ impl Towers {
                     running.stop.cancel();
                 }
             }
+            What::Found(_) | What::Kept { .. } | What::Facts(_) => {}
             What::Deleted => {
                 let over = TowerOver { tower, channel: channel.0 };
                 let _lsn = self.keep(Fact::TowerOver(over));
@@ -574,6 +690,10 @@ impl Towers {
                     since_ms: kept.at_ms,
                     fault: self.book.faulted.get(&kept.tower).map(|fault| fault.why.0.clone()),
                     sessions,
+                    found_sessions: self.found_at(kept.tower),
+                    drills: self.drills_of(kept.tower),
+                    audits: self.audits_of(kept.tower),
+                    checkpoint: self.checkpoint_at(kept.tower),
                 }
             })
             .collect()

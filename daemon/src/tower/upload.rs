@@ -6,10 +6,12 @@
 //!
 //! Not here: how records are made (`sealed`, `replica`), which towers a channel has (`task`).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::hashes::{Hash as _, HashEngine as _, Hmac, HmacEngine, sha256};
+use chain_backend::backend::ChainBackend;
 use channel::seal::{Flushed, Journal as _};
 use channel::signer::{InMemorySigner, Memory};
 use secp256k1::{Keypair, PublicKey, SECP256K1, SecretKey};
@@ -22,12 +24,14 @@ use wire::codec::DecodeError;
 use wire::id::NodeId;
 use wire::units::BlockHeight;
 
+use super::keep::Found;
 use super::rows::{Cursor, NoRows};
 use crate::archive::Archives;
 use crate::channels::directory::Directory;
+use crate::edge::Forward;
 use crate::fact::{ChannelIndex, Fact, TowerAt, TowerKept, TowerSession, record};
 use crate::journal::Writer;
-use crate::layer1::Feerates;
+use crate::layer1::{self, Feerates};
 use crate::seed::Secret32;
 
 /// How long a connection without work is kept.
@@ -55,6 +59,12 @@ pub(super) struct Shared {
     pub(super) states_per_second: u32,
     /// Records that are made at the same time, over all sessions.
     pub(super) makers: Semaphore,
+    pub(super) backend: Arc<dyn ChainBackend>,
+    pub(super) wallet: Forward<layer1::Ask>,
+    /// Where proofs against towers are written.
+    pub(super) proofs: PathBuf,
+    /// Whose records are made again: one at a time.
+    pub(super) audits: Semaphore,
 }
 
 /// What a session tells.
@@ -86,6 +96,12 @@ pub(super) enum What {
     Over,
     /// The tower has forgotten a channel that is over.
     Deleted,
+    /// The tower had a checkpoint when it was asked first.
+    Found(Box<Found>),
+    /// The tower has the checkpoint of this version.
+    Kept { version: u64 },
+    /// These are in the journal.
+    Facts(Vec<Fact>),
 }
 
 /// Why a connection ended.

@@ -19,6 +19,9 @@ use crate::rpc::refusal::BumpNo;
 /// The label of a child that pays for its parent.
 pub(super) const BUMP: &str = "bump";
 
+/// The label of what funds a drill of a tower: the drill builds on it by its name, so it is never replaced.
+pub const DRILL: &str = "tower drill";
+
 /// Version, counts, lock time, segwit flag, and an output of ours.
 pub(super) const CHILD_WEIGHT: u64 = 42 + 124;
 
@@ -69,7 +72,8 @@ impl Wallet {
             return Err(BumpNo::PaysAsMuch);
         }
         let label = self.book.label(txid);
-        let ours = label.channel.is_none() && label.text != BUMP && self.spends_our_coins(txid);
+        let named = label.channel.is_some() || label.text == BUMP || label.text == DRILL;
+        let ours = !named && self.spends_our_coins(txid);
         if ours && let Some(replacement) = self.replacement(txid, feerate)? {
             return Ok(replacement);
         }

@@ -35,17 +35,17 @@ fn put_back(dir: &DataDir) {
 }
 
 /// As [`keep`] and [`put_back`], with the note of how far the journal had come.
-fn keep_all(dir: &DataDir) {
+pub(crate) fn keep_all(dir: &DataDir) {
     keep(dir);
     fs::copy(daemon::guard::default_path(dir), dir.root().join("kept.guard")).unwrap();
 }
 
-fn put_all_back(dir: &DataDir) {
+pub(crate) fn put_all_back(dir: &DataDir) {
     put_back(dir);
     fs::copy(dir.root().join("kept.guard"), daemon::guard::default_path(dir)).unwrap();
 }
 
-async fn quarantined(node: &OurNode) -> u32 {
+pub(crate) async fn quarantined(node: &OurNode) -> u32 {
     node.handle().info().await.unwrap().channels_quarantined
 }
 

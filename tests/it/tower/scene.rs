@@ -184,3 +184,18 @@ pub(crate) async fn bob_has_all(pair: &Pair, cheating: &Cheating, alice: Amount)
     .await;
     assert_eq!(pair.alice.balance().await.confirmed, alice, "the thief got nothing");
 }
+
+/// How a hired tower is shown.
+pub(crate) async fn hired(node: &OurNode, tower: NodeId) -> daemon::tower::Tower {
+    let towers = node.handle().list_towers().await.expect("towers");
+    towers.into_iter().find(|one| one.tower == tower).expect("it is hired")
+}
+
+/// Waits until a tower keeps a checkpoint that says how far everything is now.
+pub(crate) async fn checkpointed(node: &OurNode, tower: NodeId) -> u64 {
+    until_async("the newest checkpoint is with the tower", String::new, || async {
+        let kept = hired(node, tower).await.checkpoint?;
+        kept.current.then_some(kept.version)
+    })
+    .await
+}

@@ -48,6 +48,9 @@ const OURS: &str = "wt2/drill-us";
 /// Name of the cheater's keys.
 const THEIRS: &str = "wt2/drill-them";
 
+/// The most records of nothing beside the one that counts.
+const DECOYS_MAX: u8 = 20;
+
 /// What a transaction weighs without its inputs and outputs.
 const AROUND_WEIGHT: u64 = 42;
 
@@ -180,25 +183,66 @@ impl Drill {
                 Some(Spend { outpoint, value: txout.value, witness_script, recipe })
             })
             .collect();
-        let weight = spends
-            .iter()
-            .map(Spend::input_weight)
-            .fold(AROUND_WEIGHT, u64::saturating_add)
-            .saturating_add(crate::kit::claim::output_weight(to));
-        let fee = u64::from(feerate.0).saturating_mul(weight).div_ceil(1_000);
-        let total = spends.iter().fold(0, |sum, spend| spend.value.to_sat().saturating_add(sum));
-        let left = total.checked_sub(fee).map(Sat::from_sat);
-        let Some(value) = left.filter(|left| *left >= to.minimal_non_dust()) else {
-            return Ok(None);
-        };
-        let mut tx = Transaction {
-            version: Version::TWO,
-            lock_time: LockTime::ZERO,
-            input: spends.iter().map(input).collect(),
-            output: vec![TxOut { value, script_pubkey: to.clone() }],
-        };
+        let Some(mut tx) = home(&spends, to, feerate) else { return Ok(None) };
         self.us.sign_spends(&mut tx, &spends.iter().collect::<Vec<_>>())?;
         Ok(Some(tx))
+    }
+
+    /// What the cheater itself does with its output once its delay is over, if nobody stopped it: the
+    /// money is home, and a tower that had signed for the record is convicted by it
+    /// ([`super::fraud`]). `None` if nothing would be left.
+    ///
+    /// # Errors
+    /// [`DrillError`].
+    pub fn take_as_cheater(
+        &self,
+        funding: OutPoint,
+        to: &ScriptBuf,
+        feerate: FeeratePerKw,
+    ) -> Result<Option<Transaction>, DrillError> {
+        let commitment = self.commitment(funding)?;
+        let point = commitment.keys().per_commitment_point;
+        let to_self_delay = self.shape.to_self_delay;
+        let spend = commitment.outputs().find_map(|(outpoint, kind, txout)| {
+            let witness_script = commitment.delayed_script();
+            let recipe = Recipe::Delayed { point, to_self_delay };
+            (kind == OutputKind::ToOwner).then_some(Spend {
+                outpoint,
+                value: txout.value,
+                witness_script,
+                recipe,
+            })
+        });
+        let Some((spend, mut tx)) = spend.and_then(|spend| {
+            let tx = home(std::slice::from_ref(&spend), to, feerate)?;
+            Some((spend, tx))
+        }) else {
+            return Ok(None);
+        };
+        self.them.sign_spends(&mut tx, &[&spend])?;
+        Ok(Some(tx))
+    }
+
+    /// Everything that is uploaded, and which of it counts: a channel has more than one old state, so some
+    /// records that nothing opens are around it.
+    pub fn records(&self, staged: &Staged, session: &PublicKey) -> (Vec<Sealed>, u32) {
+        let [count, place, ..] = tagged("wt2/drill-decoys", &[self.entropy.as_slice()]);
+        let count = (count % DECOYS_MAX).saturating_add(1);
+        let place = u32::from(place % count.saturating_add(1));
+        let length = staged.sealed(session, place).ciphertext.len();
+        let decoy = |seq: u32| {
+            let hash = |part: u32| {
+                let parts = [self.entropy.as_slice(), &seq.to_be_bytes(), &part.to_be_bytes()];
+                tagged("wt2/drill-decoy", &parts)
+            };
+            let mut hint = [0; 16];
+            hint.copy_from_slice(hash(0).first_chunk::<16>().unwrap_or(&[0; 16]));
+            let ciphertext = (1..).flat_map(hash).take(length).collect();
+            Sealed { hint: Hint(hint), ciphertext }
+        };
+        let all = (0..=u32::from(count))
+            .map(|seq| if seq == place { staged.sealed(session, seq) } else { decoy(seq) });
+        (all.collect(), place)
     }
 
     fn terms(&self, funding: OutPoint) -> CommitmentTerms {
@@ -266,6 +310,25 @@ impl Drill {
 /// One of the two sides.
 fn signer(side: &str, entropy: &[u8; 32]) -> Result<InMemorySigner, SignRefusal> {
     InMemorySigner::new(&tagged(side, &[entropy]), 0, Memory::default())
+}
+
+/// An unsigned transaction that brings these to `to`; `None` if nothing would be left.
+fn home(spends: &[Spend], to: &ScriptBuf, feerate: FeeratePerKw) -> Option<Transaction> {
+    let weight = spends
+        .iter()
+        .map(Spend::input_weight)
+        .fold(AROUND_WEIGHT, u64::saturating_add)
+        .saturating_add(crate::kit::claim::output_weight(to));
+    let fee = u64::from(feerate.0).saturating_mul(weight).div_ceil(1_000);
+    let total = spends.iter().fold(0, |sum, spend| spend.value.to_sat().saturating_add(sum));
+    let left = total.checked_sub(fee).map(Sat::from_sat);
+    let value = left.filter(|left| *left >= to.minimal_non_dust())?;
+    Some(Transaction {
+        version: Version::TWO,
+        lock_time: LockTime::ZERO,
+        input: spends.iter().map(input).collect(),
+        output: vec![TxOut { value, script_pubkey: to.clone() }],
+    })
 }
 
 fn input(spend: &Spend) -> TxIn {

@@ -10,6 +10,7 @@ use crate::channels::view::view;
 use crate::edge::EdgeError;
 use crate::rpc::model::channel::Channel as View;
 use crate::tasks::Fatal;
+use crate::tower::Position;
 
 impl ChannelTask {
     /// After a restart payments and the switch hear again of everything that is open.
@@ -51,6 +52,8 @@ impl ChannelTask {
             alias_only: channel.terms().is_some_and(|terms| terms.kind.scid_alias),
             revoked: channel.state().map_or(0, |state| state.secrets.count()),
             ours_sat: channel.balances().map_or(0, |(ours, _)| ours.floor_sat().to_sat()),
+            position: Position::of(channel),
+            quarantined: channel.is_quarantined(),
         };
         let named = |glance: &Glance| (glance.short_id, glance.alias, glance.alias_only);
         if named(&self.glance.borrow()) != named(&glance) {

@@ -14,6 +14,8 @@ pub enum Noun {
     Payment,
     /// An invoice we made, by its payment hash.
     Invoice,
+    /// A tower that watches for us, by its key.
+    Tower,
 }
 
 impl Noun {
@@ -25,6 +27,7 @@ impl Noun {
             Self::Channel => "channel",
             Self::Payment => "payment",
             Self::Invoice => "invoice",
+            Self::Tower => "tower",
         }
     }
 }

@@ -22,6 +22,7 @@ impl Refusal {
             Self::BadPageToken => Reason::PageTokenInvalid,
             Self::NotSupported { .. } => Reason::NotSupported,
             Self::NotFound { kind: Noun::Peer, .. } => Reason::PeerUnknown,
+            Self::NotFound { kind: Noun::Tower, .. } => Reason::TowerUnknown,
             Self::NotFound { kind: Noun::Channel, .. } => Reason::ChannelUnknown,
             Self::NotFound { kind: Noun::Payment, .. } => Reason::PaymentUnknown,
             Self::NotFound { kind: Noun::Invoice, .. } => Reason::InvoiceUnknown,

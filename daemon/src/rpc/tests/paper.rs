@@ -31,7 +31,7 @@ use crate::rpc::model::{OrderKey, Started, UnixMillis, Updates};
 use crate::rpc::node_api::{Answer, NodeApi};
 use crate::rpc::refusal::{Noun, Refusal, Shortage};
 use crate::switch::policy::ForwardPolicy;
-use crate::tower::{Coverage, Tower};
+use crate::tower::{Audit, Coverage, Drill, DrillTower, NoProof, Tower};
 
 pub(super) const PREIMAGE: Preimage = Preimage([5; 32]);
 
@@ -579,6 +579,18 @@ impl NodeApi for PaperNode {
 
     async fn list_towers(&self) -> Answer<Vec<Tower>> {
         Ok(vec![])
+    }
+
+    async fn drill_tower(&self, order: DrillTower) -> Answer<Updates<Drill>> {
+        Err(Refusal::NotFound { kind: Noun::Tower, id: order.tower.to_string() })
+    }
+
+    async fn audit_tower(&self, _: NodeId, _: usize) -> Answer<Vec<Audit>> {
+        Ok(vec![])
+    }
+
+    async fn prove_tower(&self, _: NodeId, _: ChannelRef) -> Answer<Result<Vec<u8>, NoProof>> {
+        Ok(Err(NoProof::NothingSigned))
     }
 
     async fn tower_coverage(&self) -> Answer<(Vec<Coverage>, usize)> {

@@ -131,6 +131,39 @@ fn what_no_tower_took_comes_back() {
 }
 
 #[test]
+fn after_its_delay_the_cheater_takes_its_output_as_every_cheater_does() {
+    let drill = Drill::new(&[1; 32], shape()).unwrap();
+    let staged = drill.stage(funding()).unwrap();
+    let home = ScriptBuf::from_bytes([vec![0x00, 0x14], vec![0x55; 20]].concat());
+    let theft = drill.take_as_cheater(funding(), &home, FeeratePerKw(1_000)).unwrap().unwrap();
+    let [input] = theft.input.as_slice() else { panic!("{theft:?}") };
+    assert_eq!((input.previous_output, input.sequence.0), (staged.target, 144));
+    assert!(input.witness.nth(1).unwrap().is_empty(), "not by the revocation key");
+    verify(&theft, &[staged.breach.output[staged.target.vout as usize].clone()]);
+}
+
+#[test]
+fn a_record_that_counts_is_among_others_that_look_the_same() {
+    let mut places = std::collections::BTreeSet::new();
+    for byte in 1..40 {
+        let drill = Drill::new(&[byte; 32], shape()).unwrap();
+        let staged = drill.stage(funding()).unwrap();
+        let (records, place) = drill.records(&staged, &session());
+        assert_eq!(drill.records(&staged, &session()).0, records, "the same again");
+        assert!((2..=21).contains(&records.len()), "{}", records.len());
+        let real = staged.sealed(&session(), place);
+        assert_eq!(records[place as usize], real);
+        let length = real.ciphertext.len();
+        assert!(records.iter().all(|record| record.ciphertext.len() == length));
+        let hints: std::collections::BTreeSet<_> =
+            records.iter().map(|record| record.hint.0).collect();
+        assert_eq!(hints.len(), records.len());
+        places.insert(place);
+    }
+    assert!(places.len() > 5, "{places:?}");
+}
+
+#[test]
 fn a_drill_that_nobody_could_answer_is_not_started() {
     for amount in [0, 500, 30_000, 32_500] {
         let shape = Shape { amount: Sat::from_sat(amount), ..shape() };

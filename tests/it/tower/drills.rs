@@ -1,0 +1,158 @@
+//! Fire drills on a whole chain: towers that answer, one that only signs, and crashes in between.
+
+use bitcoin::Amount;
+use daemon::rpc::node_api::NodeApi as _;
+use daemon::tower::{Drill, DrillStage, DrillTower, Verdict};
+use futures_util::StreamExt as _;
+use viaduct_tests::ours::OurNode;
+use viaduct_tests::until::until_async;
+use watchtower::proof::fraud::{FraudProof, Verdict as Judged};
+use wire::id::NodeId;
+
+use super::mute::Mute;
+use super::scene::{Tower, hired};
+use crate::nodes::pair::{COIN, Pair, in_time};
+
+/// What a drill may cost where blocks are cheap, in sat.
+const CHEAP: u64 = 5_000;
+
+async fn order(node: &OurNode, tower: NodeId) -> Drill {
+    let order = DrillTower { key: None, tower, amount: Some(Amount::from_sat(80_000)) };
+    let mut updates = node.handle().drill_tower(order).await.expect("a drill begins");
+    updates.next().await.expect("it is shown").expect("it goes on")
+}
+
+async fn newest(node: &OurNode, tower: NodeId) -> Drill {
+    hired(node, tower).await.drills.pop().expect("a drill")
+}
+
+/// Mines until the drill is as `wanted`; one block at a time, and only when the drill has seen the last.
+async fn mine_until(
+    pair: &Pair,
+    tower: NodeId,
+    what: &str,
+    blocks: u32,
+    wanted: impl Fn(&Drill) -> bool,
+) -> Drill {
+    for _ in 0..blocks {
+        let drill = newest(&pair.bob, tower).await;
+        if wanted(&drill) {
+            return drill;
+        }
+        // What waits for a block is in the mempool before there is one.
+        if matches!(drill.stage, DrillStage::Breached) {
+            pair.layer1.mempool_of(1).await;
+        }
+        pair.mine(1).await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{what}: {:?}", newest(&pair.bob, tower).await);
+}
+
+/// Bob's wallet has everything but what the drill cost.
+async fn is_home(pair: &Pair, cost: u64) {
+    until_async("everything is home", String::new, || async {
+        let has = pair.bob.balance().await.confirmed.to_sat();
+        if has + cost < COIN {
+            pair.mine(1).await;
+            return None;
+        }
+        assert_eq!(has + cost, COIN);
+        Some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_a_tower_that_is_awake_passes_a_drill_and_the_rest_comes_home() {
+    in_time(async {
+        let pair = Pair::start(&[]).await;
+        let tower = Tower::start(&pair.path().join("tower"), &pair.layer1).await;
+        tower.hired_by(&pair.bob, false).await;
+        let begun = order(&pair.bob, tower.id()).await;
+        let again = order(&pair.bob, tower.id()).await;
+        assert_eq!(begun.id, again.id, "one drill at a time");
+        let done = |drill: &Drill| drill.verdict.is_some();
+        let drill = mine_until(&pair, tower.id(), "a verdict", 60, done).await;
+        assert_eq!(drill.verdict, Some(Verdict::Passed), "{drill:?}");
+        let over = |drill: &Drill| drill.stage == DrillStage::Over;
+        let drill = mine_until(&pair, tower.id(), "the end", 60, over).await;
+        let cost = drill.cost_sat.expect("known");
+        assert!((660..CHEAP).contains(&cost), "{cost}: two anchors and some fees");
+        assert!(drill.justice.is_some() && drill.justice_fee_sat.is_some_and(|fee| fee > 0));
+        is_home(&pair, cost).await;
+        assert_eq!(hired(&pair.bob, tower.id()).await.fault, None);
+        // And the tower forgets the channel that never was.
+        let again = order(&pair.bob, tower.id()).await;
+        assert_ne!(begun.id, again.id, "the next one is another");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_a_tower_that_signs_and_never_broadcasts_is_convicted_by_a_drill() {
+    in_time(async {
+        let pair = Pair::start(&[]).await;
+        let tower = Mute::start(&pair.layer1).await;
+        let address = tower.address();
+        pair.bob.handle().add_tower(tower.id(), address, false).await.expect("hired");
+        order(&pair.bob, tower.id()).await;
+        let done = |drill: &Drill| drill.verdict.is_some();
+        let drill = mine_until(&pair, tower.id(), "a verdict", 60, done).await;
+        assert_eq!(drill.verdict, Some(Verdict::Failed), "{drill:?}");
+        until_async("the tower is marked", String::new, || async {
+            hired(&pair.bob, tower.id()).await.fault
+        })
+        .await;
+        let over = |drill: &Drill| drill.stage == DrillStage::Over;
+        let drill = mine_until(&pair, tower.id(), "the end", 250, over).await;
+        is_home(&pair, drill.cost_sat.expect("known")).await;
+        let path = drill.proof.expect("what convicts it");
+        let proof = FraudProof::from_bytes(&std::fs::read(path).unwrap()).expect("a proof");
+        let Judged::Guilty(guilt) = proof.verify(&[]) else { panic!("{:?}", proof.verify(&[])) };
+        assert_eq!(guilt.tower.serialize(), tower.id().0);
+        let fault = hired(&pair.bob, tower.id()).await.fault.expect("marked");
+        assert!(fault.contains("breach"), "{fault}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_a_drill_survives_a_crash_at_every_block_and_a_tower_that_is_away_costs_only_fees() {
+    in_time(async {
+        let mut pair = Pair::start(&[]).await;
+        let mut tower = Tower::start(&pair.path().join("tower"), &pair.layer1).await;
+        tower.hired_by(&pair.bob, false).await;
+        let id = tower.id();
+        order(&pair.bob, id).await;
+        let mut over = None;
+        for _ in 0..60 {
+            pair.bob = pair.bob.crash_and_restart().await;
+            let drill = newest(&pair.bob, id).await;
+            if drill.stage == DrillStage::Over {
+                over = Some(drill);
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+            pair.mine(1).await;
+        }
+        let drill = over.expect("it ends");
+        assert_eq!(drill.verdict, Some(Verdict::Passed), "{drill:?}");
+        is_home(&pair, drill.cost_sat.expect("known")).await;
+        let before = pair.bob.balance().await.confirmed.to_sat();
+        // The next one finds nobody there.
+        tower.sleep().await;
+        order(&pair.bob, id).await;
+        let over = |drill: &Drill| drill.stage == DrillStage::Over;
+        let drill = mine_until(&pair, id, "the end", 120, over).await;
+        assert_eq!(drill.verdict, Some(Verdict::Unreachable), "{drill:?}");
+        let cost = drill.cost_sat.expect("known");
+        assert!(cost < CHEAP, "{cost}");
+        until_async("the money is home", String::new, || async {
+            (pair.bob.balance().await.confirmed.to_sat() == before - cost).then_some(())
+        })
+        .await;
+        assert_eq!(hired(&pair.bob, id).await.fault, None, "silence is no broken word");
+    })
+    .await;
+}
