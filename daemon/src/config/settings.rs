@@ -229,7 +229,7 @@ settings! {
         /// So many states make a lag.
         lag_states: number = "100",
         /// How often a checkpoint goes to towers at most, in seconds: how far every channel is, and the
-        /// backup, sealed. A store that is an older copy is told by it.
+        /// backup, sealed. A store that is an older copy is told by it. 0 gives them none.
         checkpoint_every_seconds: number = "60",
         /// How often every tower is asked for records that it signed for, in minutes, give or take half of
         /// it; 0 asks none.

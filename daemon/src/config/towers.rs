@@ -32,7 +32,7 @@ pub(super) fn check(check: &Check<'_>, raw: &RawTowers) -> Result<Manner, Config
                 SECTION,
                 "checkpoint_every_seconds",
                 raw.checkpoint_every_seconds,
-                1,
+                0,
                 86_400,
             )?
             .saturating_mul(1_000),

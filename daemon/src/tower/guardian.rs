@@ -94,11 +94,15 @@ impl Towers {
     pub(super) async fn make_checkpoint(&mut self) {
         let now = now_ms();
         let doors = self.shared.directory.doors();
+        if self.manner.checkpoint_every_ms == 0 {
+            return;
+        }
         let due = self.made_ms.saturating_add(self.manner.checkpoint_every_ms) <= now;
         let doubtful = doors.iter().any(|door| door.glance.borrow().quarantined);
         if self.keeping.is_empty() || !due || doubtful || self.ahead.borrow().is_some() {
             return;
         }
+        self.made_ms = now;
         let positions = Self::positions(&doors);
         let (reply, answer) = oneshot::channel();
         let asked = self.backup.send(backup::Ask::Newest { reply }).await;
@@ -137,7 +141,6 @@ impl Towers {
         if same(&self.newest.borrow()) {
             return;
         }
-        self.made_ms = now;
         let version = self.book.checkpoint.saturating_add(1);
         let lsn = self.keep(Fact::CheckpointMade(version));
         self.newest.send_replace(Some(Arc::new(Made { version, lsn, checkpoint })));

@@ -70,7 +70,7 @@ pub struct Manner {
     pub on_lag: OnLag,
     /// So many of them at least.
     pub lag_states: u64,
-    /// Between two checkpoints at least, in milliseconds.
+    /// Between two checkpoints at least, in milliseconds; 0 for none.
     pub checkpoint_every_ms: u64,
     /// Between two audits of a tower, give or take half of it, in milliseconds; 0 for none.
     pub audit_every_ms: u64,
@@ -204,7 +204,7 @@ pub struct Towers {
     pub(super) ahead: watch::Receiver<Option<Ahead>>,
     /// Who carries checkpoints.
     pub(super) keeping: BTreeMap<NodeId, Keeping>,
-    /// The newest checkpoint, and when it was made.
+    /// The newest checkpoint, and when it was last looked whether it still is.
     pub(super) newest: watch::Sender<Option<Arc<Made>>>,
     pub(super) made_ms: u64,
     /// Channels that ran since the start.

@@ -15,7 +15,7 @@ use viaduct_tests::dispute::{ANCHORS, CAPACITY, Scene, Who};
 use viaduct_tests::until::PATIENCE;
 use wire::id::PaymentHash;
 
-use super::scene::{DELAY, Tower, cheat};
+use super::scene::{DELAY, NO_CHECKPOINTS, Tower, cheat};
 
 const THIEF: Who = Who::Funder;
 const VICTIM: Who = Who::Fundee;
@@ -94,7 +94,7 @@ async fn covered(scene: &mut Scene) -> u64 {
 
 /// Plays one moment; whether it came.
 async fn dies(end: End, moment: u64, again: Option<u64>) -> bool {
-    let mut scene = Scene::open_with(&[("towers.copies", "1")]).await;
+    let mut scene = Scene::open_with(&[("towers.copies", "1"), NO_CHECKPOINTS]).await;
     let dir = scene.path().join("tower");
     let mut tower = Tower::start_with(&dir, &scene.layer1, |settings| {
         // Room for some six states.

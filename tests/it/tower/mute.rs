@@ -69,8 +69,7 @@ impl Mute {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let (asks, mut asked) = mpsc::channel::<Asked>(64);
-        let mut desk =
-            Desk { key, flaws, layer1: layer1.clone(), sessions: BTreeMap::new() };
+        let mut desk = Desk { key, flaws, layer1: layer1.clone(), sessions: BTreeMap::new() };
         let task = tokio::spawn(async move {
             let mut calls = tokio::task::JoinSet::new();
             loop {
@@ -135,7 +134,7 @@ async fn converse(
             greeted = true;
             let theirs = Init::decode_frame(&frame)?;
             let caps = Caps { flags: 0, max_batch: 256, max_record: 60_000 };
-            let offer = Offer { bytes: 1 << 20, blocks: BLOCKS, grace: 144 };
+            let offer = Offer { bytes_quota: 1 << 20, max_blocks: BLOCKS, grace_blocks: 144 };
             let chain_hash = theirs.chain_hash;
             let mut ours =
                 Init { chain_hash, caps: Some(caps), offer: Some(offer), ..Init::default() };

@@ -36,9 +36,11 @@ async fn s28_an_older_copy_is_told_by_a_tower_broadcasts_nothing_and_comes_home_
         let (alice_id, alice_at) = (pair.alice.id(), pair.alice.address());
         let away = pair.alice.sleep().await;
         pair.bob = pair.bob.restart_with(put_all_back).await;
-        assert_eq!(quarantined(&pair.bob).await, 1, "before anything runs");
-        let order =
-            CloseChannel { key: None, channel: ChannelRef::Id(id), how: CloseHow::Force };
+        until_async("the copy is in quarantine", String::new, || async {
+            (quarantined(&pair.bob).await == 1).then_some(())
+        })
+        .await;
+        let order = CloseChannel { key: None, channel: ChannelRef::Id(id), how: CloseHow::Force };
         let refused = pair.bob.handle().close_channel(order).await.map(drop).expect_err("refused");
         assert!(matches!(refused, Refusal::ChannelFrozen { .. }), "{refused}");
         assert!(pair.layer1.mempool_of(0).await.is_empty());
