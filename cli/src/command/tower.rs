@@ -182,13 +182,13 @@ async fn status(cx: &mut Context<'_>) -> Result<(), Failure> {
             }
         }
         let empty = if all.towers.is_empty() { NONE } else { "no channel is with a tower yet" };
-        let mut text = table(&columns, rows, empty);
+        let mut lines = vec![table(&columns, rows, empty)];
         for tower in &all.towers {
-            for line in besides(screen, tower, now) {
-                text.push_str(&format!("\n{}  {line}", short(&tower.tower_id)));
-            }
+            let name = short(&tower.tower_id);
+            let besides = besides(screen, tower, now).into_iter();
+            lines.extend(besides.map(|line| format!("{name}  {line}")));
         }
-        text
+        lines.join("\n")
     })
 }
 

@@ -282,9 +282,8 @@ impl Auditor {
         let mut link = Link::call(address, &self.key, secret, self.shared.chain).await?;
         let seqs = challenge.seqs.clone();
         link.say(&message::Audit { nonce: challenge.nonce, seqs }.into()).await?;
-        hear(&mut link, |message| match message {
-            Message::AuditReply(reply) => Some(reply.clone()),
-            _ => None,
+        hear(&mut link, |message| {
+            if let Message::AuditReply(reply) = message { Some(reply.clone()) } else { None }
         })
         .await
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::hashes::Hash as _;
+use bitcoin::hex::DisplayHex as _;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, TxOut, Txid};
 use chain_backend::backend::{BackendError, Package};
 use channel::seal::Journal as _;
@@ -183,13 +184,7 @@ impl Towers {
 
 /// An idempotency key, as the journal keeps it.
 fn written(key: &OrderKey) -> String {
-    let mut text = String::new();
-    for byte in key.digest {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text.push(' ');
-    text.push_str(&key.word);
-    text
+    format!("{} {}", key.digest.to_lower_hex_string(), key.word)
 }
 
 /// What the journal says of a drill.
@@ -511,9 +506,8 @@ impl Work {
         let rest = records.into_iter().skip(skip).collect();
         link.say(&Records { first_seq, records: rest }.into()).await?;
         loop {
-            let ack = hear(&mut link, |message| match message {
-                Message::RecordsAck(ack) => Some(ack.clone()),
-                _ => None,
+            let ack = hear(&mut link, |message| {
+                if let Message::RecordsAck(ack) = message { Some(ack.clone()) } else { None }
             })
             .await?;
             if ack.code != Code::OK {

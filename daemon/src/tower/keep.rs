@@ -170,25 +170,22 @@ impl Keep {
             // A session without records is one that nobody needs, and is soon forgotten.
             let records = vec![filler(&self.shared.keys, &self.key)];
             link.say(&Records { first_seq: 0, records }.into()).await?;
-            hear(&mut link, |message| match message {
-                Message::RecordsAck(ack) => Some(ack.code),
-                _ => None,
+            hear(&mut link, |message| {
+                if let Message::RecordsAck(ack) = message { Some(ack.code) } else { None }
             })
             .await?;
         }
         let height = self.shared.height.borrow().0;
         if ack.expiry.0 < height.saturating_add(RENEW_BLOCKS) {
             link.say(&Renew { want_blocks: WANT, want_bytes: WANT }.into()).await?;
-            hear(&mut link, |message| match message {
-                Message::Renewed(renewed) => Some(renewed.code),
-                _ => None,
+            hear(&mut link, |message| {
+                if let Message::Renewed(renewed) = message { Some(renewed.code) } else { None }
             })
             .await?;
         }
         link.say(&CheckpointPut { version, ciphertext }.into()).await?;
-        hear(&mut link, |message| match message {
-            Message::CheckpointAck(ack) => Some(ack.code),
-            _ => None,
+        hear(&mut link, |message| {
+            if let Message::CheckpointAck(ack) = message { Some(ack.code) } else { None }
         })
         .await
     }
@@ -227,9 +224,8 @@ pub(super) async fn fetch(
     let secret = secret(keys, key, b"key").ok_or(ClientError::Random)?;
     let mut link = Link::call(&tower.address.0, key, secret, chain).await?;
     link.say(&CheckpointGet {}.into()).await?;
-    let value = hear(&mut link, |message| match message {
-        Message::CheckpointValue(value) => Some(value.clone()),
-        _ => None,
+    let value = hear(&mut link, |message| {
+        if let Message::CheckpointValue(value) = message { Some(value.clone()) } else { None }
     })
     .await?;
     if value.version == 0 {

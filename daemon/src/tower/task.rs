@@ -497,6 +497,7 @@ impl Towers {
     async fn take(&mut self, news: News) {
         let News { tower, channel, what } = news;
         let now = now_ms();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all others come below")]
         let what = match what {
             What::Found(found) => return self.found(tower, *found).await,
             What::Kept { version } => return self.kept(tower, version),

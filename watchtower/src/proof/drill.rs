@@ -228,7 +228,7 @@ impl Drill {
     pub fn records(&self, staged: &Staged, session: &PublicKey) -> (Vec<Sealed>, u32) {
         let [count, place, ..] = tagged("wt2/drill-decoys", &[self.entropy.as_slice()]);
         let count = (count % DECOYS_MAX).saturating_add(1);
-        let place = u32::from(place % count.saturating_add(1));
+        let place = u32::from(place.checked_rem(count.saturating_add(1)).unwrap_or(0));
         let length = staged.sealed(session, place).ciphertext.len();
         let decoy = |seq: u32| {
             let hash = |part: u32| {
