@@ -8,10 +8,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use channel::seal::Journal as _;
 use secp256k1::{PublicKey, SECP256K1};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use watchtower::client::{ClientError, Link};
 use watchtower::message::{self, Code, KIT_SEALED, Message, Sealed};
 use watchtower::proof::audit::{Answer, AuditFault, Challenge, Record};
@@ -34,6 +35,10 @@ use crate::rpc::refusal::{Noun, Refusal};
 
 /// Records that an audit draws if nobody says: a tower that lost one in a hundred is found by 19 of 20.
 pub(super) const DRAWS: usize = 300;
+
+/// How often a tower is called that does not take the connection, and the pause between.
+const CALLS: u32 = 15;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Everything that an audit of one session needs.
 struct Auditor {
@@ -271,7 +276,26 @@ impl Auditor {
         Some(secret.public_key(SECP256K1))
     }
 
+    /// Asks over the line of the session, which its uploads leave for that long.
     async fn ask(&self, challenge: &Challenge) -> Result<message::AuditReply, ClientError> {
+        let channel = ChannelIndex(self.session.opened.channel);
+        let (done, paused) = oneshot::channel();
+        self.tell(channel, What::Pause(done)).await;
+        let _stopped = paused.await;
+        let mut calls = 0_u32;
+        let answer = loop {
+            calls = calls.saturating_add(1);
+            match self.call(challenge).await {
+                // The tower may not have seen yet that the other connection is gone.
+                Err(ClientError::Broken(_)) if calls < CALLS => tokio::time::sleep(PAUSE).await,
+                answer => break answer,
+            }
+        };
+        self.tell(channel, What::Resume).await;
+        answer
+    }
+
+    async fn call(&self, challenge: &Challenge) -> Result<message::AuditReply, ClientError> {
         let connections = Arc::clone(&self.connections);
         let _turn = connections.acquire().await.map_err(|_| ClientError::Slow)?;
         let session = &self.session.opened;

@@ -501,6 +501,15 @@ impl Towers {
         let what = match what {
             What::Found(found) => return self.found(tower, *found).await,
             What::Kept { version } => return self.kept(tower, version),
+            What::Pause(done) => {
+                if let Some(running) = self.running.get(&(tower, channel)) {
+                    running.stop.cancel();
+                }
+                let _gone = done.send(());
+                return;
+            }
+            // It is started again where it was.
+            What::Resume => return drop(self.running.remove(&(tower, channel))),
             What::Facts(facts) => return facts.iter().for_each(|fact| self.book.apply(fact)),
             other => other,
         };
@@ -523,6 +532,8 @@ impl Towers {
                 What::Opened(_)
                 | What::Found(_)
                 | What::Kept { .. }
+                | What::Pause(_)
+                | What::Resume
                 | What::Facts(_)
                 | What::Faulted { .. }
                 | What::Stale { .. }
@@ -565,7 +576,8 @@ impl Towers {
                     running.stop.cancel();
                 }
             }
-            What::Found(_) | What::Kept { .. } | What::Facts(_) => {}
+            What::Found(_) | What::Kept { .. } | What::Pause(_) | What::Resume | What::Facts(_) => {
+            }
             What::Deleted => {
                 let over = TowerOver { tower, channel: channel.0 };
                 let _lsn = self.keep(Fact::TowerOver(over));

@@ -15,7 +15,7 @@ use chain_backend::backend::ChainBackend;
 use channel::seal::{Flushed, Journal as _};
 use channel::signer::{InMemorySigner, Memory};
 use secp256k1::{Keypair, PublicKey, SECP256K1, SecretKey};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use watchtower::client::{ClientError, Link};
 use watchtower::message::{Code, KIT_REPLICA};
@@ -100,6 +100,10 @@ pub(super) enum What {
     Found(Box<Found>),
     /// The tower has the checkpoint of this version.
     Kept { version: u64 },
+    /// An audit needs the line: a tower takes one connection of a session at a time.
+    Pause(oneshot::Sender<()>),
+    /// It has been.
+    Resume,
     /// These are in the journal.
     Facts(Vec<Fact>),
 }

@@ -1,7 +1,6 @@
 //! Fire drills on a whole chain: towers that answer, one that only signs, and crashes in between.
 
 use bitcoin::Amount;
-use chain_backend::ChainBackend as _;
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::tower::{Drill, DrillStage, DrillTower, Verdict};
 use futures_util::StreamExt as _;

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use bitcoin::hashes::Hash as _;
 use secp256k1::{Keypair, PublicKey, SECP256K1, SecretKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -166,7 +165,6 @@ struct Desk {
 
 impl Desk {
     async fn answer(&mut self, session: PublicKey, message: Message) -> Option<Message> {
-        use chain_backend::ChainBackend as _;
         let tip = self.layer1.chain().tip().await.expect("a tip");
         let expiry = BlockHeight(BLOCKS);
         let (key, flaws) = (self.key, self.flaws);
