@@ -107,17 +107,7 @@ impl Source {
     /// # Errors
     /// [`BackendError::WrongChain`] on another network, [`BackendError::Unavailable`] when the URL cannot be used.
     pub async fn reach(&self, network: Network) -> Result<Arc<dyn ChainBackend>, BackendError> {
-        let reached: Result<Arc<dyn ChainBackend>, _> = match self {
-            Self::Remote { url } => {
-                RemoteChain::connect(url, network).await.map(|chain| Arc::new(chain) as _)
-            }
-            Self::Bitcoind(settings) => {
-                BitcoindChain::connect(settings).await.map(|chain| Arc::new(chain) as _)
-            }
-            Self::Esplora(settings) => {
-                EsploraChain::connect(settings).await.map(|chain| Arc::new(chain) as _)
-            }
-        };
+        let reached = self.connect(network).await;
         match reached {
             Err(BackendError::Unavailable(why)) => {
                 tracing::warn!(url = self.url(), why, "the chain does not answer yet");
@@ -125,6 +115,16 @@ impl Source {
             }
             reached => reached,
         }
+    }
+}
+
+impl Source {
+    async fn connect(&self, network: Network) -> Result<Arc<dyn ChainBackend>, BackendError> {
+        Ok(match self {
+            Self::Remote { url } => Arc::new(RemoteChain::connect(url, network).await?),
+            Self::Bitcoind(settings) => Arc::new(BitcoindChain::connect(settings).await?),
+            Self::Esplora(settings) => Arc::new(EsploraChain::connect(settings).await?),
+        })
     }
 }
 

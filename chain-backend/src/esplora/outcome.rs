@@ -79,7 +79,7 @@ impl EsploraChain {
         for tx in txs {
             match self.client.post("/tx", "text/plain", serialize_hex(tx)).await {
                 Ok(_) => {}
-                Err(AskError::Refused(words)) => drop(first.get_or_insert(reason(&words))),
+                Err(AskError::Refused(words)) => drop(first.get_or_insert_with(|| reason(&words))),
                 Err(_) => return SubmitOutcome::Unavailable,
             }
         }

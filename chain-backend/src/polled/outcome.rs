@@ -153,7 +153,8 @@ async fn rivals<P: Polled>(chain: &P, package: &Package) -> Result<BTreeSet<Txid
             rivals.extend(chain.waiting_spender(input.previous_output).await?);
         }
     }
-    Ok(&rivals - &own)
+    rivals.retain(|rival| !own.contains(rival));
+    Ok(rivals)
 }
 
 /// What a replacement would have to pay: all it throws out, and for its own relay; `None` without a rival.
