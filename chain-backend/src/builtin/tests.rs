@@ -11,6 +11,7 @@ mod lightning;
 mod locks;
 mod measure;
 mod mempool;
+mod mutations;
 pub(crate) mod outputs;
 mod packages;
 mod property;

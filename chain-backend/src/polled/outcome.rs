@@ -265,8 +265,11 @@ pub(crate) fn first_error(answer: &Value) -> Option<&str> {
     let errors = results.into_iter().flat_map(|results| results.values());
     let words: Vec<&str> =
         errors.filter_map(|one| one.get("error").and_then(Value::as_str)).collect();
-    // A parent that pays too little and a child that lacks it: the parent's word is the cause.
-    let cause = words.iter().find(|word| !word.contains("missing"));
+    // A parent that pays too little and a child that lacks it: the parent's word is the cause, unless the
+    // child has a word of its own.
+    let alone = |word: &str| word.contains("fee not met") || word.contains("insufficient fee");
+    let present = || words.iter().filter(|word| !word.contains("missing"));
+    let cause = present().find(|word| !alone(word)).or_else(|| present().next());
     cause.or_else(|| words.first()).copied().or(message).or(Some("not told"))
 }
 

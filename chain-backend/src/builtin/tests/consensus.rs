@@ -16,7 +16,7 @@ use bitcoin::{
 use std::sync::Arc;
 
 /// A valid next block with these transactions.
-fn next(bench: &Bench, txs: &[Transaction], fees_sat: u64) -> Block {
+pub(super) fn next(bench: &Bench, txs: &[Transaction], fees_sat: u64) -> Block {
     let txs: Vec<Arc<Transaction>> = txs.iter().cloned().map(Arc::new).collect();
     let order = Order {
         previous: bench.chain.tip(),
@@ -30,7 +30,7 @@ fn next(bench: &Bench, txs: &[Transaction], fees_sat: u64) -> Block {
     make_block(&order, &Params::regtest()).unwrap()
 }
 
-fn work(mut block: Block) -> Block {
+pub(super) fn work(mut block: Block) -> Block {
     while !block.header.target().is_met_by(block.header.block_hash()) {
         block.header.nonce += 1;
     }
@@ -38,7 +38,7 @@ fn work(mut block: Block) -> Block {
 }
 
 /// Recomputes what commits to the transactions.
-fn sealed(mut block: Block) -> Block {
+pub(super) fn sealed(mut block: Block) -> Block {
     let reserved = block.txdata[0].input[0].witness.nth(0).map(<[u8]>::to_vec);
     if let (Some(reserved), Some(output)) = (reserved, block.txdata[0].output.last())
         && output.script_pubkey.as_bytes().starts_with(&[0x6a, 0x24, 0xaa])
@@ -52,7 +52,7 @@ fn sealed(mut block: Block) -> Block {
     rooted(block)
 }
 
-fn rooted(mut block: Block) -> Block {
+pub(super) fn rooted(mut block: Block) -> Block {
     block.header.merkle_root = block.compute_merkle_root().unwrap_or_else(TxMerkleNode::all_zeros);
     work(block)
 }

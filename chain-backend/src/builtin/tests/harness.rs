@@ -196,3 +196,27 @@ pub(crate) fn word<T: std::fmt::Debug>(result: Result<T, ChainError>) -> Reject 
         other => panic!("expected a refusal, got {other:?}"),
     }
 }
+
+/// Numbers from a seed.
+pub(crate) struct Luck(u64);
+
+impl Luck {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        const STEP: u64 = 1_442_695_040_888_963_407;
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(STEP);
+        (self.0 >> 33) as usize % end
+    }
+
+    pub(crate) fn one_in(&mut self, count: usize) -> bool {
+        self.below(count) == 0
+    }
+}
+
+/// How many random cases are tried.
+pub(crate) fn seeds() -> u64 {
+    std::env::var("VIADUCT_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(400)
+}

@@ -2,7 +2,7 @@
 //! all of them. `VIADUCT_SEEDS` says how many are tried.
 
 use super::super::*;
-use crate::builtin::tests::harness::{key, out, pubkey, spend};
+use crate::builtin::tests::harness::{Luck, key, out, pubkey, seeds, spend};
 use crate::builtin::tests::outputs::{PREIMAGE, anchor, delayed, offered, received, two_of_two};
 use crate::builtin::verify::script::{Job, verify_all};
 use bitcoin::absolute::LockTime;
@@ -18,21 +18,6 @@ use bitcoin::{
 use secp256k1::{Message, SECP256K1};
 
 const VALUE: u64 = 100_000;
-
-/// Numbers from a seed.
-struct Luck(u64);
-
-impl Luck {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % end
-    }
-
-    fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-}
 
 /// What stands in a witness before its script.
 #[derive(Clone)]
@@ -116,10 +101,6 @@ fn verdicts(tx: &Transaction, spent: Vec<TxOut>) -> (bool, bool) {
     (ours.is_ok(), theirs)
 }
 
-fn seeds() -> u64 {
-    std::env::var("VIADUCT_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(400)
-}
-
 #[test]
 fn undamaged_spends_of_a_channel_pass_under_every_rule_of_relay() {
     for (script, items, sequence, lock) in corpus() {
@@ -142,7 +123,7 @@ fn undamaged_spends_of_a_channel_pass_under_every_rule_of_relay() {
 fn both_verifiers_say_the_same_of_damaged_spends() {
     let (mut good, mut bad) = (0, 0);
     for seed in 0..seeds() {
-        let mut luck = Luck(seed ^ 0x5eed);
+        let mut luck = Luck::new(seed ^ 0x5eed);
         let corpus = corpus();
         let (mut script, items, sequence, lock) = corpus[luck.below(corpus.len())].clone();
         if luck.one_in(3) {
@@ -192,7 +173,7 @@ fn both_verifiers_say_the_same_of_damaged_taproot_spends() {
     let internal = XOnlyPublicKey::from_keypair(&pair).0;
     let (mut good, mut bad) = (0, 0);
     for seed in 0..seeds() {
-        let mut luck = Luck(seed ^ 0x7a9);
+        let mut luck = Luck::new(seed ^ 0x7a9);
         let leaf = Builder::new().push_x_only_key(&internal).push_opcode(OP_CHECKSIGVERIFY);
         let leaf = leaf.push_int(1).push_opcode(OP_CSV).push_opcode(OP_CODESEPARATOR);
         let leaf = leaf.push_opcode(OP_DROP).push_x_only_key(&internal).push_opcode(OP_CHECKSIG);
