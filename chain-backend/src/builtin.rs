@@ -86,6 +86,12 @@ impl BuiltinChain {
         self.actor.stop(false).await;
     }
 
+    /// Waits until the chain ends because its index cannot be read or written, and says why; for ever if that never
+    /// happens. What was told before holds: the next start finds it in the blocks.
+    pub async fn failure(&self) -> String {
+        self.actor.failure().await
+    }
+
     /// As [`ChainBackend::submit`], but answers the broken rule itself.
     ///
     /// # Errors

@@ -118,6 +118,8 @@ enum Failure {
     PayTo(bitcoin::address::ParseError),
     #[error("--log: {0}")]
     Log(tracing_subscriber::filter::ParseError),
+    #[error("{0}")]
+    Broken(String),
     #[error(transparent)]
     Chain(#[from] ChainError),
     #[error(transparent)]
@@ -227,6 +229,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         () = fee_replay::follow(&chain, replay) => {}
         ended = serve_explorer(chain.clone(), explorer) => ended?,
         () = mine(&chain, args.mine, &script) => {}
+        words = chain.failure() => return Err(Failure::Broken(words)),
     }
     chain.stop().await;
     tracing::info!("stopped");

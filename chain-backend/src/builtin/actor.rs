@@ -5,7 +5,7 @@ use crate::backend::{BackendError, ChainEvent};
 use crate::builtin::chainstate::{ChainError, Chainstate};
 use crate::builtin::reader::Cursor;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Questions that may wait.
 const QUEUE: usize = 256;
@@ -32,14 +32,17 @@ struct Reader {
 #[derive(Clone, Debug)]
 pub(super) struct Actor {
     messages: mpsc::Sender<Message>,
+    /// Why the thread ended, if not in order.
+    failure: watch::Receiver<Option<String>>,
 }
 
 impl Actor {
     pub(super) fn start(state: Chainstate) -> Result<Self, ChainError> {
         let (messages, inbox) = mpsc::channel(QUEUE);
+        let (fail, failure) = watch::channel(None);
         let thread = std::thread::Builder::new().name("chain".to_owned());
-        thread.spawn(move || run(state, inbox)).map_err(ChainError::Thread)?;
-        Ok(Self { messages })
+        thread.spawn(move || run(state, inbox, &fail)).map_err(ChainError::Thread)?;
+        Ok(Self { messages, failure })
     }
 
     /// Runs `job` on the thread and answers its result.
@@ -68,6 +71,15 @@ impl Actor {
         answer.await.map_err(|_| stopped())?
     }
 
+    /// Waits for a failure, for ever if there is none.
+    pub(super) async fn failure(&self) -> String {
+        let mut failure = self.failure.clone();
+        match failure.wait_for(Option::is_some).await {
+            Ok(words) => words.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     pub(super) async fn stop(&self, keep: bool) {
         let (done, stopped) = oneshot::channel();
         if self.messages.send(Message::Stop { keep, done }).await.is_ok() {
@@ -77,7 +89,11 @@ impl Actor {
     }
 }
 
-fn run(mut state: Chainstate, mut inbox: mpsc::Receiver<Message>) {
+fn run(
+    mut state: Chainstate,
+    mut inbox: mpsc::Receiver<Message>,
+    fail: &watch::Sender<Option<String>>,
+) {
     let mut waiting: Vec<Reader> = Vec::new();
     let mut told = state.log().end();
     loop {
@@ -98,6 +114,7 @@ fn run(mut state: Chainstate, mut inbox: mpsc::Receiver<Message>) {
         }
         if let Err(error) = state.check_index() {
             tracing::error!(%error, "the chain stops");
+            fail.send_replace(Some(error.to_string()));
             return;
         }
         waiting.retain(|reader| !reader.reply.is_closed());

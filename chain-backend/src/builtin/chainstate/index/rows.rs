@@ -141,7 +141,8 @@ impl Rows {
 
     /// Takes a row away.
     pub(super) fn remove(&mut self, key: Vec<u8>) {
-        let never_kept = self.open.get(&key).map_or(!self.are_kept(), |change| change.fresh);
+        let never_kept =
+            self.open.get(&key).map_or_else(|| !self.are_kept(), |change| change.fresh);
         if never_kept {
             self.open.remove(&key);
         } else {
