@@ -44,7 +44,9 @@ pub(crate) async fn meaning<P: Polled>(
             Ok(Some(at)) => SubmitOutcome::Premature { at },
             Ok(None) | Err(_) => SubmitOutcome::Premature { at: Lock::Unknown },
         }
-    } else if let (true, Some(max)) = (has("max-fee-exceeded") || has("maxfeerate"), max) {
+    } else if let (true, Some(max)) =
+        (has("max-fee-exceeded") || has("maxfeerate") || has("max feerate exceeded"), max)
+    {
         SubmitOutcome::FeeTooHigh { max }
     } else {
         SubmitOutcome::Invalid { reason: word.to_owned() }
