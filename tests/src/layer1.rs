@@ -76,10 +76,9 @@ impl Miners {
     /// # Errors
     /// Why not.
     pub async fn accept(&self, package: Package) -> Result<(), String> {
-        match self.submit(package, None).await {
-            SubmitOutcome::Accepted | SubmitOutcome::InMempool => Ok(()),
-            refused => Err(format!("{refused:?}")),
-        }
+        let outcome = self.submit(package, None).await;
+        let is_there = matches!(outcome, SubmitOutcome::Accepted | SubmitOutcome::InMempool);
+        if is_there { Ok(()) } else { Err(format!("{outcome:?}")) }
     }
 }
 

@@ -319,7 +319,7 @@ impl OurNode {
     pub async fn at_height(&self, height: u32) {
         let what = format!("{} at block {height}", self.place.name);
         until_async(&what, String::new, || async {
-            let seen = self.handle.tip().borrow().clone();
+            let seen = *self.handle.tip().borrow();
             (seen.synced && seen.height.0 >= height).then_some(())
         })
         .await;

@@ -223,7 +223,7 @@ pub(super) fn write(dir: &FilePath, proof: &FraudProof) -> io::Result<PathBuf> {
 impl Towers {
     /// Answers with what convicts a tower of letting a channel be robbed.
     pub(super) fn prove(
-        &mut self,
+        &self,
         tower: NodeId,
         channel: ChannelIndex,
         reply: Reply<Result<Vec<u8>, NoProof>>,

@@ -2,7 +2,7 @@
 
 use daemon::rpc::model::channel::ChannelRef;
 use daemon::rpc::node_api::NodeApi as _;
-use daemon::tower::NoProof;
+use daemon::tower::{AuditEnd, NoProof};
 use viaduct_tests::until::until_async;
 use watchtower::proof::fraud::{FraudProof, Verdict};
 
@@ -27,6 +27,43 @@ async fn s22_one_wrong_bit_in_a_receipt_is_the_end_of_a_tower() {
         }
         let coverage = super::scene::coverage(&pair.bob).await;
         assert_eq!(coverage.uncovered_states, coverage.states, "none of them counts");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s23_an_audit_finds_the_tower_that_lost_a_record_and_never_one_that_has_all() {
+    in_time(async {
+        let (mut pair, _, _) = scene(&[("towers.copies", "2")]).await;
+        let honest = Tower::start(&pair.path().join("tower"), &pair.layer1).await;
+        honest.hired_by(&pair.bob, false).await;
+        let flaws = Flaws { bend: None, loses: true };
+        let loser = Mute::with(&pair.layer1, flaws).await;
+        let (id, address) = (loser.id(), loser.address());
+        pair.bob.handle().add_tower(id, address, false).await.expect("hired");
+        let states = covered(&pair.bob).await.states;
+        for draws in [1, 300] {
+            let audits = pair.bob.handle().audit_tower(honest.id(), draws).await.expect("asked");
+            let [audit] = audits.as_slice() else { panic!("{audits:?}") };
+            assert_eq!((audit.end, audit.why.as_str()), (AuditEnd::Passed, ""));
+            assert_eq!(u64::from(audit.of), states);
+            assert_eq!(usize::try_from(audit.drawn).unwrap(), draws.min(audit.of as usize));
+        }
+        let audits = pair.bob.handle().audit_tower(id, 300).await.expect("asked");
+        let [audit] = audits.as_slice() else { panic!("{audits:?}") };
+        assert_eq!(audit.end, AuditEnd::Failed, "{audits:?}");
+        let fault = until_async("the tower is marked", String::new, || async {
+            hired(&pair.bob, id).await.fault
+        })
+        .await;
+        assert!(fault.contains("records that it signed for"), "{fault}");
+        // It is known after a restart.
+        pair.bob = pair.bob.restart().await;
+        assert!(hired(&pair.bob, id).await.fault.is_some());
+        let kept = hired(&pair.bob, honest.id()).await.audits;
+        assert_eq!(kept.first().map(|audit| audit.end), Some(AuditEnd::Passed));
+        let unknown = pair.alice.handle().audit_tower(id, 1).await.expect_err("not hers");
+        assert!(unknown.to_string().contains("no tower"), "{unknown}");
     })
     .await;
 }

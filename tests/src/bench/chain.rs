@@ -112,7 +112,7 @@ async fn starts(runs: usize, dir: &Path, killed: bool, reindex: bool) -> Vec<f64
 }
 
 async fn empty(arguments: &Arguments, dir: &Path) -> Vec<Figure> {
-    let mut source = Source::new();
+    let source = Source::new();
     source.mine(arguments.blocks).await;
     let blocks = source.blocks(1).await;
     let chain = open(dir, |_| {});

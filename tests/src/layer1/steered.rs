@@ -166,10 +166,11 @@ impl Sandbox for Steered {
     }
 
     async fn submit_block(&self, block: Block) -> Result<bool, SandboxError> {
-        match self.ask("submitblock", json!([serialize_hex(&block)])).await? {
-            Value::Null => Ok(true),
-            word if word == "inconclusive" => Ok(false),
-            word => Err(SandboxError::Refused(word.as_str().unwrap_or_default().to_owned())),
+        let word = self.ask("submitblock", json!([serialize_hex(&block)])).await?;
+        match word.as_str() {
+            None => Ok(true),
+            Some("inconclusive") => Ok(false),
+            Some(word) => Err(SandboxError::Refused(word.to_owned())),
         }
     }
 

@@ -47,7 +47,7 @@ impl Source {
         Self { chain, coins: Vec::new(), value_sat: COIN_SAT }
     }
 
-    pub(super) async fn mine(&mut self, count: u32) {
+    pub(super) async fn mine(&self, count: u32) {
         self.chain.mine(count, script()).await.expect("blocks");
     }
 
