@@ -364,7 +364,8 @@ async fn a_parent_that_pays_nothing_comes_in_with_its_child() {
     // Nobody pays more than he wants to.
     let dear = served.spend(2, other(), 1_000_000).await;
     let most = bitcoin::FeeRate::from_sat_per_vb_u32(100);
-    let refused = client.submit_package(&[dear.clone()], Some(most), None).await.unwrap();
+    let refused =
+        client.submit_package(std::slice::from_ref(&dear), Some(most), None).await.unwrap();
     let error = refused.tx_results[&dear.compute_wtxid()].error.clone().unwrap();
     assert_eq!(
         (refused.package_msg.as_str(), error.as_str()),

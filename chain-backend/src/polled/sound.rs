@@ -170,7 +170,7 @@ mod tests {
         let mut twice = right.clone();
         twice.txdata.push(right.txdata[0].clone());
         assert!(block(&twice, hash).is_err());
-        let mut lazy = right.clone();
+        let mut lazy = right;
         while lazy.header.target().is_met_by(lazy.block_hash()) {
             lazy.header.nonce += 1;
         }

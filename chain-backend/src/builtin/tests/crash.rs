@@ -71,6 +71,7 @@ impl Machine {
         Ok((Bench::of(chain), ear))
     }
 
+    #[expect(clippy::unwrap_in_result, reason = "an engine in memory takes everything")]
     pub(super) fn open(&self) -> Result<(Chainstate, Receiver<Told>), ChainError> {
         let (told, ear) = channel();
         let engine = Arc::new(MemoryEngine::new());
@@ -198,6 +199,7 @@ impl Story {
         (told, tips)
     }
 
+    #[expect(clippy::unwrap_in_result, reason = "the mempool takes what a case hands in")]
     fn steps(&self, bench: &mut Bench, tips: &mut Vec<BlockHash>) -> Result<(), ChainError> {
         for (round, (tx, kid)) in self.payments.iter().enumerate() {
             bench.submit(tx).unwrap();

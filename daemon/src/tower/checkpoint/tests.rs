@@ -62,7 +62,7 @@ fn a_checkpoint_comes_back_from_the_tower_and_the_version_it_was_made_for_alone(
     assert_eq!(open(&keys(2), &one, 5, &bytes), other);
     assert_eq!(open(&keys(1), &two, 5, &bytes), other, "a tower cannot show another one's");
     assert_eq!(open(&keys(1), &one, 6, &bytes), other, "nor make it look newer");
-    let mut bent = bytes.clone();
+    let mut bent = bytes;
     *bent.last_mut().unwrap() ^= 1;
     assert_eq!(open(&keys(1), &one, 5, &bent), other);
     assert_eq!(open(&keys(1), &one, 5, &[]), Err(CheckpointFault::Length(0)));

@@ -22,7 +22,10 @@ use std::process::Command;
 
 /// A file of Core's test data, where asked for.
 fn rows(name: &str) -> Option<Vec<Vec<Value>>> {
-    std::env::var_os("VIADUCT_CORE_DATA")?;
+    std::env::var_os("VIADUCT_CORE_DATA").map(|_| rows_of(name))
+}
+
+fn rows_of(name: &str) -> Vec<Vec<Value>> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kernel-oracle/Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -36,7 +39,7 @@ fn rows(name: &str) -> Option<Vec<Vec<Value>>> {
     let text = std::fs::read_to_string(path).unwrap();
     // A row of one text is a remark.
     let rows: Vec<Vec<Value>> = serde_json::from_str(&text).unwrap();
-    Some(rows.into_iter().filter(|row| row.len() > 1).collect())
+    rows.into_iter().filter(|row| row.len() > 1).collect()
 }
 
 fn text(value: &Value) -> &str {
