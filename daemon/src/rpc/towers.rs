@@ -101,8 +101,8 @@ impl<N: NodeApi> Towers for Rpc<N> {
         let tower = parse::node_id("tower_id", &ask.tower_id)?;
         let channel = parse::channel(&ask.channel_id)?;
         Ok(Response::new(match self.node.prove_tower(tower, channel).await? {
-            Ok(proof) => v1::ProveTowerResponse { proof, why: String::new() },
-            Err(why) => v1::ProveTowerResponse { proof: Vec::new(), why: why.to_string() },
+            Ok(file) => v1::ProveTowerResponse { file, why: String::new() },
+            Err(why) => v1::ProveTowerResponse { file: Vec::new(), why: why.to_string() },
         }))
     }
 

@@ -11,9 +11,11 @@ async fn lay(zero_conf: bool, scid_privacy: bool) -> Table {
     Table::lay_for(&[], Limits { zero_conf, scid_privacy, ..Limits::default() }).await
 }
 
-async fn pay_both_ways(table: &Table) {
+/// Each waits for the one before: what LDK was paid, it can spend when that is settled to the end.
+async fn pay_both_ways(table: &Table, id: LdkChannelId) {
     for msat in [200_000, 40_000_000] {
         we_pay(table, msat).await;
+        table.ldk.quiet(id).await;
         ldk_pays(table, msat).await;
     }
 }
@@ -30,7 +32,7 @@ async fn ldk_takes_our_zero_conf_channel_and_it_outlives_its_block() {
         let kind = details.channel_type.expect("a type");
         assert_eq!((kind.requires_zero_conf(), kind.requires_scid_privacy()), (true, scid_alias));
         we_pay(&table, 100_000_000).await;
-        pay_both_ways(&table).await;
+        pay_both_ways(&table, LdkChannelId(id.0)).await;
         table = table.we_crash().await;
         table.ldk.connect(public(table.ours.id()), table.ours.address()).await;
         table.usable(LdkChannelId(id.0)).await;
@@ -42,7 +44,7 @@ async fn ldk_takes_our_zero_conf_channel_and_it_outlives_its_block() {
             details.short_channel_id,
             table.ours.usable(id).await.short_id.map(|it| it.to_u64())
         );
-        pay_both_ways(&table).await;
+        pay_both_ways(&table, LdkChannelId(id.0)).await;
     }
 }
 
@@ -58,15 +60,15 @@ async fn what_ldk_funds_is_used_at_once_when_we_trust_it() {
     let ours = table.ours.usable(ChannelId(id.0)).await;
     assert!(ours.zero_conf && ours.short_id.is_none());
     assert_eq!(ours.at_risk.to_u64(), 5_000_000_000);
-    pay_both_ways(&table).await;
+    pay_both_ways(&table, id).await;
     let table = table.ldk_restarts().await;
     table.ldk.connect(public(table.ours.id()), table.ours.address()).await;
     table.usable(id).await;
-    pay_both_ways(&table).await;
+    pay_both_ways(&table, id).await;
     table.layer1.mempool_of(1).await;
     table.mine(6).await;
     assert_eq!(table.ours.usable(ChannelId(id.0)).await.at_risk.to_u64(), 0);
-    pay_both_ways(&table).await;
+    pay_both_ways(&table, id).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,5 +81,5 @@ async fn with_ldk_a_private_channel_can_be_named_by_its_aliases_alone() {
     let details = table.ldk.usable(theirs).await;
     assert!(details.channel_type.expect("a type").requires_scid_privacy());
     assert_eq!(details.inbound_scid_alias, view.alias.map(|it| it.to_u64()));
-    pay_both_ways(&table).await;
+    pay_both_ways(&table, theirs).await;
 }

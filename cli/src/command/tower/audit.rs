@@ -103,15 +103,15 @@ impl Proof {
         let ask = v1::ProveTowerRequest { tower_id, channel_id };
         let done =
             cx.client.call(ask, |to, ask| async move { to.towers().prove(ask).await }).await?;
-        if done.proof.is_empty() {
+        if done.file.is_empty() {
             return Err(Failure::NotProved { why: visible(&done.why) });
         }
         let wrong = |error| Failure::File { path: self.out.display().to_string(), error };
         let mut file = std::fs::File::create_new(&self.out).map_err(wrong)?;
-        std::io::Write::write_all(&mut file, &done.proof).map_err(wrong)?;
+        std::io::Write::write_all(&mut file, &done.file).map_err(wrong)?;
         file.sync_all().map_err(wrong)?;
         let path = self.out.display().to_string();
-        let bytes = done.proof.len();
+        let bytes = done.file.len();
         cx.screen.result(
             &serde_json::json!({ "path": path, "bytes": bytes }),
             |_| vec![path.clone()],
