@@ -369,7 +369,7 @@ async fn a_parent_that_pays_nothing_comes_in_with_its_child() {
     let error = refused.tx_results[&dear.compute_wtxid()].error.clone().unwrap();
     assert_eq!(
         (refused.package_msg.as_str(), error.as_str()),
-        ("transaction failed", "max-fee-exceeded")
+        ("transaction failed", "max feerate exceeded")
     );
     let orphan = spend_of(OutPoint::new(Txid::all_zeros(), 0), Amount::ONE_BTC, other(), 1_000);
     let refused = client.broadcast(&orphan).await.unwrap_err().to_string();

@@ -101,7 +101,8 @@ impl ChannelTask {
 
     /// The sweeps of this channel as users see them: those on their way, and those that came in.
     pub(super) fn note_sweeps(&mut self) {
-        let news = self.common.sweeps.has_changed().unwrap_or(false);
+        // The sweeper forgets a channel as soon as that is over, maybe sooner than it is shown for the last time.
+        let news = !self.over && self.common.sweeps.has_changed().unwrap_or(false);
         if self.closing.noted && !news {
             return;
         }

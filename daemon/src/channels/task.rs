@@ -441,7 +441,7 @@ impl ChannelTask {
         let Some(channel) = self.machine else { return Ok(()) };
         let meta = Meta { outputs, kind, ..self.meta };
         let ended = Ended { index: self.index, meta, channel: Box::new(channel) };
-        self.common.ended.send(ended).map_err(|_| Fatal::Overflow("channel to registry"))
+        bound(self.common.ended.send(ended), "channel to registry")
     }
 }
 
