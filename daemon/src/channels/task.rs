@@ -264,6 +264,10 @@ impl ChannelTask {
             self.tell_everybody();
             self.announce()?;
             if self.over && self.waiting.is_empty() {
+                // Whoever asked while it ended hears how it ended.
+                while let Ok(ask) = inboxes.asks.try_recv() {
+                    self.take_ask(ask)?;
+                }
                 return self.end();
             }
         }

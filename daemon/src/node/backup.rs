@@ -89,7 +89,7 @@ impl Handle {
         let (restored, known): (Vec<_>, Vec<_>) =
             backup.channels.iter().partition(|entry| made.contains(&entry.channel_id()));
         for entry in &restored {
-            self.call(entry);
+            self.call(entry).await?;
         }
         let none = BTreeSet::new();
         Ok(BackupRestored {
@@ -99,19 +99,14 @@ impl Handle {
         })
     }
 
-    /// Calls a peer where it was reached last, from now on again and again.
-    fn call(&self, entry: &Entry) {
+    /// Calls a peer where it was reached last, from now on again and again, restarts or not: the restored channel
+    /// needs the peer to close it.
+    async fn call(&self, entry: &Entry) -> Answer<()> {
         if entry.address.0.is_empty() {
-            return;
+            return Ok(());
         }
-        let (node, address) = (entry.node, Some(entry.address.0.clone()));
-        let peers = self.0.peers.clone();
-        self.0.tasks.detach("call a restored peer", async move {
-            let asked = Self::ask(&peers, |reply| peers::Ask::Connect { node, address, reply });
-            if let Ok(Err(refusal)) | Err(refusal) = asked.await {
-                tracing::warn!(%node, %refusal, "the peer of a restored channel is not there yet");
-            }
-        });
+        let (node, address) = (entry.node, entry.address.0.clone());
+        Self::ask(&self.0.peers, |reply| peers::Ask::Keep { node, address, reply }).await?
     }
 }
 

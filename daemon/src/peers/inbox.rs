@@ -29,6 +29,15 @@ pub enum Ask {
         /// Answered when the connection stands: whether it stood before.
         reply: Reply<bool>,
     },
+    /// Call, for ever, until the connection stands, and stay connected. For peers that need not be there yet.
+    Keep {
+        /// Whom.
+        node: NodeId,
+        /// Where.
+        address: String,
+        /// Answered when it is durable.
+        reply: Reply<()>,
+    },
     /// Hang up and do not call again.
     Disconnect {
         /// Whom.

@@ -15,6 +15,7 @@ impl Peers {
     pub(super) fn answer(&mut self, ask: Ask) {
         match ask {
             Ask::Connect { node, address, reply } => self.connect(node, address, reply),
+            Ask::Keep { node, address, reply } => self.keep(node, &address, reply),
             Ask::Disconnect { node, force, reply } => self.disconnect(node, force, reply),
             Ask::Policy { node, change, reply } => self.set_policy(node, change, reply),
             Ask::List { reply } => {
@@ -76,6 +77,16 @@ impl Peers {
         if !known.calling {
             self.call(node, address);
         }
+    }
+
+    /// An address that a user gave goes before this one.
+    fn keep(&mut self, node: NodeId, address: &str, reply: Reply<()>) {
+        let known = self.known(node);
+        let kept = PeerKept { node, address: address.into() };
+        let kept = known.kept.get_or_insert(kept).clone();
+        known.due_ms = 0;
+        let then = Box::new(move || drop(reply.send(Ok(()))));
+        self.commit(&Fact::PeerKept(kept), vec![then]);
     }
 
     pub(super) fn disconnect(&mut self, node: NodeId, force: bool, reply: Reply<()>) {
