@@ -80,6 +80,8 @@ async fn ldk_pays_ldk_both_ways_restarts_and_closes_together() {
     let channel = pair.open().await;
     let funding = funding_of(&pair.alice.usable(channel).await);
     Pair::pay(&pair.alice, &pair.bob, 20, 200_000_000).await;
+    // What came in is spent when it is settled to the end.
+    pair.bob.quiet(channel).await;
     Pair::pay(&pair.bob, &pair.alice, 10, 100_000_000).await;
 
     // Both stop and come back from what their stores hold, while blocks are mined.
