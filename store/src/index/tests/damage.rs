@@ -4,15 +4,38 @@
 use super::*;
 use crate::disk::Dice;
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
-        let target = to.join(entry.file_name());
-        if entry.metadata().unwrap().is_dir() {
-            copy(&entry.path(), &target);
+type Files = BTreeMap<std::path::PathBuf, Vec<u8>>;
+
+/// The files below a directory, read one after the other; `None` if one went away meanwhile.
+fn read_files(directory: &Path) -> Option<Files> {
+    let mut files = Files::new();
+    for entry in std::fs::read_dir(directory).ok()? {
+        let path = entry.ok()?.path();
+        if path.is_dir() {
+            files.extend(read_files(&path)?);
         } else {
-            std::fs::copy(entry.path(), target).unwrap();
+            files.insert(path.clone(), std::fs::read(&path).ok()?);
         }
+    }
+    Some(files)
+}
+
+/// Copies what stood in the directory at one moment. The database's own thread goes on writing, so
+/// files read one after the other may never have stood there together (a log without the end that its
+/// snapshot speaks of); what was read twice with the same result stood there between the two.
+fn copy(from: &Path, to: &Path) {
+    let mut before = None;
+    let files = loop {
+        let now = read_files(from);
+        if now.is_some() && now == before {
+            break now.unwrap();
+        }
+        before = now;
+    };
+    for (path, bytes) in files {
+        let target = to.join(path.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::write(target, bytes).unwrap();
     }
 }
 
