@@ -40,7 +40,7 @@ const SECONDS: u64 = 30;
 /// Its seeds are 1 to this, unless `VIADUCT_STORM_SEEDS` says otherwise.
 const SEEDS: u64 = 1;
 /// How long all may take besides.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// One channel of the network.
 struct Channel {

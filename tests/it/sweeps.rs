@@ -22,9 +22,12 @@ const DELAY: u32 = 10;
 /// What an anchor holds, in satoshi. BOLT 3 § Anchor Outputs.
 const ANCHOR: u64 = 330;
 
-/// Two nodes with a coin each.
+/// Two nodes with a coin each, who close when they are asked to and not because the other one does: else either
+/// commitment could be the one that is mined.
 async fn nodes() -> Pair {
-    Pair::start(&[("channel.to_self_delay_blocks", &DELAY.to_string())]).await
+    let delay = DELAY.to_string();
+    let settings = [("channel.to_self_delay_blocks", &*delay), ("channel.force_close", "ask")];
+    Pair::start(&settings).await
 }
 
 /// The same, and a channel of which each has a part.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// How long a test waits for one thing. Generous, because a machine may run many tests at once; a test
 /// that passes never waits this long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(3);

@@ -17,7 +17,7 @@ use super::scenario::{EVERY_HTLC, End, Scenario, Trouble};
 const CELLS: u64 = 5 * 2 * 2 * 3 * 2;
 
 /// How long a run may take that starts a node once.
-const LIMIT: Duration = Duration::from_secs(200);
+const LIMIT: Duration = Duration::from_secs(400);
 
 /// So many moments no run has.
 const MOMENTS_MAX: u64 = 4_000;

@@ -24,7 +24,7 @@ const TROUBLES: [Trouble; 7] = [
 const ALL: u64 = 5 * 2 * 7 * 2 * 3;
 
 /// How long one may take.
-const LIMIT: Duration = Duration::from_secs(200);
+const LIMIT: Duration = Duration::from_secs(400);
 
 /// The scenario of a seed. Neighbours differ in everything: the bounds have no common factor but for the
 /// sides and fees, which are turned on the way.

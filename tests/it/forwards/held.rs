@@ -19,7 +19,7 @@ async fn listen(line: &Line) -> Interception {
 }
 
 async fn next(desk: &mut Interception) -> Held {
-    tokio::time::timeout(std::time::Duration::from_secs(30), desk.held.recv())
+    tokio::time::timeout(std::time::Duration::from_secs(120), desk.held.recv())
         .await
         .expect("in time")
         .expect("the node runs")

@@ -22,7 +22,7 @@ pub(crate) const COIN: u64 = 5_000_000_000;
 pub(crate) const CAPACITY: u64 = 2_000_000;
 
 /// How long one test may take.
-const LIMIT: Duration = Duration::from_secs(80);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs a story that must end in time.
 pub(crate) async fn in_time(story: impl Future<Output = ()>) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long a program may take for anything a test asks of it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where built programs are, if not beside the running test.
 const BIN_DIR: &str = "VIADUCT_TEST_BIN_DIR";

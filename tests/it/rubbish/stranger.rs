@@ -13,7 +13,7 @@ use wire::message::{Init, Message, Ping};
 use wire::noise::{ACT_TWO_LEN, Initiator, Transport};
 
 /// How long a node may take to answer or to hang up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The chain of the sandbox.
 pub(crate) fn chain() -> [u8; 32] {

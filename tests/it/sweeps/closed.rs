@@ -20,6 +20,9 @@ const HIGHER: FeeRate = FeeRate::from_sat_per_vb_u32(60);
 /// Blocks that alice, who gets most of it, leaves a close alone.
 const PATIENCE: u32 = 6;
 
+/// Blocks by which a busy machine may be late to hear of a close, or of the fees that have overtaken it.
+const LATE: u32 = 20;
+
 /// How long a child may take.
 const MOMENT: Duration = Duration::from_millis(500);
 
@@ -41,9 +44,9 @@ async fn overtaken(pair: &Pair, id: ChannelId) -> Arc<Transaction> {
 async fn paid_for(pair: &Pair, close: &Transaction) -> Arc<Transaction> {
     pair.mine(PATIENCE).await;
     assert!(pair.layer1.chain().mempool().await.unwrap().is_empty(), "not before its time");
-    for _ in 0..3 {
+    for _ in 0..LATE {
         pair.mine(1).await;
-        // Whoever was late to hear of the close counts from there.
+        // Whoever was late to hear of the close counts from there, and it is looked at once a block.
         tokio::time::sleep(MOMENT).await;
         if !pair.layer1.chain().mempool().await.unwrap().is_empty() {
             break;

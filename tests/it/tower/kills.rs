@@ -24,7 +24,7 @@ const VICTIM: Who = Who::Fundee;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// How long one run may take.
-const LIMIT: Duration = Duration::from_secs(150);
+const LIMIT: Duration = Duration::from_secs(400);
 
 /// What comes of the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
