@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use bitcoin::{FeeRate, OutPoint, Transaction, Txid};
 use daemon::rpc::model::channel::{Channel, ChannelPhase, ChannelRef};
-use daemon::rpc::model::wallet::{BumpHow, Bumping, RaiseFee};
+use daemon::rpc::model::page::Page;
+use daemon::rpc::model::wallet::{BumpHow, Bumping, RaiseFee, WalletTransaction};
 use daemon::rpc::node_api::NodeApi as _;
 use viaduct_tests::layer1::Layer1;
+use viaduct_tests::until::until_async;
 use wire::id::ChannelId;
 use wire::units::FeeratePerKw;
 
@@ -20,8 +22,8 @@ const HIGHER: FeeRate = FeeRate::from_sat_per_vb_u32(60);
 /// Blocks that alice, who gets most of it, leaves a close alone.
 const PATIENCE: u32 = 6;
 
-/// Blocks by which a busy machine may be late to hear of a close, or of the fees that have overtaken it.
-const LATE: u32 = 20;
+/// Blocks that a busy machine may be late.
+const LATE: u32 = 3;
 
 /// How long a child may take.
 const MOMENT: Duration = Duration::from_millis(500);
@@ -34,6 +36,15 @@ async fn overtaken(pair: &Pair, id: ChannelId) -> Arc<Transaction> {
     for node in [&pair.alice, &pair.bob] {
         let closing = |channel: &Channel| channel.phase == ChannelPhase::Closing;
         node.channel_where(id, "which is closing", closing).await;
+        // Both count the blocks that it waits from the same one.
+        until_async("a close that is its channel's", String::new, || async {
+            let all = node.handle().list_transactions(Page::default()).await.unwrap().entries;
+            let known = |one: &WalletTransaction| {
+                one.txid == close.compute_txid() && one.channel == Some(id)
+            };
+            all.iter().any(known).then_some(())
+        })
+        .await;
     }
     pair.layer1.chain().set_floor(Some(SPIKE)).await.unwrap();
     assert!(pair.layer1.chain().mempool().await.unwrap().is_empty(), "it is thrown out");
@@ -46,7 +57,6 @@ async fn paid_for(pair: &Pair, close: &Transaction) -> Arc<Transaction> {
     assert!(pair.layer1.chain().mempool().await.unwrap().is_empty(), "not before its time");
     for _ in 0..LATE {
         pair.mine(1).await;
-        // Whoever was late to hear of the close counts from there, and it is looked at once a block.
         tokio::time::sleep(MOMENT).await;
         if !pair.layer1.chain().mempool().await.unwrap().is_empty() {
             break;
