@@ -42,7 +42,7 @@ pub trait ChainBackend: Send + Sync + std::fmt::Debug {
     ///
     /// If `from` is off the best chain the first item disconnects to the fork. Each block comes whole,
     /// one at a time; a slow reader never loses one. The stream survives a backend that goes away and
-    /// comes back: it goes on exactly where it was.
+    /// comes back: it says so ([`ChainEvent::Away`]) and goes on exactly where it was.
     ///
     /// # Errors
     /// [`BackendError::WrongChain`] when no block of `from` is known, not even its genesis.

@@ -46,6 +46,8 @@ pub struct BitcoindSettings {
     pub network: Network,
     /// How often it is asked for news.
     pub poll: Duration,
+    /// How long it may say nothing ([`crate::PATIENCE`]).
+    pub patience: Duration,
 }
 
 /// Bitcoin Core's chain.
@@ -78,16 +80,8 @@ impl BitcoindChain {
     /// [`BackendError::Unavailable`] when the URL cannot be used.
     pub fn lazy(settings: &BitcoindSettings) -> Result<Self, BackendError> {
         let client = Client::new(&settings.url, settings.login.clone())?;
+        let client = client.patient(settings.patience);
         Ok(Self { client, network: settings.network, poll: settings.poll })
-    }
-
-    /// The same with another patience: no call takes longer than this.
-    ///
-    /// # Errors
-    /// As [`BitcoindChain::lazy`].
-    pub fn patient(settings: &BitcoindSettings, timeout: Duration) -> Result<Self, BackendError> {
-        let chain = Self::lazy(settings)?;
-        Ok(Self { client: chain.client.patient(timeout), ..chain })
     }
 
     async fn hash_at(&self, height: u32) -> Result<BlockHash, BackendError> {

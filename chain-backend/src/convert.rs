@@ -83,6 +83,8 @@ pub(crate) fn event_out(event: ChainEvent) -> Vec<wire::Event> {
             WireEvent::MempoolRemoved(wire::MempoolRemoved { txid, because, block_hash, by_txid })
         }
         ChainEvent::Synced { tip } => WireEvent::Synced(wire::Synced { tip: Some(ref_out(tip)) }),
+        // The client finds that out by itself.
+        ChainEvent::Away { .. } => return Vec::new(),
     };
     vec![wire::Event { event: Some(event) }]
 }

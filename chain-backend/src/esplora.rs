@@ -48,6 +48,8 @@ pub struct EsploraSettings {
     pub network: Network,
     /// How often it is asked for news.
     pub poll: Duration,
+    /// How long it may say nothing ([`crate::PATIENCE`]).
+    pub patience: Duration,
     /// A PEM file of certificates to trust instead of the system's.
     pub trusted: Option<PathBuf>,
 }
@@ -85,7 +87,7 @@ impl EsploraChain {
     /// # Errors
     /// [`BackendError::Unavailable`] when the URL or the certificates cannot be used.
     pub fn lazy(settings: &EsploraSettings) -> Result<Self, BackendError> {
-        let client = Client::new(&settings.url, settings.trusted.as_deref())?;
+        let client = Client::new(&settings.url, settings.trusted.as_deref(), settings.patience)?;
         Ok(Self { client, network: settings.network, poll: settings.poll })
     }
 

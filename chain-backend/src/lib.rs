@@ -31,6 +31,7 @@ pub use builtin::{
     Policy, Profile, Reject, Rules, Signet, SignetError,
 };
 pub use esplora::{EsploraChain, EsploraSettings};
+pub use polled::PATIENCE;
 pub use remote::RemoteChain;
 pub use sandbox::{Reorg, Sandbox, SandboxError, Stall, Totals};
 pub use source::{Source, SourceError, SourceOptions};

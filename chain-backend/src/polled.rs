@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(crate) use follow::open;
+pub use http::PATIENCE;
 pub(crate) use outcome::{first_error, foresee, is_price, is_within, meaning, raised};
 
 /// A transaction that waits, and what it pays.

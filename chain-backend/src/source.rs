@@ -6,6 +6,7 @@
 use crate::backend::{BackendError, ChainBackend};
 use crate::bitcoind::{BitcoindChain, BitcoindSettings, Login};
 use crate::esplora::{EsploraChain, EsploraSettings};
+use crate::polled::PATIENCE;
 use crate::remote::RemoteChain;
 use bitcoin::Network;
 use std::path::PathBuf;
@@ -69,11 +70,13 @@ impl Source {
                 login: options.login()?,
                 network: options.network,
                 poll: options.poll,
+                patience: PATIENCE,
             })),
             Some(("esplora", url)) if is_api(url) => Ok(Self::Esplora(EsploraSettings {
                 url: url.to_owned(),
                 network: options.network,
                 poll: options.poll,
+                patience: PATIENCE,
                 trusted: Some(&options.esplora_ca).filter(|ca| !ca.is_empty()).map(PathBuf::from),
             })),
             None if is_http(text) => Ok(Self::Remote { url: text.to_owned() }),

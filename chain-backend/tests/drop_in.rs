@@ -146,6 +146,7 @@ async fn a_cookie_of_a_server_that_was_started_again_is_read_again() {
         login: Login::Cookie(bitcoind.dir.path().join("regtest/.cookie")),
         network: bitcoin::Network::Regtest,
         poll: std::time::Duration::from_millis(10),
+        patience: chain_backend::PATIENCE,
     };
     let chain = BitcoindChain::connect(&settings).await.unwrap();
     bitcoind.says(&["stop"], "");

@@ -109,6 +109,7 @@ async fn liar(blocks: u32) -> Told {
         url: format!("http://{}", listener.local_addr().unwrap()),
         network: Network::Regtest,
         poll: Duration::from_millis(5),
+        patience: chain_backend::PATIENCE,
         trusted: None,
     };
     tokio::spawn(async { axum::serve(listener, app).await });

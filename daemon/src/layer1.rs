@@ -162,6 +162,8 @@ pub struct Layer1 {
     refused: Option<Standing>,
     /// Whether something of ours left the mempool.
     hand_in_again: bool,
+    /// Whether the backend did not answer, and was not caught up with since.
+    away: bool,
     /// A script of the wallet for the next sweep.
     spare: Option<ScriptBuf>,
     /// From which the channels' keys follow.
@@ -254,6 +256,7 @@ impl Layer1 {
             fee_source: fees::Source::default(),
             refused: None,
             hand_in_again: false,
+            away: false,
             spare: None,
             seed,
             sweeps,
@@ -370,6 +373,11 @@ impl Layer1 {
             self.follow_mempool(delta).await;
             return Ok(());
         }
+        if let ChainEvent::Away { why } = &event {
+            tracing::warn!(why, "the chain backend is away; it is asked on");
+            self.show_away();
+            return Ok(());
+        }
         let news = self.watches.news(&event);
         let closes = news.closes();
         self.intents.follow(&event);
@@ -384,12 +392,16 @@ impl Layer1 {
             }
             ChainEvent::Synced { tip } => {
                 self.show_tip(tip.height, tip.hash, tip.header.time, true);
+                if std::mem::take(&mut self.away) {
+                    self.show_synced().await;
+                    return Ok(());
+                }
                 self.look_up_fees().await;
                 self.submit_all().await;
                 self.sweep_soon();
                 return Ok(());
             }
-            ChainEvent::Mempool(_) => {}
+            ChainEvent::Mempool(_) | ChainEvent::Away { .. } => {}
         }
         self.tell_channels(news).await;
         let wallet = self.apply_to_wallet(&event)?;
@@ -405,9 +417,10 @@ impl Layer1 {
         Ok(())
     }
 
-    /// A block that follows a synced tip leaves us synced: the stream says so only after falling behind.
+    /// A block that follows a synced tip leaves us synced: the stream says so only after falling behind. Behind a
+    /// backend that was away there may be many blocks, and it says so when they are told.
     fn was_synced(&self) -> bool {
-        self.intents.synced_once()
+        self.intents.synced_once() && !self.away
     }
 
     async fn show_synced(&mut self) {
@@ -420,7 +433,8 @@ impl Layer1 {
     }
 
     /// Nobody knows how the chain goes on while its backend does not answer.
-    fn show_away(&self) {
+    fn show_away(&mut self) {
+        self.away = true;
         self.tip.send_if_modified(|tip| std::mem::take(&mut tip.synced));
     }
 

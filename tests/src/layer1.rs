@@ -11,7 +11,7 @@ pub mod only;
 pub mod served;
 pub mod steered;
 
-use crate::until::until_async;
+use crate::until::{PATIENCE, until_async};
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, TxOut, WPubkeyHash};
 use chain_backend::{BitcoindChain, BuiltinChain, ChainBackend, Package, Sandbox, Totals};
@@ -159,6 +159,7 @@ impl Layer1 {
             url: format!("http://{at}/api"),
             network: bitcoin::Network::Regtest,
             poll: POLL,
+            patience: PATIENCE,
             trusted: None,
         };
         let backend = Arc::new(EsploraChain::lazy(&settings).expect("a URL"));

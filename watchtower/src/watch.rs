@@ -313,6 +313,8 @@ impl Watcher {
                 self.synced(tip).await?;
                 Ok(None)
             }
+            // Another one may answer.
+            ChainEvent::Away { why } => Err(BackendError::Unavailable(why).into()),
         }
     }
 

@@ -26,10 +26,16 @@ pub enum ChainEvent {
     /// The mempool changed. Advisory: nothing that guards money may need it.
     Mempool(MempoolDelta),
     /// The reader has everything up to `tip`. Comes when the reader first catches up, and again
-    /// whenever it fell far behind and caught up.
+    /// whenever it fell far behind and caught up, or the backend had been away.
     Synced {
         /// The last block delivered.
         tip: BlockRef,
+    },
+    /// The backend has not answered for a while, and goes on being asked: nobody knows how the chain stands. `Synced`
+    /// ends it.
+    Away {
+        /// Why, for people.
+        why: String,
     },
 }
 

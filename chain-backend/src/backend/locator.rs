@@ -75,12 +75,14 @@ impl Locator {
         self.entries.insert(0, fork);
     }
 
-    /// Follows an event; mempool news and `Synced` move nothing.
+    /// Follows an event; mempool news, `Synced` and `Away` move nothing.
     pub fn follow(&mut self, event: &crate::ChainEvent) {
         match event {
             crate::ChainEvent::Connected { block, .. } => self.advance(BlockRef::id(block)),
             crate::ChainEvent::Disconnected { fork, .. } => self.rewind(BlockRef::id(fork)),
-            crate::ChainEvent::Mempool(_) | crate::ChainEvent::Synced { .. } => {}
+            crate::ChainEvent::Mempool(_)
+            | crate::ChainEvent::Synced { .. }
+            | crate::ChainEvent::Away { .. } => {}
         }
     }
 

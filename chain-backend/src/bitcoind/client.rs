@@ -12,8 +12,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long a call may take: a block of four megabytes over a slow line.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a call of somebody's own may take until its answer begins: making blocks, say.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest answer, bytes: a batch of raw transactions, or a block in hex.
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
 
@@ -98,7 +98,7 @@ pub struct Client {
     http: Http,
     uri: Uri,
     login: Login,
-    timeout: Duration,
+    patience: Duration,
 }
 
 impl Client {
@@ -112,13 +112,13 @@ impl Client {
         if uri.scheme_str() != Some("http") || uri.authority().is_none() {
             return Err(unfit("write it as http://host:port"));
         }
-        Ok(Self { http: Http::plain(), uri, login, timeout: TIMEOUT })
+        Ok(Self { http: Http::plain(), uri, login, patience: PATIENCE })
     }
 
-    /// The same, and no call takes longer than this.
+    /// The same, and no answer may take longer to begin.
     #[must_use]
-    pub fn patient(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// One call.
@@ -166,7 +166,7 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)));
         let request = request.map_err(|error| unreachable(error.to_string()))?;
-        let answer = self.http.send(request, ANSWER_MAX, self.timeout).await;
+        let answer = self.http.send(request, ANSWER_MAX, self.patience).await;
         let (status, body) = answer.map_err(|error| match error {
             HttpError::Unreachable(why) => unreachable(why),
             HttpError::TooLong => CallError::Nonsense("an answer without an end"),

@@ -2,6 +2,7 @@
 
 use super::{BitcoindChain, BitcoindSettings, Login};
 use crate::backend::{BackendError, ChainBackend, Interest, Locator, Package, SubmitOutcome};
+use crate::polled::PATIENCE;
 use crate::rpc::tests::{Served, pair, served};
 use bitcoin::{Network, OutPoint};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 pub(crate) fn settings(served: &Served) -> BitcoindSettings {
     let login = Login::User { user: "alice".to_owned(), password: "secret".to_owned() };
     let (url, poll) = (served.url.clone(), Duration::from_millis(10));
-    BitcoindSettings { url, login, network: Network::Regtest, poll }
+    BitcoindSettings { url, login, network: Network::Regtest, poll, patience: PATIENCE }
 }
 
 #[tokio::test]
@@ -40,9 +41,10 @@ async fn a_core_that_says_nothing_is_unavailable_in_time_whatever_it_was_asked()
         login: Login::User { user: "alice".to_owned(), password: "secret".to_owned() },
         network: Network::Regtest,
         poll: Duration::from_millis(10),
+        patience: Duration::from_millis(200),
     };
     // Connections wait to be taken, and nobody takes them.
-    let core = BitcoindChain::patient(&settings, Duration::from_millis(200)).unwrap();
+    let core = BitcoindChain::lazy(&settings).unwrap();
     let in_time = Duration::from_secs(20);
     let limited = async {
         assert!(matches!(core.tip().await, Err(BackendError::Unavailable(_))));

@@ -10,8 +10,6 @@ use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long an answer may take: a block of four megabytes over a slow line.
-const TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest block or transaction, bytes.
 const BYTES_MAX: usize = 4_000_000;
 /// The longest JSON about one block or transaction, bytes.
@@ -60,10 +58,15 @@ impl From<AskError> for BackendError {
 pub(super) struct Client {
     http: Http,
     base: String,
+    patience: Duration,
 }
 
 impl Client {
-    pub(super) fn new(url: &str, trusted: Option<&Path>) -> Result<Self, BackendError> {
+    pub(super) fn new(
+        url: &str,
+        trusted: Option<&Path>,
+        patience: Duration,
+    ) -> Result<Self, BackendError> {
         let unfit = |why: &str| BackendError::Unavailable(format!("{url}: {why}"));
         let base = url.trim_end_matches('/').to_owned();
         let uri: Uri = base.parse().map_err(|_| unfit("not a URL"))?;
@@ -73,7 +76,7 @@ impl Client {
             Some("https") if has_host => Http::sealed(trusted)?,
             Some(_) | None => return Err(unfit("write it as http://host:port or https://host")),
         };
-        Ok(Self { http, base })
+        Ok(Self { http, base, patience })
     }
 
     async fn ask(
@@ -92,7 +95,7 @@ impl Client {
         let mut request = request.map_err(|error| AskError::Unreachable(error.to_string()))?;
         let name = hyper::header::HeaderValue::from_static("viaduct");
         request.headers_mut().insert(USER_AGENT, name);
-        self.http.send(request, max, TIMEOUT).await.map_err(|error| match error {
+        self.http.send(request, max, self.patience).await.map_err(|error| match error {
             HttpError::Unreachable(why) => AskError::Unreachable(why),
             HttpError::TooLong => AskError::TooLong,
         })

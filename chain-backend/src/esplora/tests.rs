@@ -3,6 +3,7 @@
 use super::{EsploraChain, EsploraSettings};
 use crate::backend::{BackendError, ChainBackend as _};
 use crate::builtin::BuiltinChain;
+use crate::polled::PATIENCE;
 use crate::rest;
 use axum::Router;
 use axum::routing::get;
@@ -13,7 +14,8 @@ use tokio::net::TcpListener;
 
 fn settings(url: &str) -> EsploraSettings {
     let poll = Duration::from_millis(10);
-    EsploraSettings { url: url.to_owned(), network: Network::Regtest, poll, trusted: None }
+    let (url, network, trusted) = (url.to_owned(), Network::Regtest, None);
+    EsploraSettings { url, network, poll, patience: PATIENCE, trusted }
 }
 
 async fn listener() -> (TcpListener, EsploraSettings) {

@@ -10,10 +10,13 @@ use futures_util::StreamExt;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Waits after a failed attempt: the first, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(10);
+/// Who does not answer for so long is away.
+const AWAY: Duration = Duration::from_secs(1);
 /// How many times in a row a chain must have been seen shorter than it was until that is believed: behind one address
 /// there may be several servers of which one lags, or one that reads all blocks anew. On regtest it is done by hand.
 const PATIENCE: u32 = 600;
@@ -29,6 +32,8 @@ struct Follower<P> {
     ready: VecDeque<ChainEvent>,
     poll: Duration,
     retry: Duration,
+    /// Since when every question failed, and whether that was told.
+    failing: Option<(Instant, bool)>,
     /// The last block that was told, with its header.
     last: Option<BlockRef>,
     /// How many times in a row the chain was shorter than it had been.
@@ -61,6 +66,7 @@ pub(crate) async fn open<P: Polled>(
         ready: VecDeque::new(),
         poll,
         retry: RETRY_FIRST,
+        failing: None,
         last: None,
         behind: 0,
         synced: None,
@@ -88,16 +94,30 @@ impl<P: Polled> Follower<P> {
                 self.locator.follow(&event);
                 return Ok(event);
             }
+            let began = Instant::now();
             match self.look().await {
-                Ok(()) => self.retry = RETRY_FIRST,
+                Ok(()) => (self.retry, self.failing) = (RETRY_FIRST, None),
                 Err(BackendError::WrongChain) => return Err(BackendError::WrongChain),
                 Err(error) => {
                     tracing::debug!(%error, "the chain cannot be followed now; trying again");
+                    if self.is_away(began) {
+                        return Ok(ChainEvent::Away { why: error.to_string() });
+                    }
                     tokio::time::sleep(self.retry).await;
                     self.retry = self.retry.saturating_mul(2).min(RETRY_MAX);
                 }
             }
         }
+    }
+
+    /// A question that was asked then failed; whether it is time to say so.
+    fn is_away(&mut self, began: Instant) -> bool {
+        let (since, told) = *self.failing.get_or_insert((began, false));
+        let tell = !told && since.elapsed() >= AWAY;
+        if tell {
+            (self.failing, self.synced) = (Some((since, true)), None);
+        }
+        tell
     }
 
     /// One look: at most one block, or a reorganisation, or the mempool.

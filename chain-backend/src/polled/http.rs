@@ -14,13 +14,27 @@ use rustls::{ClientConfig, RootCertStore};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+/// How long a server may say nothing, usually: until its answer begins, and then between two pieces of it.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+/// A whole answer may take so many times that: a block of four megabytes over a slow line.
+const WHOLE: u32 = 6;
 
 /// How long it may take to be connected.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connections to servers, kept and used again. Cheap to clone.
+/// Connections to a server, kept and used again. Cheap to clone.
+///
+/// Whoever asks a server that has fallen silent waits for nothing but his patience. So after that the next questions are
+/// answered at once, by nobody, for as long again; then a single one tries.
 #[derive(Clone, Debug)]
-pub(crate) struct Http(Way);
+pub(crate) struct Http {
+    way: Way,
+    /// Until when it is not asked.
+    silent: watch::Sender<Option<Instant>>,
+}
 
 #[derive(Clone, Debug)]
 enum Way {
@@ -47,7 +61,11 @@ fn connector() -> HttpConnector {
 impl Http {
     /// In the clear.
     pub(crate) fn plain() -> Self {
-        Self(Way::Plain(Client::builder(TokioExecutor::new()).build(connector())))
+        Self::over(Way::Plain(Client::builder(TokioExecutor::new()).build(connector())))
+    }
+
+    fn over(way: Way) -> Self {
+        Self { way, silent: watch::Sender::new(None) }
     }
 
     /// Under TLS, with the certificates in a file as those to trust, else with the system's.
@@ -82,36 +100,66 @@ impl Http {
         tcp.enforce_http(false);
         let tls = HttpsConnectorBuilder::new().with_tls_config(config);
         let tls = tls.https_only().enable_http1().wrap_connector(tcp);
-        Ok(Self(Way::Sealed(Client::builder(TokioExecutor::new()).build(tls))))
+        Ok(Self::over(Way::Sealed(Client::builder(TokioExecutor::new()).build(tls))))
     }
 
-    /// Sends a request; answers status and body, which may be so long and take so long.
+    /// Sends a request; answers status and body, which may be so long, and be waited for with so much patience.
     pub(crate) async fn send(
         &self,
         request: Request<Full<Bytes>>,
         length_max: usize,
         patience: Duration,
     ) -> Result<(StatusCode, Bytes), HttpError> {
-        let answer = async {
-            let answer = match &self.0 {
-                Way::Plain(client) => client.request(request).await,
-                Way::Sealed(client) => client.request(request).await,
-            };
-            let answer = answer.map_err(|error| HttpError::Unreachable(causes(&error)))?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), length_max).collect().await;
-            let body = body.map_err(|error| {
+        let may_ask = self.silent.send_if_modified(|silent| {
+            let now = Instant::now();
+            let tries = silent.is_some_and(|until| until <= now);
+            if tries {
+                *silent = now.checked_add(patience);
+            }
+            tries
+        });
+        if !may_ask && self.silent.borrow().is_some() {
+            return Err(HttpError::Unreachable(
+                "it fell silent, and is asked again soon".to_owned(),
+            ));
+        }
+        let whole =
+            timeout(patience.saturating_mul(WHOLE), self.exchange(request, length_max, patience));
+        let answer = whole.await.unwrap_or_else(|_| Err(None));
+        let silent = matches!(answer, Err(None)).then(|| Instant::now().checked_add(patience));
+        self.silent.send_replace(silent.flatten());
+        let late = || HttpError::Unreachable("no answer in time".to_owned());
+        answer.map_err(|error| error.unwrap_or_else(late))
+    }
+
+    /// `Err(None)`: it says nothing.
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        length_max: usize,
+        patience: Duration,
+    ) -> Result<(StatusCode, Bytes), Option<HttpError>> {
+        let unreachable = |why: String| Some(HttpError::Unreachable(why));
+        let answer = match &self.way {
+            Way::Plain(client) => client.request(request),
+            Way::Sealed(client) => client.request(request),
+        };
+        let answer = timeout(patience, answer).await.map_err(|_| None)?;
+        let answer = answer.map_err(|error| unreachable(causes(&error)))?;
+        let status = answer.status();
+        let mut body = Limited::new(answer.into_body(), length_max);
+        let mut bytes = Vec::new();
+        while let Some(frame) = timeout(patience, body.frame()).await.map_err(|_| None)? {
+            let frame = frame.map_err(|error| {
                 if error.is::<LengthLimitError>() {
-                    HttpError::TooLong
+                    Some(HttpError::TooLong)
                 } else {
-                    HttpError::Unreachable(error.to_string())
+                    unreachable(error.to_string())
                 }
             })?;
-            Ok((status, body.to_bytes()))
-        };
-        let answer = tokio::time::timeout(patience, answer).await;
-        let late = || HttpError::Unreachable("no answer in time".to_owned());
-        answer.unwrap_or_else(|_| Err(late()))
+            bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data.as_ref()));
+        }
+        Ok((status, bytes.into()))
     }
 }
 
@@ -124,4 +172,71 @@ fn causes(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    const SHORT: Duration = Duration::from_millis(100);
+
+    /// Says so much of an answer to whoever calls, and then nothing more; counts callers.
+    async fn silent(said: &str) -> (String, watch::Receiver<u32>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (count, counted) = watch::channel(0);
+        let said = said.to_owned();
+        tokio::spawn(async move {
+            let mut callers = Vec::new();
+            while let Ok((mut caller, _)) = listener.accept().await {
+                count.send_modify(|count| *count += 1);
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"\r\n\r\n") {
+                    asked.push(caller.read_u8().await.unwrap());
+                }
+                caller.write_all(said.as_bytes()).await.unwrap();
+                callers.push(caller);
+            }
+        });
+        (url, counted)
+    }
+
+    async fn ask(http: &Http, url: &str) -> Result<(StatusCode, Bytes), HttpError> {
+        let request = Request::get(url).body(Full::default()).unwrap();
+        let answer = http.send(request, 1_000, SHORT);
+        timeout(Duration::from_secs(20), answer).await.expect("an end in time")
+    }
+
+    #[tokio::test]
+    async fn who_falls_silent_is_given_up_in_time_wherever_he_was_and_let_alone_for_a_while() {
+        let begun = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
+        for said in ["", "HTTP/1.1 200", begun] {
+            let (url, callers) = silent(said).await;
+            let http = Http::plain();
+            let late = HttpError::Unreachable("no answer in time".to_owned());
+            assert_eq!(ask(&http, &url).await, Err(late), "{said}");
+            let before = *callers.borrow();
+            http.silent.send_replace(Instant::now().checked_add(Duration::from_secs(600)));
+            let Err(HttpError::Unreachable(why)) = ask(&http, &url).await else { panic!("{said}") };
+            assert!(why.contains("fell silent"), "{why}");
+            assert_eq!(*callers.borrow(), before);
+            // Then it is asked again.
+            http.silent.send_replace(Some(Instant::now()));
+            let Err(HttpError::Unreachable(why)) = ask(&http, &url).await else { panic!("{said}") };
+            assert!(why.contains("in time"), "{why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn whole_answers_are_whole_and_too_long_ones_none() {
+        let (url, _callers) = silent("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhalf").await;
+        let http = Http::plain();
+        let answer = ask(&http, &url).await;
+        assert_eq!(answer, Ok((StatusCode::OK, Bytes::from_static(b"half"))));
+        let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{}", "x".repeat(1_001));
+        let (url, _callers) = silent(&long).await;
+        assert_eq!(ask(&http, &url).await, Err(HttpError::TooLong));
+    }
 }

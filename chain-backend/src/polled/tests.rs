@@ -179,7 +179,7 @@ async fn a_reader_ends_where_the_chain_does_whatever_it_did_meanwhile(
                     assert!((fork.height as usize) < seen.len());
                     seen.truncate(fork.height as usize);
                 }
-                ChainEvent::Mempool(_) | ChainEvent::Synced { .. } => {}
+                ChainEvent::Mempool(_) | ChainEvent::Synced { .. } | ChainEvent::Away { .. } => {}
             }
         }
     }

@@ -8,12 +8,15 @@ use api::chain as wire;
 use api::chain::chain_client::ChainClient;
 use futures_util::StreamExt;
 use std::time::Duration;
+use tokio::time::Instant;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
 /// Waits between attempts: the first, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
+/// Who does not answer for so long is away.
+const AWAY: Duration = Duration::from_secs(1);
 
 struct Subscription {
     client: ChainClient<Channel>,
@@ -21,6 +24,8 @@ struct Subscription {
     /// The connection, if there is one.
     live: Option<Connection>,
     retry: Duration,
+    /// Since when there is no connection, and whether that was told.
+    failing: Option<(Instant, bool)>,
 }
 
 struct Connection {
@@ -33,7 +38,8 @@ pub(super) async fn open(
     client: ChainClient<Channel>,
     from: Locator,
 ) -> Result<ChainStream, BackendError> {
-    let mut start = Subscription { client, locator: from, live: None, retry: RETRY_FIRST };
+    let mut start =
+        Subscription { client, locator: from, live: None, retry: RETRY_FIRST, failing: None };
     start.live = Some(start.connect().await?);
     let stream = futures_util::stream::unfold(Some(start), |subscription| async move {
         let mut subscription = subscription?;
@@ -56,9 +62,11 @@ impl Subscription {
 
     async fn next(&mut self) -> Result<ChainEvent, BackendError> {
         loop {
+            let was_there = self.live.is_some();
+            let began = Instant::now();
             match self.step().await {
                 Ok(Some(event)) => {
-                    self.retry = RETRY_FIRST;
+                    (self.retry, self.failing) = (RETRY_FIRST, None);
                     self.locator.follow(&event);
                     return Ok(event);
                 }
@@ -67,6 +75,13 @@ impl Subscription {
                 Err(error) => {
                     tracing::debug!(%error, "the chain server is gone; trying again");
                     self.live = None;
+                    // What was there a moment ago may have been silent for hours: it had nothing to say.
+                    let began = if was_there { Instant::now() } else { began };
+                    let (since, told) = *self.failing.get_or_insert((began, false));
+                    if !told && since.elapsed() >= AWAY {
+                        self.failing = Some((since, true));
+                        return Ok(ChainEvent::Away { why: error.to_string() });
+                    }
                     tokio::time::sleep(self.retry).await;
                     self.retry = self.retry.saturating_mul(2).min(RETRY_MAX);
                 }

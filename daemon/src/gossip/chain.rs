@@ -57,7 +57,7 @@ impl Gossip {
                 gone.into_iter().for_each(|scid| self.forget(scid));
                 back.into_iter().for_each(|scid| self.show_again(scid));
             }
-            ChainEvent::Mempool(_) | ChainEvent::Synced { .. } => {}
+            ChainEvent::Mempool(_) | ChainEvent::Synced { .. } | ChainEvent::Away { .. } => {}
         }
     }
 

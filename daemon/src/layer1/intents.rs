@@ -125,7 +125,7 @@ impl Intents {
                     }
                 }
             }
-            ChainEvent::Mempool(_) | ChainEvent::Synced { .. } => {}
+            ChainEvent::Mempool(_) | ChainEvent::Synced { .. } | ChainEvent::Away { .. } => {}
         }
     }
 

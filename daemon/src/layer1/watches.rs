@@ -158,7 +158,7 @@ impl Watches {
             ChainEvent::Disconnected { fork, .. } => {
                 self.disconnect(BlockHeight(fork.height), &mut news);
             }
-            ChainEvent::Mempool(_) | ChainEvent::Synced { .. } => {}
+            ChainEvent::Mempool(_) | ChainEvent::Synced { .. } | ChainEvent::Away { .. } => {}
         }
         news
     }

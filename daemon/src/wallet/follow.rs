@@ -50,7 +50,7 @@ impl Wallet {
                     .collect();
                 self.gone(&gone, now);
             }
-            ChainEvent::Synced { .. } => {}
+            ChainEvent::Synced { .. } | ChainEvent::Away { .. } => {}
         }
         Ok(self.fact(now, Vec::new()))
     }

@@ -4,14 +4,20 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bitcoin::ScriptBuf;
+use chain_backend::{BitcoindSettings, PATIENCE};
 use daemon::rpc::model::channel::CloseKind;
+use daemon::rpc::model::node::Health;
+use daemon::rpc::node_api::NodeApi as _;
 use viaduct_tests::layer1::core::Core;
 use viaduct_tests::layer1::line::{Line, State};
 use viaduct_tests::layer1::served::{Served, settings_at};
 use viaduct_tests::layer1::steered::Steered;
 use viaduct_tests::layer1::{BITCOIND, Layer1, empty};
+use viaduct_tests::ours::OurNode;
+use viaduct_tests::until::until_async;
 
 use super::pair::{CAPACITY, Pair, find, in_time, pay_some};
 use crate::processes::programs::program;
@@ -43,12 +49,23 @@ async fn a_channel_lives_and_dies_over_bitcoin_cores_rpc_through_a_reorganisatio
     .await;
 }
 
+/// Waits until a node says that its chain is away.
+async fn away(node: &OurNode) {
+    until_async("a node to tell that the chain is away", String::new, || async {
+        let parts = node.handle().health().await.expect("it tells");
+        let chain = parts.into_iter().find(|part| part.name == "chain").expect("a part of it");
+        (chain.state == Health::Degraded && chain.detail.contains("away")).then_some(())
+    })
+    .await;
+}
+
 /// Two nodes with a channel lose sight of the chain, once before a close and once behind it; each time it comes back on
 /// another branch.
-async fn out_of_sight(how: State) {
+async fn out_of_sight(how: State, patience: Duration) {
     let served = Served::start(empty());
     let line = Line::to(served.at());
-    let layer1 = Layer1::reached(Arc::new(served.chain().clone()), &settings_at(line.at()));
+    let settings = BitcoindSettings { patience, ..settings_at(line.at()) };
+    let layer1 = Layer1::reached(Arc::new(served.chain().clone()), &settings);
     let pair = Pair::on(layer1, &[]).await;
     let id = pair.open(CAPACITY).await;
     pay_some(&pair.alice, &pair.bob, 50_000_000).await;
@@ -56,6 +73,9 @@ async fn out_of_sight(how: State) {
     pair.mine(3).await;
 
     line.set(how);
+    for node in [&pair.alice, &pair.bob] {
+        away(node).await;
+    }
     // Channels do not need the chain to go on.
     pay_some(&pair.alice, &pair.bob, 1_000_000).await;
     pair.agree(id).await;
@@ -84,7 +104,12 @@ async fn out_of_sight(how: State) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_core_that_hangs_up_and_comes_back_on_another_branch_costs_nothing() {
-    in_time(out_of_sight(State::Cut)).await;
+    in_time(out_of_sight(State::Cut, PATIENCE)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_core_that_falls_silent_is_told_of_and_comes_back_on_another_branch_at_no_cost() {
+    in_time(out_of_sight(State::Silent, Duration::from_secs(3))).await;
 }
 
 /// The program of the environment, or our own under the name of Bitcoin Core's.

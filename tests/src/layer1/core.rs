@@ -53,6 +53,7 @@ impl Core {
             login: Login::Cookie(self.dir.path().join("regtest/.cookie")),
             network: bitcoin::Network::Regtest,
             poll: POLL,
+            patience: PATIENCE,
         }
     }
 

@@ -2,6 +2,7 @@
 //! test may have a runtime each.
 
 use super::unix_now;
+use crate::until::PATIENCE;
 use chain_backend::bitcoind::Login;
 use chain_backend::rpc::{self, Access, Settings};
 use chain_backend::{BitcoindSettings, BuiltinChain, rest};
@@ -108,5 +109,6 @@ pub fn settings_at(at: SocketAddr) -> BitcoindSettings {
         login: Login::User { user, password },
         network: bitcoin::Network::Regtest,
         poll: POLL,
+        patience: PATIENCE,
     }
 }

@@ -70,7 +70,7 @@ fn tell(event: &ChainEvent, follower: &impl Follower) {
             follower.connected(whole, block.height);
         }
         ChainEvent::Disconnected { fork, .. } => follower.disconnected(best(*fork)),
-        ChainEvent::Mempool(_) | ChainEvent::Synced { .. } => {}
+        ChainEvent::Mempool(_) | ChainEvent::Synced { .. } | ChainEvent::Away { .. } => {}
     }
 }
 

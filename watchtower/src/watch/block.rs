@@ -107,7 +107,8 @@ impl Watcher {
                     ChainEvent::Mempool(delta) => is_due |= self.note(delta, &mut txs),
                     other @ (ChainEvent::Connected { .. }
                     | ChainEvent::Disconnected { .. }
-                    | ChainEvent::Synced { .. }) => {
+                    | ChainEvent::Synced { .. }
+                    | ChainEvent::Away { .. }) => {
                         behind = Some(other);
                         break;
                     }

@@ -49,7 +49,7 @@ impl Consumer {
             ChainEvent::Mempool(MempoolDelta::Removed { txid, .. }) => {
                 assert!(self.waiting.remove(txid));
             }
-            ChainEvent::Synced { .. } => {}
+            ChainEvent::Synced { .. } | ChainEvent::Away { .. } => {}
         }
     }
 
