@@ -93,6 +93,16 @@ pub trait ChainBackend: Send + Sync + std::fmt::Debug {
     /// What [`ChainBackend::submit`] would answer, changing nothing.
     async fn test(&self, package: &Package) -> SubmitOutcome;
 
+    /// Says that the consumer of this name has everything up to `height` for good: it never asks for those blocks again.
+    /// A backend that drops old blocks keeps the others for it, for 30 days from the last time that it said so. Others keep
+    /// what they keep, whoever reads.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`] when the backend cannot be reached, or wants no more names.
+    async fn reached(&self, _consumer: &str, _height: u32) -> Result<(), BackendError> {
+        Ok(())
+    }
+
     /// What the backend knows of fees now.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ use reader::Cursor;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-pub use chainstate::{BlockOutcome, ChainError, Options};
+pub use chainstate::{BlockOutcome, ChainError, Options, ReaderPlace};
 pub(crate) use chainstate::{
     BlockSums, Chainstate, ScriptHash, ScriptSums, Standing, Together, Waiting, Whole, script_hash,
 };
@@ -100,8 +100,8 @@ impl BuiltinChain {
         Ok(self.actor.call(move |chain| chain.submit(&package, None)).await??)
     }
 
-    /// Keeps the blocks above `height` for the reader of this name, over restarts, until it says a greater one:
-    /// pruning leaves them. At most 256 readers, names of at most 64 letters.
+    /// Keeps the blocks above `height` for the reader of this name, over restarts, until it says a greater one or
+    /// nothing for 30 days: pruning leaves them. At most 256 readers, names of at most 64 letters.
     ///
     /// # Errors
     /// [`ChainError::ReaderName`], [`ChainError::Storage`].
@@ -117,11 +117,11 @@ impl BuiltinChain {
         self.actor.call(move |chain| chain.forget_reader(&name)).await?
     }
 
-    /// The readers that are kept, and the last block that each said it has.
+    /// The readers that are kept, and what each said last.
     ///
     /// # Errors
     /// [`ChainError::Stopped`].
-    pub async fn readers(&self) -> Result<BTreeMap<String, u32>, ChainError> {
+    pub async fn readers(&self) -> Result<BTreeMap<String, ReaderPlace>, ChainError> {
         self.actor.call(|chain| chain.readers()).await
     }
 
@@ -231,6 +231,12 @@ impl ChainBackend for BuiltinChain {
         let package = package.clone();
         let answer = self.ask(move |chain| chain.outcome(&package, None, chain.test(&package)));
         answer.await.unwrap_or(SubmitOutcome::Unavailable)
+    }
+
+    async fn reached(&self, consumer: &str, height: u32) -> Result<(), BackendError> {
+        let consumer = consumer.to_owned();
+        let kept = self.ask(move |chain| chain.keep_reader(&consumer, height)).await?;
+        kept.map_err(|error| BackendError::Unavailable(error.to_string()))
     }
 
     async fn fees(&self) -> Result<FeeTable, BackendError> {

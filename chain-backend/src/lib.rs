@@ -28,7 +28,7 @@ pub use backend::{
 pub use bitcoind::{BitcoindChain, BitcoindSettings};
 pub use builtin::{
     BuiltinChain, ChainError, FeeMode, FeeReplay, FeeReplayError, FeeStep, Options, PackageRbf,
-    Policy, Profile, Reject, Rules, Signet, SignetError,
+    Policy, Profile, ReaderPlace, Reject, Rules, Signet, SignetError,
 };
 pub use esplora::{EsploraChain, EsploraSettings};
 pub use polled::PATIENCE;

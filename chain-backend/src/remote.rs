@@ -198,6 +198,12 @@ impl ChainBackend for RemoteChain {
         self.hand_in(package, None, true).await
     }
 
+    async fn reached(&self, consumer: &str, height: u32) -> Result<(), BackendError> {
+        let request = wire::ReachRequest { reader: consumer.to_owned(), height };
+        self.client().reach(request).await.map_err(error)?;
+        Ok(())
+    }
+
     async fn fees(&self) -> Result<FeeTable, BackendError> {
         let answer = self.client().fees(wire::FeesRequest {}).await.map_err(error)?;
         Ok(fees_in(answer.get_ref()))

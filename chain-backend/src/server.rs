@@ -179,6 +179,29 @@ impl Chain for Service {
         Ok(Response::new(answer::totals(totals)))
     }
 
+    async fn reach(&self, request: Request<wire::ReachRequest>) -> Answer<wire::ReachResponse> {
+        let wire::ReachRequest { reader, height } = request.into_inner();
+        self.chain.keep_reader(reader, height).await.map_err(answer::chain_status)?;
+        Ok(Response::new(wire::ReachResponse {}))
+    }
+
+    async fn readers(
+        &self,
+        request: Request<wire::ReadersRequest>,
+    ) -> Answer<wire::ReadersResponse> {
+        let readers = self.chain.readers().await.map_err(answer::chain_status)?;
+        Ok(Response::new(answer::readers(&readers, request.get_ref())))
+    }
+
+    async fn forget_reader(
+        &self,
+        request: Request<wire::ForgetReaderRequest>,
+    ) -> Answer<wire::ForgetReaderResponse> {
+        let reader = request.into_inner().reader;
+        let known = self.chain.forget_reader(reader).await.map_err(answer::chain_status)?;
+        Ok(Response::new(wire::ForgetReaderResponse { known }))
+    }
+
     async fn mine(&self, request: Request<wire::MineRequest>) -> Answer<wire::MineResponse> {
         let request = request.into_inner();
         let script = script_of(request.to, self.chain.network())?;

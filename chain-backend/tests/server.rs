@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+use api::chain as wire;
 use bitcoin::absolute::LockTime;
 use bitcoin::opcodes::OP_TRUE;
 use bitcoin::script::Builder;
@@ -53,13 +54,21 @@ impl Server {
     fn kill(mut self) -> String {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        self.listen
+        std::mem::take(&mut self.listen)
     }
 
     fn terminate(mut self) -> bool {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
         self.process.wait().unwrap().success()
+    }
+}
+
+impl Drop for Server {
+    /// A test that fails leaves none behind.
+    fn drop(&mut self) {
+        let _ended = self.process.kill();
+        let _ended = self.process.wait();
     }
 }
 
@@ -259,4 +268,33 @@ async fn a_server_that_stands_still_is_unavailable_in_time_and_asked_again_when_
     assert_eq!(outcome, SubmitOutcome::Unavailable);
     signal("-CONT");
     assert_eq!(chain.tip().await.unwrap().height, 0, "it goes on where it stood");
+}
+
+#[tokio::test]
+async fn readers_say_how_far_they_are_and_a_server_that_is_killed_knows_it_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "127.0.0.1:0");
+    let chain = server.client().await;
+    chain.mine(9, anyone().to_p2wsh()).await.unwrap();
+    for (name, height) in [("alice", 4), ("bob", 9), ("the tower", 0)] {
+        chain.reached(name, height).await.unwrap();
+    }
+    let refused = chain.reached(&"x".repeat(65), 1).await;
+    assert!(matches!(&refused, Err(BackendError::Unavailable(words)) if words.contains("64")));
+    let listen = server.kill();
+    let server = Server::start(dir.path(), &listen);
+    let url = format!("http://{}", server.listen);
+    let mut client = api::chain::chain_client::ChainClient::connect(url).await.unwrap();
+    let mut page = async |page_size, after: &str| {
+        let request = wire::ReadersRequest { page_size, after: after.to_owned() };
+        let readers = client.readers(request).await.unwrap().into_inner().readers;
+        readers.into_iter().map(|reader| (reader.name, reader.height)).collect::<Vec<_>>()
+    };
+    assert_eq!(page(2, "").await, [("alice".to_owned(), 4), ("bob".to_owned(), 9)]);
+    assert_eq!(page(2, "bob").await, [("the tower".to_owned(), 0)]);
+    assert_eq!(page(0, "").await.len(), 3);
+    let request = wire::ForgetReaderRequest { reader: "bob".to_owned() };
+    assert!(client.forget_reader(request.clone()).await.unwrap().get_ref().known);
+    assert!(!client.forget_reader(request).await.unwrap().get_ref().known);
+    server.kill();
 }

@@ -16,6 +16,7 @@ mod intents;
 mod mempool;
 mod origins;
 mod orphans;
+mod place;
 mod sweeps;
 mod watches;
 
@@ -48,6 +49,7 @@ use crate::wallet::{PromiseId, Wallet, WalletFact};
 pub use asks::{Ask, Fund};
 pub use bump::BumpTarget;
 pub use fees::{FeeLimits, Feerates};
+pub use place::name_of;
 
 /// What channels may have said and this task has not heard: a few per channel.
 pub const FROM_CHANNELS: usize = 65_536;
@@ -166,6 +168,9 @@ pub struct Layer1 {
     away: bool,
     /// A script of the wallet for the next sweep.
     spare: Option<ScriptBuf>,
+    /// How far everything is acted upon for good, and who says so.
+    place: watch::Sender<u32>,
+    name: String,
     /// From which the channels' keys follow.
     seed: Arc<Secret32>,
     sweeps: watch::Sender<Arc<SweepBook>>,
@@ -190,6 +195,8 @@ pub struct Start {
     pub wallet: Wallet,
     /// Up to where the chain was acted upon.
     pub cursor: Locator,
+    /// The name under which the chain knows us ([`name_of`]).
+    pub name: String,
     /// Transactions that are not deep in the chain yet.
     pub intents: Vec<IntentMade>,
     /// Sweeps among them.
@@ -238,7 +245,8 @@ impl Layer1 {
     pub fn new(backend: Arc<dyn ChainBackend>, start: Start) -> Self {
         let Start { wallet, cursor, intents, swept, seed, sweeps, directory, fee_limits, .. } =
             start;
-        let Start { writer, tip, height, feerates, tasks, .. } = start;
+        let Start { writer, tip, height, feerates, tasks, name, .. } = start;
+        let place = watch::Sender::new(cursor.tip().height);
         let sweeper = Sweeper::restore(swept);
         sweeps.send_replace(Arc::new(sweeper.shown(*height.borrow())));
         Self {
@@ -257,6 +265,8 @@ impl Layer1 {
             refused: None,
             hand_in_again: false,
             away: false,
+            place,
+            name,
             spare: None,
             seed,
             sweeps,
@@ -280,6 +290,8 @@ impl Layer1 {
         disk: watch::Receiver<Flushed>,
     ) -> Result<(), Fatal> {
         let tasks = self.tasks.clone();
+        let (backend, name) = (Arc::clone(&self.backend), self.name.clone());
+        tasks.spawn("place", place::tell(backend, name, self.place.subscribe(), tasks.clone()));
         // A backend that does not answer must not keep the node from stopping; what is cut short here is
         // what a crash would cut short.
         tokio::select! {
@@ -409,7 +421,11 @@ impl Layer1 {
         self.drop_orphans(&closes).await;
         facts.extend(self.settle_sweeps());
         facts.extend(self.intents.take_done().into_iter().map(Fact::IntentDone));
-        self.keep(wallet, facts);
+        let (place, height) = (self.place.clone(), self.cursor.tip().height);
+        let then: Then = Box::new(move || {
+            place.send_replace(height);
+        });
+        self.keep_then(wallet, facts, vec![then]);
         self.show_sweeps();
         if self.tip.borrow().synced || self.was_synced() {
             self.show_synced().await;

@@ -473,6 +473,7 @@ fn run(
         layer1::Start {
             wallet,
             cursor,
+            name: layer1::name_of(us.node_id()),
             intents: state.intents.into_values().collect(),
             fee_limits: config.fees,
             swept: state.sweeps.into_values().collect(),

@@ -30,6 +30,7 @@ pub use order::{
     Ends, Figures, Found, Heard, Hit, Keeper, Late, Mode, Refused, Replicated, Sighting, Standing,
     Wish,
 };
+pub(crate) use ring::BLOCKS_MIN as RING_BLOCKS_MIN;
 pub use seal::{Cleared, Durable};
 pub use segment::Stored;
 pub use shelf::ShelfError;

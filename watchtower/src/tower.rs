@@ -25,7 +25,7 @@ use crate::admin::{self, Admin, AdminError};
 use crate::ingest::{self, Guests, Reception};
 use crate::settings::Settings;
 use crate::store::{self, DiskKey, Disks, Keeper, OpenError, Options, Report};
-use crate::watch::{Beginning, View, watcher};
+use crate::watch::{Beginning, View, place, watcher};
 
 /// Why a tower does not start.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +136,7 @@ pub async fn start(
     };
     let opened = tokio::task::spawn_blocking(move || store::open(disks, options));
     let opened = opened.await.map_err(|_| StartError::Entropy)??;
+    let chains = backends.clone();
     let beginning = Beginning {
         keeper: opened.keeper.clone(),
         bell: opened.bell,
@@ -147,6 +148,9 @@ pub async fn start(
     let (watching, view) = watcher(beginning).ok_or(StartError::NoChain)?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(watching.run(stop.clone()));
+    let ring_blocks = settings.ring_blocks.max(store::RING_BLOCKS_MIN);
+    let (name, seen) = (place::name_of(&key), view.watching.clone());
+    tasks.spawn(place::tell(chains, name, ring_blocks, seen, stop.clone()));
     let (guests, guests_seen) = watch::channel(Guests::default());
     if let Some(listener) = listener {
         let reception = Reception {

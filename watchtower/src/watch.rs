@@ -9,6 +9,7 @@
 mod answer;
 mod block;
 mod late;
+pub(crate) mod place;
 mod read;
 mod replica;
 
@@ -97,6 +98,9 @@ impl EventKind {
 pub struct Watching {
     /// The last block that is on disk.
     pub tip: Option<BlockId>,
+    /// The height up to which the disk is known to have everything: no block of those is asked for again but to compare
+    /// late records with.
+    pub kept: Option<u32>,
     /// Whether the backend's newest block is it.
     pub is_synced: bool,
     /// Why the chain is not heard of at present.
@@ -186,7 +190,8 @@ pub fn watcher(beginning: Beginning) -> Option<(Watcher, View)> {
     let Beginning { keeper, bell, backends, book, cursor, disk_key } = beginning;
     let chain = Arc::clone(backends.first()?);
     let tip = cursor.as_ref().map(Locator::tip);
-    let watching = Watching { tip, book: Arc::new(book.clone()), ..Watching::default() };
+    let kept = tip.map(|tip| tip.height);
+    let watching = Watching { tip, kept, book: Arc::new(book.clone()), ..Watching::default() };
     let (publish, watching) = watch::channel(watching);
     let (events, _) = broadcast::channel(EVENTS);
     let view = View { watching, events: events.clone() };

@@ -39,6 +39,7 @@ pub(crate) use index::Index;
 #[cfg(test)]
 pub(crate) use index::{Sums, shelf::Shelf};
 pub(crate) use make::Unworked;
+pub use prune::ReaderPlace;
 pub(crate) use scripts::{ScriptHash, ScriptSums, Whole, script_hash};
 pub(crate) use shown::{Standing, Waiting};
 pub(crate) use sums::{BlockSums, Together};

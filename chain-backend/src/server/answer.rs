@@ -1,16 +1,21 @@
 //! Requests read, answers written, errors mapped: each in one place.
 
 use crate::backend::{BackendError, Spend, TxOutWhere, TxWhere};
+use crate::builtin::{ChainError, ReaderPlace};
 use crate::convert::ref_out;
 use crate::sandbox::{SandboxError, Totals};
 use api::chain as wire;
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::consensus::encode::{deserialize, serialize};
 use bitcoin::{Address, Block, BlockHash, Network, OutPoint, ScriptBuf, Transaction};
+use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::ops::Bound;
 use std::str::FromStr;
 use tonic::Status;
 
+/// Readers on a page at most.
+const READERS_MAX: usize = 100;
 /// The longest script a reward is paid to, bytes.
 const SCRIPT_MAX: usize = 10_000;
 
@@ -29,6 +34,26 @@ pub(super) fn refused(error: SandboxError) -> Status {
         SandboxError::Refused(word) => Status::aborted(word),
         SandboxError::Unavailable(message) => Status::unavailable(message),
     }
+}
+
+pub(super) fn chain_status(error: ChainError) -> Status {
+    refused(error.into())
+}
+
+/// A page of the readers.
+pub(super) fn readers(
+    all: &BTreeMap<String, ReaderPlace>,
+    asked: &wire::ReadersRequest,
+) -> wire::ReadersResponse {
+    let size = usize::try_from(asked.page_size).unwrap_or(usize::MAX);
+    let size = if size == 0 { READERS_MAX } else { size.min(READERS_MAX) };
+    let behind = (Bound::Excluded(asked.after.clone()), Bound::Unbounded);
+    let page = all.range(behind).take(size).map(|(name, place)| wire::Reader {
+        name: name.clone(),
+        height: place.height,
+        said_at: place.said_s.into(),
+    });
+    wire::ReadersResponse { readers: page.collect() }
 }
 
 pub(super) fn argument(error: impl Display) -> Status {

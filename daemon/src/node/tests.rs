@@ -215,3 +215,28 @@ async fn story() {
     alice.stop().await;
     bob.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_tells_its_chain_how_far_it_has_come_for_good() {
+    let world = World::new(1);
+    let script = bitcoin::ScriptBuf::new();
+    Sandbox::mine(&world.chain, 3, script.clone()).await.unwrap();
+    for blocks in [4, 2] {
+        let node = world.start(0).await;
+        let name = crate::layer1::name_of(node.handle().node_id());
+        Sandbox::mine(&world.chain, blocks, script.clone()).await.unwrap();
+        let tip = world.chain.tip().await.unwrap().height;
+        let heard = async {
+            loop {
+                let readers = world.chain.readers().await.unwrap();
+                match readers.get(&name).map(|place| place.height) {
+                    Some(height) if height == tip => return,
+                    height => assert!(height.is_none_or(|height| height < tip)),
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), heard).await.expect("the chain hears it");
+        assert!(node.stop().await.is_none());
+    }
+}

@@ -24,6 +24,9 @@ impl Watcher {
             let book = std::sync::Arc::new(self.book.clone());
             self.publish.send_modify(|watching| {
                 watching.tip = tip;
+                if cleared.is_durable() {
+                    watching.kept = tip.map(|tip| tip.height);
+                }
                 watching.book = book;
             });
             if !self.hand_in(jobs, &cleared).await {

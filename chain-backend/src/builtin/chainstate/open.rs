@@ -80,7 +80,7 @@ impl Chainstate {
         reached: Reached,
     ) -> Result<Self, ChainError> {
         let mut state = Self {
-            pruning: Pruning::open(options.prune, &storage)?,
+            pruning: Pruning::open(options.prune, &storage, (options.now)())?,
             params,
             tree,
             index,

@@ -4,25 +4,25 @@
 //! be made anew begins with them.
 //! Not here: a reader's own place, which it says itself ([`Chainstate::keep_reader`]).
 
+mod readers;
+
 use super::index::shelf::Shelf;
 use super::{ChainError, Chainstate};
 use crate::builtin::storage::{Storage, StorageError};
 use bitcoin::hashes::{Hash, sha256};
+use readers::Readers;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use store::engine::Batch;
 
+pub use readers::ReaderPlace;
+
 /// The file with what the dropped blocks came to.
 pub(super) const BASE: &str = "base.dat";
-/// The file with the readers that are kept.
-const READERS: &str = "readers";
 /// So many blocks are always kept: a reorganisation may take them back.
 const KEPT_BLOCKS: u32 = 288;
 /// It is looked for something to drop when so many blocks came.
 const LOOK_BLOCKS: u32 = 144;
-/// A reader's name, letters.
-const NAME_MAX: usize = 64;
-const READERS_MAX: usize = 256;
 /// Keys that begin so belong to the engine.
 const OWN: u8 = 0;
 
@@ -30,67 +30,50 @@ const OWN: u8 = 0;
 #[derive(Debug, Default)]
 pub(super) struct Pruning {
     on: bool,
-    /// The last block that each of them has.
-    readers: BTreeMap<String, u32>,
+    readers: Readers,
     /// Height and file when it was last looked for something to drop.
     looked: (u32, u32),
 }
 
 impl Pruning {
-    pub(super) fn open(on: bool, storage: &Storage) -> Result<Self, StorageError> {
-        let bytes = storage.get(READERS)?;
-        let readers = readers_in(&bytes);
-        let damaged = || StorageError::Damaged { path: PathBuf::from(READERS), offset: 0 };
-        Ok(Self { on, readers: readers.ok_or_else(damaged)?, looked: (0, 0) })
-    }
-
-    /// The reader that is furthest behind, and the last block it has.
-    fn last(&self) -> Option<(&str, u32)> {
-        let last = self.readers.iter().min_by_key(|(_, height)| **height);
-        last.map(|(name, height)| (name.as_str(), *height))
+    pub(super) fn open(on: bool, storage: &Storage, now: u32) -> Result<Self, StorageError> {
+        Ok(Self { on, readers: Readers::open(storage, now)?, looked: (0, 0) })
     }
 }
 
 impl Chainstate {
-    /// Keeps the blocks above `height` for the reader of this name, until it says a greater one or is forgotten.
+    /// Keeps the blocks above `height` for the reader of this name, until it says a greater one, is forgotten, or says
+    /// nothing for long.
     pub(crate) fn keep_reader(&mut self, name: &str, height: u32) -> Result<(), ChainError> {
-        let known = self.pruning.readers.contains_key(name);
-        let full = !known && self.pruning.readers.len() >= READERS_MAX;
-        let named = !name.is_empty() && !name.chars().any(char::is_control);
-        if full || !named || name.chars().count() > NAME_MAX {
-            return Err(ChainError::ReaderName(NAME_MAX, READERS_MAX));
+        let (now, tip) = (self.now(), self.tip().height);
+        let before = self.pruning.readers.last().map(|(_, last)| last);
+        self.pruning.readers.say(name, height.min(tip), now, &mut self.storage)?;
+        let held = before.is_some_and(|before| before < tip.saturating_sub(KEPT_BLOCKS));
+        if held && self.pruning.readers.last().map(|(_, last)| last) > before {
+            self.pruning.looked = (0, 0);
         }
-        if self.pruning.readers.insert(name.to_owned(), height) != Some(height) {
-            self.save_readers()?;
-        }
-        self.pruning.looked = (0, 0);
         self.prune_if_due()
     }
 
     /// Keeps nothing for that reader any more; answers whether it was known.
     pub(crate) fn forget_reader(&mut self, name: &str) -> Result<bool, ChainError> {
-        let known = self.pruning.readers.remove(name).is_some();
-        self.save_readers()?;
+        let known = self.pruning.readers.forget(name, &mut self.storage)?;
         self.pruning.looked = (0, 0);
         self.prune_if_due()?;
         Ok(known)
     }
 
-    /// The readers that are kept, and the last block that each has.
-    pub(crate) fn readers(&self) -> BTreeMap<String, u32> {
-        self.pruning.readers.clone()
-    }
-
-    fn save_readers(&mut self) -> Result<(), StorageError> {
-        let lines = self.pruning.readers.iter().map(|(name, height)| format!("{height} {name}\n"));
-        let bytes = lines.collect::<String>().into_bytes();
-        self.storage.put(READERS, &mut std::iter::once(Ok(bytes)))
+    /// The readers that are kept, and what each said last.
+    pub(crate) fn readers(&self) -> BTreeMap<String, ReaderPlace> {
+        self.pruning.readers.all().clone()
     }
 
     /// Drops the files whose blocks are all at `height` or below.
     pub(crate) fn prune(&mut self, height: u32) -> Result<(), ChainError> {
         let kept = self.tip().height.saturating_sub(KEPT_BLOCKS);
-        let reader = self.pruning.last().filter(|(_, last)| *last < height.min(kept));
+        let now = self.now();
+        self.pruning.readers.expire(now);
+        let reader = self.pruning.readers.last().filter(|(_, last)| *last < height.min(kept));
         let (last, needed_by) = match reader {
             Some((name, last)) => (last, format!("reader {name} needs them")),
             None => (kept, format!("a reorganisation may need the last {KEPT_BLOCKS}")),
@@ -112,7 +95,9 @@ impl Chainstate {
         }
         self.pruning.looked = at;
         let kept = at.0.saturating_sub(KEPT_BLOCKS);
-        let limit = self.pruning.last().map_or(kept, |(_, last)| last.min(kept));
+        let now = self.now();
+        self.pruning.readers.expire(now);
+        let limit = self.pruning.readers.last().map_or(kept, |(_, last)| last.min(kept));
         self.drop_files(limit)
     }
 
@@ -213,14 +198,4 @@ fn take_row(rest: &mut &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
         Some(bytes.to_vec())
     };
     Some((take()?, take()?))
-}
-
-/// One reader a line: the last block it has, and its name.
-fn readers_in(bytes: &[u8]) -> Option<BTreeMap<String, u32>> {
-    let lines = std::str::from_utf8(bytes).ok()?.lines();
-    let reader = |line: &str| {
-        let (height, name) = line.split_once(' ')?;
-        Some((name.to_owned(), height.parse().ok()?))
-    };
-    lines.map(reader).collect()
 }

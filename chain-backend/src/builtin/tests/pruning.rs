@@ -145,5 +145,24 @@ fn names_of_readers_are_bounded() {
     }
     assert!(bench.chain.keep_reader("one more", 1).is_err());
     bench.chain.keep_reader("reader 3", 7).unwrap();
-    assert_eq!(bench.chain.readers().get("reader 3"), Some(&7));
+    let height = bench.chain.readers().get("reader 3").map(|place| place.height);
+    // Nobody has blocks that are not there.
+    assert_eq!(height, Some(0));
+}
+
+#[test]
+fn a_reader_that_has_gone_for_good_holds_pruning_up_for_thirty_days() {
+    let machine = machine();
+    let (mut bench, _ear) = machine.start().unwrap();
+    bench.chain.keep_reader("gone", 0).unwrap();
+    bench.mine(600);
+    let now = bench.chain.now();
+    assert!(!first_block_is_gone(&mut bench));
+    bench.chain.set_now(Some(now + 30 * 24 * 3_600 - 1));
+    bench.mine(150);
+    assert!(!first_block_is_gone(&mut bench));
+    bench.chain.set_now(Some(now + 31 * 24 * 3_600));
+    bench.mine(150);
+    assert!(first_block_is_gone(&mut bench));
+    assert!(bench.chain.readers().is_empty());
 }
