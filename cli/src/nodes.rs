@@ -7,13 +7,15 @@
 use std::error::Error;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::auth::{Role, RootKey};
-use chain_backend::{BuiltinChain, Options};
-use cli::sandbox::network::{Known, Launch, LaunchError, Network, NodePlan, Plan, TowerState};
+use chain_backend::{BuiltinChain, ChainBackend as _, Options, explorer, rest, rpc};
+use cli::sandbox::network::{
+    DoorState, Doors, Known, Launch, LaunchError, Network, NodePlan, Plan, TowerState,
+};
 use cli::sandbox::state::NodeState;
 use daemon::clock::{UnixTime, now_ms};
 use daemon::config::{Config, Sources};
@@ -26,7 +28,9 @@ use daemon::seed::password::Password;
 use daemon::seed::{Secrets, Seed};
 use daemon::tasks::Fatal;
 use futures_util::stream::{self, StreamExt as _};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::AbortHandle;
 use watchtower::tower::Running as Tower;
 
 /// How long a killed node's threads may hold on to its files.
@@ -42,8 +46,21 @@ pub(crate) struct Nodes;
 /// They run.
 pub(crate) struct Running {
     chain: BuiltinChain,
+    doors: Vec<Door>,
     nodes: Vec<One>,
     towers: Vec<Tower>,
+}
+
+/// A way to the chain, and the task that keeps it open.
+struct Door {
+    state: DoorState,
+    task: AbortHandle,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// One node.
@@ -81,7 +98,14 @@ impl Launch for Nodes {
         let now = || u32::try_from(UnixTime::now().0).unwrap_or(u32::MAX);
         let options = Options::directory(&plan.chain_dir, now);
         let chain = BuiltinChain::open(&options).map_err(|error| failed("chain", error))?;
-        let mut running = Running { chain, nodes: Vec::new(), towers: Vec::new() };
+        let doors = match doors(&chain, &plan, now).await {
+            Ok(doors) => doors,
+            Err(error) => {
+                chain.stop().await;
+                return Err(error);
+            }
+        };
+        let mut running = Running { chain, doors, nodes: Vec::new(), towers: Vec::new() };
         let shared = plan.shared;
         let starts = plan.nodes.into_iter().map(|plan| {
             let chain = running.chain.clone();
@@ -115,6 +139,10 @@ impl Launch for Nodes {
 impl Network for Running {
     fn nodes(&self) -> Vec<NodeState> {
         self.nodes.iter().map(|one| one.state.clone()).collect()
+    }
+
+    fn doors(&self) -> Vec<DoorState> {
+        self.doors.iter().map(|door| door.state.clone()).collect()
     }
 
     fn known(&self) -> Vec<Known> {
@@ -183,9 +211,60 @@ impl Network for Running {
         for tower in self.towers {
             tower.stop().await;
         }
+        drop(self.doors);
         self.chain.stop().await;
         outcome
     }
+}
+
+/// Opens the ways to the chain that the plan has.
+async fn doors(
+    chain: &BuiltinChain,
+    plan: &Plan,
+    now: fn() -> u32,
+) -> Result<Vec<Door>, LaunchError> {
+    let Doors { explorer, esplora, rpc } = plan.doors;
+    let mut doors = Vec::new();
+    if let Some(at) = explorer {
+        let (listener, at) = bound("explorer", at).await?;
+        let serving = explorer::serve(chain.clone(), listener, std::future::pending());
+        doors.push(door("explorer", format!("http://{at}/"), None, serving));
+    }
+    if let Some(at) = esplora {
+        let (listener, at) = bound("esplora", at).await?;
+        let serving = rest::serve(chain.clone(), listener, std::future::pending());
+        doors.push(door("esplora", format!("http://{at}/api"), None, serving));
+    }
+    if let Some(at) = rpc {
+        let (listener, at) = bound("rpc", at).await?;
+        let dir = plan.chain_dir.join(chain.network().to_core_arg());
+        let access = rpc::Access::cookie(&dir).map_err(|error| failed("rpc", error))?;
+        let wallets = Some(plan.chain_dir.join("wallets"));
+        let settings = rpc::Settings { access, wallets, now };
+        let serving = rpc::serve(chain.clone(), listener, settings, std::future::pending());
+        doors.push(door("rpc", format!("http://{at}"), Some(dir.join(".cookie")), serving));
+    }
+    Ok(doors)
+}
+
+async fn bound(name: &str, at: SocketAddr) -> Result<(TcpListener, SocketAddr), LaunchError> {
+    let listener = TcpListener::bind(at).await;
+    let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    bound.map(|(at, listener)| (listener, at)).map_err(|error| failed(name, error))
+}
+
+fn door(
+    name: &'static str,
+    url: String,
+    cookie: Option<PathBuf>,
+    serving: impl Future<Output = io::Result<()>> + Send + 'static,
+) -> Door {
+    let task = Handle::current().spawn(async move {
+        // It ends with the process, or when the system takes its socket away.
+        let _ended = serving.await;
+    });
+    let state = DoorState { name: name.to_owned(), url, cookie };
+    Door { state, task: task.abort_handle() }
 }
 
 impl Running {

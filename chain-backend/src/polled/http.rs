@@ -19,6 +19,8 @@ use tokio::time::{Instant, timeout};
 
 /// How long a server may say nothing, usually: until its answer begins, and then between two pieces of it.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// A few connections may have been kept, and ended.
+const TRIES: u32 = 4;
 /// A whole answer may take so many times that: a block of four megabytes over a slow line.
 const WHOLE: u32 = 6;
 
@@ -140,12 +142,19 @@ impl Http {
         patience: Duration,
     ) -> Result<(StatusCode, Bytes), Option<HttpError>> {
         let unreachable = |why: String| Some(HttpError::Unreachable(why));
-        let answer = match &self.way {
-            Way::Plain(client) => client.request(request),
-            Way::Sealed(client) => client.request(request),
+        let mut tries = TRIES;
+        let answer = loop {
+            let answer = match &self.way {
+                Way::Plain(client) => client.request(request.clone()),
+                Way::Sealed(client) => client.request(request.clone()),
+            };
+            let answer = timeout(patience, answer).await.map_err(|_| None)?;
+            tries = tries.saturating_sub(1);
+            match answer {
+                Err(error) if tries > 0 && was_cut_off(&error) => {}
+                answer => break answer.map_err(|error| unreachable(causes(&error)))?,
+            }
         };
-        let answer = timeout(patience, answer).await.map_err(|_| None)?;
-        let answer = answer.map_err(|error| unreachable(causes(&error)))?;
         let status = answer.status();
         let mut body = Limited::new(answer.into_body(), length_max);
         let mut bytes = Vec::new();
@@ -161,6 +170,18 @@ impl Http {
         }
         Ok((status, bytes.into()))
     }
+}
+
+/// A connection that was kept and ended meanwhile: the server was started again. All that is asked may be asked twice.
+fn was_cut_off(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// An error with all that is behind it.

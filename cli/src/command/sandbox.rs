@@ -4,6 +4,7 @@ mod chaos;
 mod storm;
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::failure::Failure;
 use crate::render::{Column, Screen, Tone, table};
 use crate::resolve::short;
 use crate::sandbox::SandboxError;
-use crate::sandbox::network::Launch;
+use crate::sandbox::network::{DoorState, Doors, Launch};
 use crate::sandbox::run::{FUNDS_SAT, Settings, Weave, key, run, seats};
 use crate::sandbox::state::{Layout, State};
 use crate::sandbox::topology::Topology;
@@ -156,6 +157,49 @@ struct Up {
     /// Make blocks only when asked; else transactions are mined by themselves.
     #[arg(long)]
     no_mine: bool,
+    #[command(flatten)]
+    open: Open,
+}
+
+/// Where the chain of a sandbox is shown to people and served to other programs.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+struct Open {
+    /// Show the chain in a browser, such as at 127.0.0.1:9490; port 0 takes any.
+    #[arg(long, value_name = "ADDRESS")]
+    explorer_listen: Option<SocketAddr>,
+    /// Serve Esplora's REST to other programs, such as at 127.0.0.1:3002.
+    #[arg(long, value_name = "ADDRESS")]
+    esplora_listen: Option<SocketAddr>,
+    /// Serve Bitcoin Core's JSON-RPC to other programs, such as at 127.0.0.1:18443.
+    #[arg(long, value_name = "ADDRESS")]
+    rpc_listen: Option<SocketAddr>,
+}
+
+impl Open {
+    fn doors(self) -> Result<Doors, Failure> {
+        let Self { explorer_listen, esplora_listen, rpc_listen } = self;
+        let all = [explorer_listen, esplora_listen, rpc_listen];
+        if all.iter().flatten().any(|at| !at.ip().is_loopback()) {
+            return Err(Failure::Usage(
+                "the chain of a sandbox is served on a loopback address alone, such as 127.0.0.1, because whoever \
+                 reaches it can rewrite it",
+            ));
+        }
+        Ok(Doors { explorer: explorer_listen, esplora: esplora_listen, rpc: rpc_listen })
+    }
+
+    /// The same as words of the command line.
+    fn words(self) -> Vec<String> {
+        let Self { explorer_listen, esplora_listen, rpc_listen } = self;
+        let named = [
+            ("--explorer-listen", explorer_listen),
+            ("--esplora-listen", esplora_listen),
+            ("--rpc-listen", rpc_listen),
+        ];
+        let given =
+            named.into_iter().filter_map(|(name, at)| Some([name.to_owned(), at?.to_string()]));
+        given.flatten().collect()
+    }
 }
 
 impl Up {
@@ -179,7 +223,8 @@ impl Up {
             ));
         }
         let weave = topology.map(|topology| Weave { topology, seed: self.seed });
-        Ok(Settings { names, auto_mine: !self.no_mine, weave })
+        let doors = self.open.doors()?;
+        Ok(Settings { names, auto_mine: !self.no_mine, weave, doors })
     }
 
     /// How many nodes, if that is what was given.
@@ -389,6 +434,7 @@ fn spawn(layout: &Layout, places: &Places, up: &Up) -> Result<Child, Failure> {
         command.args(["--topology", topology.name()]);
     }
     command.args(["--seed", &up.seed.to_string()]);
+    command.args(up.open.words());
     // A group of its own: Ctrl-C in this terminal is not meant for it.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -430,6 +476,7 @@ async fn stop(screen: &mut Screen, layout: &Layout, wipe: bool) -> Result<(), Fa
 struct Answer {
     pid: u32,
     chain: v1::SandboxStatusResponse,
+    doors: Vec<DoorState>,
     nodes: Vec<NodeAnswer>,
 }
 
@@ -457,7 +504,7 @@ async fn status(screen: &mut Screen, layout: &Layout) -> Result<(), Failure> {
         chain = client.call(ask, |to, ask| async move { to.sandbox().status(ask).await }).await?;
         nodes.push(NodeAnswer { node: seat.node, wallet, channels_open: info.channels_open });
     }
-    let answer = Answer { pid: state.pid, chain, nodes };
+    let answer = Answer { pid: state.pid, chain, doors: state.doors, nodes };
     let root = layout.root().display().to_string();
     screen.result(
         &answer,
@@ -479,9 +526,10 @@ async fn status(screen: &mut Screen, layout: &Layout) -> Result<(), Failure> {
                     one.channels_open.to_string(),
                 ]
             });
+            let doors: String = answer.doors.iter().map(door_in_words).collect();
             let first = answer.nodes.first().map_or("NAME", |one| one.node.name.as_str());
             format!(
-                "chain    block {}, {} waiting\n{}\nstate in {root} · speak to a node: viaduct -n {first} status · stop with: viaduct sandbox down",
+                "chain    block {}, {} waiting\n{doors}{}\nstate in {root} · speak to a node: viaduct -n {first} status · stop with: viaduct sandbox down",
                 grouped(answer.chain.block_height.into()),
                 grouped(answer.chain.mempool_transactions.into()),
                 table(&columns, rows.collect(), "no nodes"),
@@ -490,13 +538,39 @@ async fn status(screen: &mut Screen, layout: &Layout) -> Result<(), Failure> {
     )
 }
 
+/// A line of its own.
+fn door_in_words(door: &DoorState) -> String {
+    let cookie = door.cookie.as_ref().map(|cookie| format!(" · cookie {}", cookie.display()));
+    format!("{:<9}{}{}\n", door.name, door.url, cookie.unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_chain_is_served_on_this_machine_alone_and_the_process_behind_hears_where() {
+        let at = |text: &str| Some(text.parse().unwrap());
+        let open = Open {
+            explorer_listen: at("127.0.0.1:9490"),
+            rpc_listen: at("[::1]:0"),
+            ..Open::default()
+        };
+        assert_eq!(
+            open.words(),
+            ["--explorer-listen", "127.0.0.1:9490", "--rpc-listen", "[::1]:0"]
+        );
+        let doors = open.doors().unwrap();
+        assert_eq!(
+            (doors.explorer, doors.esplora, doors.rpc),
+            (at("127.0.0.1:9490"), None, at("[::1]:0"))
+        );
+        assert!(Open { esplora_listen: at("0.0.0.0:1"), ..Open::default() }.doors().is_err());
+    }
+
     fn up(nodes: &[&str], topology: Option<Topology>) -> Up {
         let nodes = nodes.iter().map(|name| (*name).to_owned()).collect();
-        Up { nodes, topology, seed: 7, no_mine: false }
+        Up { nodes, topology, seed: 7, no_mine: false, open: Open::default() }
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn nodes_of_the_running_sandbox_are_found_by_name() {
     fs::write(home.dir.path().join("a.cert"), "CERT").unwrap();
     let lock = layout.lock().unwrap();
     let nodes = vec![node("alice", "127.0.0.1:10009"), node("bob", "127.0.0.1:10010")];
-    State { pid: 1, nodes }.write(&layout).unwrap();
+    State { pid: 1, nodes, doors: Vec::new() }.write(&layout).unwrap();
 
     let named = Where { node: Some("bob".into()), ..Where::default() };
     assert_eq!(home.find(&named).unwrap().address.to_string(), "127.0.0.1:10010");

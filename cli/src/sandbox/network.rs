@@ -7,6 +7,8 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::state::NodeState;
 
 /// A network that is to be started.
@@ -18,6 +20,32 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
     /// All nodes share the runtime they are started from: less of everything, but none can be killed alone.
     pub shared: bool,
+    /// Where the chain is shown and served to others.
+    pub doors: Doors,
+}
+
+/// Where the chain of a sandbox is shown to people and served to programs that know nothing of ours. Loopback only:
+/// whoever reaches it can rewrite the chain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Doors {
+    /// Its pages.
+    pub explorer: Option<SocketAddr>,
+    /// Esplora's REST.
+    pub esplora: Option<SocketAddr>,
+    /// Bitcoin Core's JSON-RPC. Who may call says the cookie file in the chain's directory.
+    pub rpc: Option<SocketAddr>,
+}
+
+/// A way to the chain that is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoorState {
+    /// `explorer`, `esplora` or `rpc`.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// The file that lets callers in, where one is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<PathBuf>,
 }
 
 /// A node that is to be started.
@@ -90,6 +118,11 @@ pub trait Launch {
 pub trait Network {
     /// The nodes, in the order of the plan.
     fn nodes(&self) -> Vec<NodeState>;
+
+    /// The ways to the chain that are open; none unless the plan has some.
+    fn doors(&self) -> Vec<DoorState> {
+        Vec::new()
+    }
 
     /// What each node that runs knows of the network.
     fn known(&self) -> Vec<Known>;

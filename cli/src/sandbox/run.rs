@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::SandboxError;
 use super::dice::Dice;
-use super::network::{Launch, LaunchError, Network, NodePlan, Plan};
+use super::network::{Doors, Launch, LaunchError, Network, NodePlan, Plan};
 use super::ports::{P2P, Ports, RPC};
 use super::state::{Layout, NodeState, State};
 use super::topology::Topology;
@@ -34,6 +34,8 @@ pub struct Settings {
     pub auto_mine: bool,
     /// Who has channels with whom; nobody has any if nothing is said.
     pub weave: Option<Weave>,
+    /// Where the chain is shown and served to others.
+    pub doors: Doors,
 }
 
 /// A network that is to be laid between the nodes.
@@ -60,6 +62,7 @@ pub async fn run(
     layout.clear()?;
     layout.make(&settings.names)?;
     let mut plan = plan(layout, &settings.names)?;
+    plan.doors = settings.doors;
     if let Some(Weave { seed, .. }) = settings.weave {
         plan.shared = true;
         let mut dice = Dice::new(seed);
@@ -83,7 +86,7 @@ pub(crate) fn plan(layout: &Layout, names: &[String]) -> Result<Plan, SandboxErr
         let (name, dir) = (name.clone(), layout.node(name));
         nodes.push(NodePlan { name, dir, rpc, p2p, entropy: None, fee_sat: None });
     }
-    Ok(Plan { chain_dir: layout.chain(), nodes, shared: false })
+    Ok(Plan { chain_dir: layout.chain(), nodes, shared: false, doors: Doors::default() })
 }
 
 async fn serve(
@@ -99,7 +102,7 @@ async fn serve(
         Some(weave) => lay(weave, &seats, network).await,
     };
     prepared.map_err(|status| setting_up("sandbox", status))?;
-    State { pid: std::process::id(), nodes }.write(layout)?;
+    State { pid: std::process::id(), nodes, doors: network.doors() }.write(layout)?;
     let mut stop = std::pin::pin!(stop);
     let mut stuck = 0;
     while !layout.is_asked_to_stop() {

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::SandboxError;
+use super::network::DoorState;
 
 /// The longest state file that is read, in bytes.
 const STATE_LEN_MAX: u64 = 1 << 20;
@@ -187,6 +188,9 @@ pub struct State {
     pub pid: u32,
     /// Its nodes.
     pub nodes: Vec<NodeState>,
+    /// The ways to its chain that are open.
+    #[serde(default)]
+    pub doors: Vec<DoorState>,
 }
 
 /// A node that runs.
@@ -261,6 +265,7 @@ mod tests {
     fn state() -> State {
         State {
             pid: 7,
+            doors: Vec::new(),
             nodes: vec![NodeState {
                 name: "alice".into(),
                 node_id: "02ab".into(),

@@ -223,7 +223,7 @@ async fn a_node_tells_its_chain_how_far_it_has_come_for_good() {
     Sandbox::mine(&world.chain, 3, script.clone()).await.unwrap();
     for blocks in [4, 2] {
         let node = world.start(0).await;
-        let name = crate::layer1::name_of(node.handle().node_id());
+        let name = layer1::name_of(node.handle().node_id());
         Sandbox::mine(&world.chain, blocks, script.clone()).await.unwrap();
         let tip = world.chain.tip().await.unwrap().height;
         let heard = async {

@@ -47,7 +47,7 @@ impl Chainstate {
     pub(crate) fn keep_reader(&mut self, name: &str, height: u32) -> Result<(), ChainError> {
         let (now, tip) = (self.now(), self.tip().height);
         let before = self.pruning.readers.last().map(|(_, last)| last);
-        self.pruning.readers.say(name, height.min(tip), now, &mut self.storage)?;
+        self.pruning.readers.say(name, height, now, &mut self.storage)?;
         let held = before.is_some_and(|before| before < tip.saturating_sub(KEPT_BLOCKS));
         if held && self.pruning.readers.last().map(|(_, last)| last) > before {
             self.pruning.looked = (0, 0);
