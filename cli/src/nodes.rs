@@ -305,7 +305,7 @@ async fn start(
     Ok((state, Alive { node, runtime }))
 }
 
-type Files = (std::path::PathBuf, std::path::PathBuf);
+type Files = (PathBuf, PathBuf);
 
 async fn on_runtime(
     config: &Config,

@@ -36,11 +36,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use index::Index;
+pub(crate) use index::{ScriptHash, ScriptSums, script_hash};
 #[cfg(test)]
 pub(crate) use index::{Sums, shelf::Shelf};
 pub(crate) use make::Unworked;
 pub use prune::ReaderPlace;
-pub(crate) use scripts::{ScriptHash, ScriptSums, Whole, script_hash};
+pub(crate) use scripts::Whole;
 pub(crate) use shown::{Standing, Waiting};
 pub(crate) use sums::{BlockSums, Together};
 
@@ -68,6 +69,9 @@ pub struct Options {
     pub reindex: bool,
     /// Drops block files that nobody needs any more.
     pub prune: bool,
+    /// Makes scripts something that can be looked up from the start, not only when somebody first asks: after pruning they
+    /// could not be.
+    pub scripts: bool,
     /// How much memory the index may take, bytes, about: what is not in it is read from the disk.
     pub cache_bytes: usize,
     /// A block file takes no further block once it is this long, bytes.
@@ -85,6 +89,7 @@ impl Options {
             rules: Rules::Regtest,
             reindex: false,
             prune: false,
+            scripts: false,
             cache_bytes: 64 << 20,
             file_bytes_max: 128 << 20,
         }
@@ -176,8 +181,8 @@ pub(crate) struct Chainstate {
     sums: sums::Sums,
     /// What does not wait again when a reorganisation takes it out of its block.
     forgotten: BTreeSet<Txid>,
-    /// Who pays and spends a script, as far as anybody asked.
-    scripts: scripts::Scripts,
+    /// What those of the mempool do to scripts.
+    scripts: scripts::Waiting,
     pruning: Pruning,
     #[cfg(test)]
     record: record::Record,
@@ -408,6 +413,12 @@ impl Chainstate {
         self.index.whole().unwrap();
         rows.retain(|(key, _)| !matches!(key[0], b'h' | b'm'));
         (self.index.sums(), rows)
+    }
+
+    /// The height up to which scripts can be looked up.
+    #[cfg(test)]
+    pub(crate) fn scripts_reach(&self) -> Option<u32> {
+        self.index.scripts()
     }
 
     /// Whether mempool and coins agree with each other.

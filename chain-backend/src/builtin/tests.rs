@@ -17,6 +17,7 @@ mod packages;
 mod property;
 mod pruning;
 mod reorg;
+mod scripts;
 mod signet;
 mod stream;
 mod zero_fee;

@@ -7,6 +7,7 @@
 pub(crate) mod key;
 mod reached;
 mod rows;
+mod scripts;
 pub(crate) mod shelf;
 mod writer;
 
@@ -21,7 +22,8 @@ use std::ops::Bound;
 use store::engine::{Breakage, Engine, EngineError, Order};
 use writer::Writer;
 
-pub(crate) use reached::{Reached, Sums};
+pub(crate) use reached::{Reached, Sums, Towards};
+pub(crate) use scripts::{ScriptHash, ScriptSums, script_hash, touches};
 
 /// Blocks that may be ahead of the disk: a start has to connect them again.
 const STEPS_MAX: u32 = 1_000;
@@ -139,10 +141,12 @@ impl Index {
             }
             self.now.sums.count(tx, coins, true);
         }
+        self.connect_scripts(block, height, undo);
     }
 
     /// The best chain lost its last block, which spent these coins.
     pub(crate) fn disconnect(&mut self, block: &Block, height: u32, undo: &Undo) {
+        self.disconnect_scripts(block, height, undo);
         // Backwards, since a transaction may spend what an earlier one made.
         for (_, tx, coins) in undo.with(block).rev() {
             let txid = tx.compute_txid();
@@ -172,7 +176,8 @@ impl Index {
     }
 
     fn hand_over(&mut self) {
-        let under_way = Reached { towards: Some(self.now.tip), ..self.handed };
+        let towards = Towards { tip: self.now.tip, scripts: self.now.scripts };
+        let under_way = Reached { towards: Some(towards), ..self.handed };
         self.rows.close_group(under_way.encode(), self.now.encode());
         self.handed = self.now;
         self.steps = 0;

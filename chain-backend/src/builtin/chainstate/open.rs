@@ -5,7 +5,7 @@
 
 use super::index::key::Seen;
 use super::index::shelf::{Directory, Shelf};
-use super::index::{Index, Reached, Sums, read_seen};
+use super::index::{Index, Reached, Sums, Towards, read_seen};
 use super::prune::{self, Pruning};
 use super::{ChainError, Chainstate, Options};
 use crate::backend::BlockRef;
@@ -93,7 +93,7 @@ impl Chainstate {
             stall: super::Stalled::default(),
             sums: super::sums::Sums::new(),
             forgotten: std::collections::BTreeSet::new(),
-            scripts: super::scripts::Scripts::default(),
+            scripts: super::scripts::Waiting::default(),
             #[cfg(test)]
             record: super::record::Record::default(),
         };
@@ -107,6 +107,9 @@ impl Chainstate {
         }
         state.index.stand(state.tree.tip().hash, state.storage.ends());
         state.activate_best()?;
+        if options.scripts {
+            state.begin_scripts()?;
+        }
         state.check_signer()?;
         state.load_mempool()?;
         state.log = Log::default();
@@ -115,8 +118,8 @@ impl Chainstate {
 
     /// Goes the way that a crash interrupted. Some of its rows are written, and writing them again changes nothing: so
     /// nothing is read here.
-    fn finish(&mut self, tip: BlockRef, towards: BlockHash) -> Result<(), ChainError> {
-        let end = self.block_ref(towards).ok_or(StorageError::Orphan(towards))?;
+    fn finish(&mut self, tip: BlockRef, towards: Towards) -> Result<(), ChainError> {
+        let end = self.block_ref(towards.tip).ok_or(StorageError::Orphan(towards.tip))?;
         let fork = self.tree.fork(tip, end);
         for block in self.tree.above(fork, tip) {
             let (contents, undo) = self.block_and_undo(block)?;
@@ -127,6 +130,16 @@ impl Chainstate {
             self.index.connect(&contents, block.height, &undo);
         }
         self.tree.follow(end);
+        while self.index.scripts() < towards.scripts {
+            let next = self.index.scripts().map_or(0, |reached| reached.saturating_add(1));
+            self.index.begin_scripts();
+            if next == 0 {
+                continue;
+            }
+            let block = self.tree.at(next).ok_or(StorageError::Orphan(end.hash))?;
+            let (contents, undo) = self.block_and_undo(block)?;
+            self.index.fill_scripts(&contents, block.height, &undo);
+        }
         // All of it is one group, so another crash on the way changes nothing either.
         self.index.flush_at(end.hash)?;
         Ok(())
@@ -150,7 +163,10 @@ impl Known {
     fn nothing(params: &Params) -> Self {
         let tip = params.genesis.block_hash();
         let (ends, sums) = (Ends::default(), Sums::default());
-        Self { reached: Reached { tip, towards: None, ends, sums }, seen: Vec::new() }
+        Self {
+            reached: Reached { tip, towards: None, ends, sums, scripts: None },
+            seen: Vec::new(),
+        }
     }
 
     /// What the index says; `None` if it is empty or of another layout.
@@ -254,9 +270,13 @@ fn planted(
 fn has_way(tree: &Tree, storage: &Storage, reached: &Reached) -> bool {
     let Some(tip) = tree.get(&reached.tip).map(|node| node.at) else { return false };
     let Some(towards) = reached.towards else { return true };
-    let Some(end) = tree.get(&towards).map(|node| node.at) else { return false };
+    let Some(end) = tree.get(&towards.tip).map(|node| node.at) else { return false };
     let fork = tree.fork(tip, end);
-    let mut way = tree.above(fork, tip).into_iter().chain(tree.above(fork, end));
+    let below = towards.scripts.filter(|scripts| Some(*scripts) != reached.scripts);
+    let below = below.and(tree.ancestor(end, reached.scripts.unwrap_or(0)));
+    let scripts = below.map(|below| tree.above(below, end)).unwrap_or_default();
+    let way = tree.above(fork, tip).into_iter().chain(tree.above(fork, end));
+    let mut way = way.chain(scripts.into_iter().filter(|at| Some(at.height) <= towards.scripts));
     way.all(|block| storage.undo_place(&block.hash).is_some())
 }
 

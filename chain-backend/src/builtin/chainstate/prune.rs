@@ -73,6 +73,10 @@ impl Chainstate {
         let kept = self.tip().height.saturating_sub(KEPT_BLOCKS);
         let now = self.now();
         self.pruning.readers.expire(now);
+        if let Some(last) = self.index.scripts().filter(|last| height > *last) {
+            let needed_by = "to look up scripts they are needed".to_owned();
+            return Err(ChainError::Needed { height, needed: last.saturating_add(1), needed_by });
+        }
         let reader = self.pruning.readers.last().filter(|(_, last)| *last < height.min(kept));
         let (last, needed_by) = match reader {
             Some((name, last)) => (last, format!("reader {name} needs them")),
@@ -98,7 +102,8 @@ impl Chainstate {
         let now = self.now();
         self.pruning.readers.expire(now);
         let limit = self.pruning.readers.last().map_or(kept, |(_, last)| last.min(kept));
-        self.drop_files(limit)
+        let scripts = self.index.scripts().unwrap_or(u32::MAX);
+        self.drop_files(limit.min(scripts))
     }
 
     fn drop_files(&mut self, height: u32) -> Result<(), ChainError> {

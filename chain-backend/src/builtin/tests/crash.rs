@@ -61,7 +61,7 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn new(entries: Entries, cache_bytes: usize) -> Self {
-        let options = Options { sync: true, cache_bytes, ..options(None) };
+        let options = Options { sync: true, scripts: true, cache_bytes, ..options(None) };
         Self { disk: MemoryDisk::new(entries), history: Vec::new(), options }
     }
 
@@ -146,19 +146,23 @@ impl Machine {
 /// What a replay from genesis gives, by tip.
 #[derive(Debug, Default)]
 pub(super) struct Replays {
-    known: BTreeMap<BlockHash, Derived>,
+    known: BTreeMap<(BlockHash, Option<u32>), Derived>,
 }
 
 impl Replays {
     /// Whether what is derived is what a replay derives.
     pub(super) fn compare(&mut self, chain: &mut Chainstate) {
-        let tip = chain.tip();
-        let expected = self.known.entry(tip.hash).or_insert_with(|| {
+        let (tip, scripts) = (chain.tip(), chain.scripts_reach());
+        let expected = self.known.entry((tip.hash, scripts)).or_insert_with(|| {
             let mut replay = Chainstate::open(&options(None)).unwrap();
             for height in 1..=tip.height {
                 let hash = chain.header_at(height).unwrap().hash;
                 replay.submit_block((*chain.block(hash).unwrap()).clone()).unwrap();
             }
+            for _ in 0..scripts.map_or(0, |reach| reach.max(1)) {
+                replay.follow_scripts(1).unwrap();
+            }
+            assert_eq!(replay.scripts_reach(), scripts);
             replay.derived()
         });
         assert_eq!(&chain.derived(), expected);
@@ -174,8 +178,9 @@ struct Story {
 
 impl Story {
     /// A machine that stopped in order at height 110.
-    fn new(entries: Entries, cache_bytes: usize) -> Self {
-        let machine = Machine::new(entries, cache_bytes);
+    fn new(entries: Entries, cache_bytes: usize, scripts: bool) -> Self {
+        let mut machine = Machine::new(entries, cache_bytes);
+        machine.options.scripts = scripts;
         let (mut bench, ear) = machine.start().unwrap();
         let payments = (0..4).map(|_| {
             let tx = bench.pay(vec![out(COIN, miner()), out(COIN, miner())], 1_000);
@@ -206,6 +211,8 @@ impl Story {
             bench.submit(kid).unwrap();
             bench.chain.mine(1, &miner())?;
             tips.push(bench.chain.tip().hash);
+            // Whoever looks for a script makes them all something that can be looked up, little by little.
+            bench.chain.follow_scripts(40).map_err(|_| ChainError::Stopped)?;
             if round == 1 {
                 let left_out = BTreeSet::from([kid.compute_txid()]);
                 bench.chain.reorg(2, &left_out, &miner())?;
@@ -258,7 +265,7 @@ fn at_each_operation(
 #[test]
 fn killed_at_any_write_it_comes_back_whole() {
     let mut replays = Replays::default();
-    let story = Story::new(Entries::Ext4, 0);
+    let story = Story::new(Entries::Ext4, 0, false);
     at_each_operation(&story, |nth, machine, ear, tips| {
         let lost = usize::try_from(nth).unwrap() * 7 % 40;
         comes_back(&machine.killed(ear, lost), tips, &mut replays);
@@ -268,7 +275,7 @@ fn killed_at_any_write_it_comes_back_whole() {
 #[test]
 fn whatever_a_power_cut_leaves_it_comes_back_whole() {
     let mut replays = Replays::default();
-    let story = Story::new(Entries::Posix, 0);
+    let story = Story::new(Entries::Posix, 0, true);
     at_each_operation(&story, |nth, machine, ear, tips| {
         let loss = Loss::ALL[usize::try_from(nth).unwrap() % Loss::ALL.len()];
         comes_back(&machine.cut(ear, nth, loss), tips, &mut replays);
@@ -279,8 +286,8 @@ fn whatever_a_power_cut_leaves_it_comes_back_whole() {
 fn an_index_that_stopped_after_any_of_its_batches_is_finished_from_the_blocks() {
     let mut replays = Replays::default();
     // A group for each block, and groups of several.
-    for cache_bytes in [0, 200_000] {
-        let story = Story::new(Entries::Ext4, cache_bytes);
+    for (cache_bytes, scripts) in [(0, false), (0, true), (200_000, false)] {
+        let story = Story::new(Entries::Ext4, cache_bytes, scripts);
         let machine = story.machine();
         let (mut bench, ear) = machine.start().unwrap();
         let (told, tips) = story.tell(&mut bench);
@@ -307,6 +314,7 @@ enum Step {
     Child,
     Reorg(u32, bool),
     Invalidate(u32),
+    Look(usize),
     Stop,
     Kill { lost: usize },
     Cut { seed: u64, loss: usize },
@@ -320,6 +328,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Child),
         3 => (1_u32..8, any::<bool>()).prop_map(|(depth, exclude)| Step::Reorg(depth, exclude)),
         1 => (0_u32..4).prop_map(Step::Invalidate),
+        2 => (1_usize..30).prop_map(Step::Look),
         1 => Just(Step::Stop),
         3 => (0_usize..60).prop_map(|lost| Step::Kill { lost }),
         1 => (any::<u64>(), 0_usize..4).prop_map(|(seed, loss)| Step::Cut { seed, loss }),
@@ -329,6 +338,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn run(steps: Vec<Step>, cache_bytes: usize) {
     let mut machine = Machine::new(Entries::Ext4, cache_bytes);
+    machine.options.scripts = false;
     let mut replays = Replays::default();
     let (mut bench, mut ear) = machine.start().unwrap();
     let (mut last, mut paid): (Option<Transaction>, _) = (None, 0);
@@ -360,6 +370,10 @@ fn run(steps: Vec<Step>, cache_bytes: usize) {
                 let height = bench.chain.tip().height - below;
                 let hash = bench.chain.header_at(height).unwrap().hash;
                 bench.chain.invalidate(hash).unwrap();
+                None
+            }
+            Step::Look(blocks) => {
+                bench.chain.follow_scripts(blocks).unwrap();
                 None
             }
             Step::Stop => {

@@ -1,6 +1,7 @@
 //! Keys and values of the index: one tree, one byte in front of each table's keys. Numbers in keys are big-endian, so
 //! that rows lie in their order.
 
+use super::scripts::{ScriptHash, ScriptSums};
 use crate::backend::BlockRef;
 use crate::builtin::storage::Place;
 use crate::builtin::utxo::Coin;
@@ -15,9 +16,11 @@ pub(super) const HEADER: u8 = b'h';
 pub(super) const COIN: u8 = b'u';
 const TX: u8 = b't';
 const SPEND: u8 = b's';
+const HISTORY: u8 = b'a';
+const SCRIPT_COIN: u8 = b'c';
 
 /// A transaction's place on the best chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Mined {
     pub(crate) height: u32,
     /// Its index in the block.
@@ -62,6 +65,81 @@ pub(super) fn spend(outpoint: &OutPoint) -> Vec<u8> {
     key(SPEND, &outpoint.txid.to_byte_array(), &outpoint.vout.to_be_bytes())
 }
 
+/// What every key of [`history`] of a script begins with.
+pub(super) fn history_of(script: &ScriptHash) -> Vec<u8> {
+    key(HISTORY, script.as_byte_array(), &[])
+}
+
+/// A transaction touches a script.
+pub(super) fn history(script: &ScriptHash, at: Mined) -> Vec<u8> {
+    key(HISTORY, script.as_byte_array(), &at.encode())
+}
+
+/// Where the transaction of a [`history`] is.
+pub(super) fn place(key: &[u8]) -> Option<Mined> {
+    Mined::decode(key.get(33..)?)
+}
+
+/// What every key of [`script_coin`] of a script begins with.
+pub(super) fn script_coins_of(script: &ScriptHash) -> Vec<u8> {
+    key(SCRIPT_COIN, script.as_byte_array(), &[])
+}
+
+/// An output of a script that no block spends.
+pub(super) fn script_coin(script: &ScriptHash, outpoint: &OutPoint) -> Vec<u8> {
+    let mut key = script_coins_of(script);
+    key.extend(outpoint.txid.to_byte_array());
+    key.extend(outpoint.vout.to_be_bytes());
+    key
+}
+
+/// Reads [`script_coin`].
+pub(super) fn script_outpoint(key: &[u8]) -> Option<OutPoint> {
+    let (txid, vout) = key.get(33..)?.split_first_chunk::<32>()?;
+    let vout = vout.try_into().ok().map(u32::from_be_bytes)?;
+    Some(OutPoint { txid: Txid::from_byte_array(*txid), vout })
+}
+
+/// Height of its block, and satoshi.
+pub(super) fn unspent(height: u32, sat: u64) -> Vec<u8> {
+    numbers([height.into(), sat])
+}
+
+/// Reads [`unspent`].
+pub(super) fn read_unspent(bytes: &[u8]) -> Option<(u32, u64)> {
+    let [height, sat] = read_numbers(bytes)?;
+    Some((u32::try_from(height).ok()?, sat))
+}
+
+/// What a script got and gave until then.
+pub(super) fn sums(sums: &ScriptSums) -> Vec<u8> {
+    let ScriptSums { txs, funded, funded_sat, spent, spent_sat } = *sums;
+    numbers([txs, funded, funded_sat, spent, spent_sat])
+}
+
+/// Reads [`sums`].
+pub(super) fn read_sums(bytes: &[u8]) -> Option<ScriptSums> {
+    let [txs, funded, funded_sat, spent, spent_sat] = read_numbers(bytes)?;
+    Some(ScriptSums { txs, funded, funded_sat, spent, spent_sat })
+}
+
+fn numbers<const COUNT: usize>(numbers: [u64; COUNT]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for number in numbers {
+        // Writing to memory cannot fail.
+        let _ = VarInt(number).consensus_encode(&mut bytes);
+    }
+    bytes
+}
+
+fn read_numbers<const COUNT: usize>(mut bytes: &[u8]) -> Option<[u64; COUNT]> {
+    let mut numbers = [0; COUNT];
+    for number in &mut numbers {
+        *number = VarInt::consensus_decode(&mut bytes).ok()?.0;
+    }
+    bytes.is_empty().then_some(numbers)
+}
+
 fn key(table: u8, hash: &[u8; 32], rest: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(rest.len().saturating_add(33));
     key.push(table);
@@ -71,6 +149,9 @@ fn key(table: u8, hash: &[u8; 32], rest: &[u8]) -> Vec<u8> {
 }
 
 impl Mined {
+    /// Behind every place.
+    pub(crate) const LAST: Self = Self { height: u32::MAX, index: u32::MAX };
+
     pub(super) fn encode(self) -> Vec<u8> {
         [self.height.to_be_bytes(), self.index.to_be_bytes()].concat()
     }

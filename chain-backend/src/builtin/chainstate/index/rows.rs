@@ -11,7 +11,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
-use store::engine::{Engine, EngineError, Order};
+use store::engine::{Engine, EngineError, Order, Pair};
 
 /// Closed groups that may wait; then whoever closes one waits.
 const CLOSED_MAX: usize = 2;
@@ -54,6 +54,41 @@ pub(super) struct Rows {
 struct Kept {
     engine: Arc<dyn Engine>,
     writer: Writer,
+}
+
+/// Rows of the engine, backwards, read some at a time.
+struct Backwards<'a> {
+    kept: &'a Kept,
+    prefix: &'a [u8],
+    end: Vec<u8>,
+    count: usize,
+    ready: VecDeque<Pair>,
+    is_over: bool,
+}
+
+impl<'a> Backwards<'a> {
+    fn new(kept: &'a Kept, prefix: &'a [u8], end: &[u8], count: usize) -> Self {
+        let (end, ready) = (end.to_vec(), VecDeque::new());
+        Self { kept, prefix, end, count, ready, is_over: false }
+    }
+
+    /// The next key.
+    fn peek(&mut self) -> Result<Option<Vec<u8>>, EngineError> {
+        if self.ready.is_empty() && !self.is_over {
+            let bounds = (Bound::Included(self.prefix), Bound::Excluded(self.end.as_slice()));
+            let rows = self.kept.engine.range(bounds, Order::Descending, self.count)?;
+            self.is_over = rows.len() < self.count;
+            self.ready.extend(rows);
+            if let Some((last, _)) = self.ready.back() {
+                self.end.clone_from(last);
+            }
+        }
+        Ok(self.ready.front().map(|(key, _)| key.clone()))
+    }
+
+    fn next(&mut self) -> Option<Pair> {
+        self.ready.pop_front()
+    }
 }
 
 impl Rows {
@@ -127,6 +162,44 @@ impl Rows {
             };
         }
         rows.into_iter().take(limit).collect()
+    }
+
+    /// At most `limit` rows whose keys begin so, backwards from the one before the key `end`, which begins so too.
+    pub(super) fn page_back(
+        &self,
+        prefix: &[u8],
+        end: &[u8],
+        limit: usize,
+    ) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut found = Vec::new();
+        if !end.starts_with(prefix) {
+            return found;
+        }
+        let bounds = (Bound::Included(prefix), Bound::Excluded(end));
+        // The newest first: of those that know a row it says what it is.
+        let closed = self.closed.iter().rev().map(|group| &group.changes);
+        let layers = std::iter::once(&self.open).chain(closed);
+        let mut layers: Vec<_> =
+            layers.map(|rows| rows.range::<[u8], _>(bounds).rev().peekable()).collect();
+        let mut stored = self.kept.as_ref().map(|kept| Backwards::new(kept, prefix, end, limit));
+        while found.len() < limit {
+            let changed = layers.iter_mut().filter_map(|layer| layer.peek().map(|(key, _)| *key));
+            let changed = changed.max();
+            let below = stored.as_mut().and_then(|stored| self.note(stored.peek()).flatten());
+            let Some(key) = changed.max(below.as_ref()).cloned() else { break };
+            let mut value = None;
+            for layer in &mut layers {
+                if let Some((_, change)) = layer.next_if(|(other, _)| **other == key) {
+                    value.get_or_insert_with(|| change.value.clone());
+                }
+            }
+            if below.is_some_and(|below| below == key) {
+                let row = stored.as_mut().and_then(Backwards::next);
+                value.get_or_insert_with(|| row.map(|(_, value)| value));
+            }
+            found.extend(value.flatten().map(|value| (key, value)));
+        }
+        found
     }
 
     /// Puts a row in place of the one that may be there.
