@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("daemon", 4),
     ("cli", 5),
     ("tests", 5),
+    ("tests/foreign", 6),
 ];
 
 /// The crates that may not see a clock, a socket, a disk or a random number, and all they may import.
