@@ -32,7 +32,7 @@ const MATURITY: u32 = 100;
 
 /// Says over what nodes see the chain: `bitcoind` is Bitcoin Core's JSON-RPC, `esplora` an Esplora server; else they see
 /// the chain itself.
-const OVER: &str = "VIADUCT_TEST_CHAIN";
+pub const OVER: &str = "VIADUCT_TEST_CHAIN";
 
 /// Names a Bitcoin Core that each test is to start.
 pub const BITCOIND: &str = "BITCOIND";

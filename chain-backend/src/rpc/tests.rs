@@ -214,6 +214,24 @@ async fn a_wallet_pays_and_is_paid() {
     let found = served.call("gettransaction", json!([txid])).await;
     assert_eq!(found["confirmations"], json!(1));
     assert!(found["fee"].as_f64().unwrap() < 0.0);
+    // What it paid to itself was paid and received; its change is neither. All have the place of their output.
+    assert_eq!((found["amount"].as_f64(), found["category"].is_null()), (Some(0.0), true));
+    let details = found["details"].as_array().unwrap();
+    let of = |entry: &Value| (entry["category"].clone(), entry["amount"].clone());
+    assert_eq!(
+        details.iter().map(of).collect::<Vec<_>>(),
+        [(json!("send"), json!(-1.5)), (json!("receive"), json!(1.5))]
+    );
+    let paid = &raw["vout"][details[0]["vout"].as_u64().unwrap() as usize];
+    assert_eq!((&paid["value"], &details[0]["address"]), (&json!(1.5), &other));
+    assert_eq!(details[0]["fee"], found["fee"]);
+    let listed = served.call("listtransactions", json!(["*", 4])).await;
+    let categories: Vec<_> =
+        listed.as_array().unwrap().iter().map(|entry| &entry["category"]).collect();
+    assert_eq!(categories, ["immature", "receive", "send", "immature"]);
+    assert_eq!((&listed[1]["txid"], &listed[1]["vout"]), (&txid, &details[1]["vout"]));
+    let before = served.call("listtransactions", json!(["*", 1, 2])).await;
+    assert_eq!(before, json!([listed[1]]));
     let raw = served.call("getrawtransaction", json!([txid, 2])).await;
     assert!(raw["blockhash"].is_string() && raw["fee"].as_f64().unwrap() > 0.0);
     assert!(raw["vin"][0]["prevout"]["value"].as_f64().unwrap() > 0.0);

@@ -8,10 +8,12 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::print_stdout,
     clippy::wildcard_enum_match_arm,
     reason = "tests state what must hold, and end when it does not"
 )]
 
 mod bdk;
 mod ldk_node;
+mod typed;
 mod world;

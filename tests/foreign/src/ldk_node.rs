@@ -62,9 +62,18 @@ impl Ldk {
                 builder.set_chain_source_esplora(url, Some(by_hand));
             }
         }
-        let node = builder.build().expect("a node");
-        node.start().expect("it starts");
-        Self { node, log }
+        let ldk = Self { node: builder.build().expect("a node"), log };
+        // It gives up when its first questions take long.
+        until("LDK that runs", || ldk.account(), || ldk.node.start().ok());
+        if let Sees::JsonRpc = sees {
+            // It begins by itself, and must not be told to before.
+            until(
+                "LDK's first look at the chain",
+                || ldk.account(),
+                || ldk.node.status().latest_onchain_wallet_sync_timestamp,
+            );
+        }
+        ldk
     }
 
     /// What it said last.
@@ -81,8 +90,8 @@ impl Ldk {
             &format!("LDK at block {}", tip.height),
             || self.account(),
             || {
-                // Refused while it is busy with the same.
-                let _ = self.node.sync_wallets();
+                // Wallet, channels and sweeps have all seen the same when it says so.
+                self.node.sync_wallets().ok()?;
                 let best = self.node.status().current_best_block;
                 (best.height == tip.height && best.block_hash == tip.hash).then_some(())
             },
@@ -113,10 +122,10 @@ impl Ldk {
 
 /// A chain, one of our nodes and LDK's, with a coin each.
 struct Story {
-    world: World,
-    ours: OurNode,
+    // Dropped in this order: nobody loses the chain before it stops.
     ldk: Ldk,
-    /// Dropped last.
+    ours: OurNode,
+    world: World,
     _dir: tempfile::TempDir,
 }
 
@@ -132,7 +141,7 @@ impl Story {
             ldk.node.onchain_payment().new_address().expect("an address").script_pubkey(),
         ];
         world.give(&scripts);
-        let story = Self { world, ours, ldk, _dir: dir };
+        let story = Self { ldk, ours, world, _dir: dir };
         story.synced();
         assert_eq!(story.ldk.wallet_sat(), COIN);
         story
@@ -156,8 +165,12 @@ impl Story {
     /// LDK opens to us; usable when this is over.
     fn ldk_opens(&self) -> (UserChannelId, ChannelId) {
         let address = SocketAddress::from(self.ours.address());
-        let opened = self.ldk.node.open_channel(self.id(), address, CAPACITY, None, None);
-        let opened = opened.expect("an open begun");
+        let opened = until(
+            "an open begun",
+            || self.ldk.account(),
+            // Not when it cannot connect in time.
+            || self.ldk.node.open_channel(self.id(), address.clone(), CAPACITY, None, None).ok(),
+        );
         let id = self.ldk.event("the funding", |event| match event {
             Event::ChannelPending { channel_id, .. } => Some(channel_id.0),
             _ => None,
@@ -253,12 +266,43 @@ fn opens_pays_is_paid_and_closes(sees: Sees, seed: u8) {
     story.account(2);
 }
 
+fn closes_alone_through_a_reorganisation(sees: Sees, seed: u8) {
+    let story = Story::begin(sees, seed);
+    let (opened, id) = story.ldk_opens();
+    story.ldk_pays(300_000_000);
+    let funding = story.world.run(story.ours.usable(id)).funding.expect("funded");
+    story.ldk.node.force_close_channel(&opened, story.id(), None).expect("a close begun");
+    let spend = story.world.run(story.world.layer1.spend_seen(funding));
+    story.mine(2);
+    // The commitment waits again, and comes into the next block.
+    let without = [spend.compute_txid()].into();
+    story.world.reorg(3, without);
+    story.synced();
+    let again = story.world.run(story.world.layer1.chain().spender(funding, 0));
+    let again = again.expect("it answers").expect("it waits");
+    assert!(again.block.is_none());
+    story.mine(1);
+    story.buried(id);
+    // Anchors are left, or taken for less than they bring.
+    story.account(2 * 330 + 2);
+}
+
 #[test]
 fn over_the_json_rpc_it_opens_pays_is_paid_and_closes() {
     opens_pays_is_paid_and_closes(Sees::JsonRpc, 7);
 }
 
 #[test]
+fn over_the_json_rpc_it_closes_alone_through_a_reorganisation() {
+    closes_alone_through_a_reorganisation(Sees::JsonRpc, 8);
+}
+
+#[test]
 fn over_esplora_it_opens_pays_is_paid_and_closes() {
     opens_pays_is_paid_and_closes(Sees::Esplora, 9);
+}
+
+#[test]
+fn over_esplora_it_closes_alone_through_a_reorganisation() {
+    closes_alone_through_a_reorganisation(Sees::Esplora, 10);
 }

@@ -173,6 +173,8 @@ struct Info {
     incrementalrelayfee: Btc,
     unbroadcastcount: u32,
     fullrbf: bool,
+    permitbaremultisig: bool,
+    maxdatacarriersize: u32,
 }
 
 pub(super) async fn info(node: &Node) -> Answer {
@@ -190,6 +192,8 @@ pub(super) async fn info(node: &Node) -> Answer {
         incrementalrelayfee: Btc::per_kvb(fees.incremental),
         unbroadcastcount: 0,
         fullrbf: true,
+        permitbaremultisig: true,
+        maxdatacarriersize: 100_000,
     })
 }
 

@@ -8,6 +8,7 @@ use crate::rpc::request::Args;
 use crate::rpc::{Answer, Node, SUBVERSION, VERSION, answer};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// What is answered without looking through the blocks, by Bitcoin Core's names.
 const INDEXES: [&str; 3] = ["txindex", "txospenderindex", "basic block filter index"];
@@ -90,8 +91,42 @@ pub(super) fn rpc_info() -> Answer {
     answer(&json!({ "active_commands": [], "logpath": "" }))
 }
 
+/// What Bitcoin Core can write of.
+const LOG_CATEGORIES: [&str; 28] = [
+    "addrman",
+    "bench",
+    "blockstorage",
+    "cmpctblock",
+    "coindb",
+    "estimatefee",
+    "http",
+    "i2p",
+    "ipc",
+    "leveldb",
+    "libevent",
+    "mempool",
+    "mempoolrej",
+    "net",
+    "prune",
+    "proxy",
+    "qt",
+    "rand",
+    "reindex",
+    "rpc",
+    "scan",
+    "selectcoins",
+    "tor",
+    "txpackages",
+    "txreconciliation",
+    "validation",
+    "walletdb",
+    "zmq",
+];
+
 pub(super) fn logging() -> Answer {
-    answer(&json!({}))
+    // All of them are off: logs are this program's own.
+    let off: BTreeMap<&str, bool> = LOG_CATEGORIES.iter().map(|name| (*name, false)).collect();
+    answer(&off)
 }
 
 pub(super) fn echo(args: &Args) -> Answer {

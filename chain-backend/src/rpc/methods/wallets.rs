@@ -1,5 +1,6 @@
 //! Wallet methods.
 
+mod history;
 mod send;
 
 use super::mempool::hand_in;
@@ -21,6 +22,9 @@ use serde_json::{Value, json};
 
 /// What transactions of these wallets pay when nobody knows better, satoshi per virtual byte.
 const FALLBACK: FeeRate = FeeRate::from_sat_per_kwu(500);
+
+/// Blocks on a coinbase, its own among them, that do not make it ripe.
+const MATURITY: u32 = 100;
 
 /// Answers a wallet's method.
 pub(super) async fn call(node: &Node, wallet: Option<&str>, method: &str, args: &Args) -> Answer {
@@ -49,8 +53,8 @@ pub(super) async fn call(node: &Node, wallet: Option<&str>, method: &str, args: 
         "getwalletinfo" => info(node, wallet).await,
         "listunspent" => unspent(node, wallet, args).await,
         "lockunspent" => lock(node, wallet, args).await,
-        "gettransaction" => transaction(node, wallet, args).await,
-        "listtransactions" => transactions(node, wallet, args).await,
+        "gettransaction" => history::one(node, wallet, args).await,
+        "listtransactions" => history::list(node, wallet, args).await,
         "send" => send::send(node, wallet, args).await,
         "sendtoaddress" => send(node, wallet, args).await,
         "sendmany" => send_many(node, wallet, args).await,
@@ -146,12 +150,15 @@ struct Info {
     immature_balance: Btc,
     txcount: usize,
     keypoolsize: u32,
+    keypoolsize_hd_internal: u32,
     paytxfee: Btc,
     private_keys_enabled: bool,
     avoid_reuse: bool,
     scanning: bool,
     descriptors: bool,
     external_signer: bool,
+    blank: bool,
+    flags: [&'static str; 1],
 }
 
 async fn info(node: &Node, wallet: Option<&str>) -> Answer {
@@ -166,12 +173,15 @@ async fn info(node: &Node, wallet: Option<&str>) -> Answer {
             immature_balance: mine.immature,
             txcount: wallet.bdk.transactions().count(),
             keypoolsize: 1_000,
+            keypoolsize_hd_internal: 1_000,
             paytxfee: Btc(0),
             private_keys_enabled: true,
             avoid_reuse: false,
             scanning: false,
             descriptors: true,
             external_signer: false,
+            blank: false,
+            flags: ["descriptor_wallet"],
         })
     });
     answer(&info.await?)
@@ -222,7 +232,7 @@ async fn unspent(node: &Node, wallet: Option<&str>, args: &Args) -> Answer {
 fn is_immature(wallet: &Loaded, coin: &LocalOutput, tip: u32) -> bool {
     let tx = wallet.bdk.get_tx(coin.outpoint.txid);
     let is_coinbase = tx.is_some_and(|tx| tx.tx_node.tx.is_coinbase());
-    is_coinbase && depth(&coin.chain_position, tip) <= 100
+    is_coinbase && depth(&coin.chain_position, tip) <= MATURITY
 }
 
 fn depth<A: bdk_wallet::chain::Anchor>(position: &ChainPosition<A>, tip: u32) -> u32 {
@@ -254,83 +264,6 @@ async fn lock(node: &Node, wallet: Option<&str>, args: &Args) -> Answer {
         Ok(true)
     });
     answer(&done.await?)
-}
-
-#[derive(Serialize)]
-struct Transactions {
-    txid: Txid,
-    amount: Btc,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fee: Option<Btc>,
-    confirmations: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    blockhash: Option<bitcoin::BlockHash>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    blockheight: Option<u32>,
-    category: &'static str,
-    details: Vec<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hex: Option<String>,
-}
-
-fn shown(wallet: &Loaded, txid: Txid) -> Option<Transactions> {
-    let tx = wallet.bdk.get_tx(txid)?;
-    let tip = wallet.bdk.latest_checkpoint().height();
-    let (sent, received) = wallet.bdk.sent_and_received(&tx.tx_node.tx);
-    let fee = wallet.bdk.calculate_fee(&tx.tx_node.tx).ok().filter(|_| sent > Amount::ZERO);
-    let fee_sat = fee.map_or(0, Amount::to_sat);
-    let signed = |amount: u64| i64::try_from(amount).unwrap_or(i64::MAX);
-    let net = signed(received.to_sat())
-        .saturating_sub(signed(sent.to_sat()))
-        .saturating_add(signed(fee_sat));
-    let anchor = match &tx.chain_position {
-        ChainPosition::Confirmed { anchor, .. } => Some(anchor.block_id),
-        ChainPosition::Unconfirmed { .. } => None,
-    };
-    Some(Transactions {
-        txid,
-        amount: Btc(net),
-        fee: fee.map(|fee| Btc(signed(fee.to_sat()).saturating_neg())),
-        confirmations: i64::from(depth(&tx.chain_position, tip)),
-        blockhash: anchor.map(|block| block.hash),
-        blockheight: anchor.map(|block| block.height),
-        category: match (tx.tx_node.tx.is_coinbase(), sent > Amount::ZERO) {
-            (true, _) => "generate",
-            (false, true) => "send",
-            (false, false) => "receive",
-        },
-        details: Vec::new(),
-        hex: None,
-    })
-}
-
-async fn transaction(node: &Node, wallet: Option<&str>, args: &Args) -> Answer {
-    let txid: Txid = args.hash(0, "txid")?;
-    let found = node.wallets.with(wallet, move |wallet| {
-        let mut found = shown(wallet, txid)
-            .ok_or_else(|| RpcError::not_found("Invalid or non-wallet transaction id"))?;
-        found.hex = wallet.bdk.get_tx(txid).map(|tx| serialize_hex(tx.tx_node.tx.as_ref()));
-        Ok(found)
-    });
-    answer(&found.await?)
-}
-
-async fn transactions(node: &Node, wallet: Option<&str>, args: &Args) -> Answer {
-    let count = usize::try_from(args.number_or(1, "count", 10)?);
-    let count = count.map_err(|_| RpcError::parameter("Negative count"))?;
-    let skip = usize::try_from(args.number_or(2, "skip", 0)?);
-    let skip = skip.map_err(|_| RpcError::parameter("Negative from"))?;
-    let found = node.wallets.with(wallet, move |wallet| {
-        let mut all: Vec<Transactions> =
-            (wallet.bdk.transactions()).filter_map(|tx| shown(wallet, tx.tx_node.txid)).collect();
-        // The newest last, as Bitcoin Core lists them.
-        all.sort_by_key(|tx| std::cmp::Reverse(tx.confirmations));
-        let end = all.len().saturating_sub(skip);
-        let begin = end.saturating_sub(count);
-        all.truncate(end);
-        Ok(all.split_off(begin))
-    });
-    answer(&found.await?)
 }
 
 /// What a transaction is to pay: as asked, as estimated, or the least.

@@ -1,0 +1,24 @@
+//! What whole nodes do with their chain, once more over Bitcoin Core's JSON-RPC against ours: the running test starts
+//! itself. `VIADUCT_TEST_CHAIN=bitcoind` does so with every test.
+
+use std::process::{Command, Stdio};
+
+use viaduct_tests::layer1::{BITCOIND, OVER};
+
+/// What is run: where blocks, the mempool and restarts matter. Others say the same whatever the chain is.
+const RUN: &[&str] =
+    &["nodes::closes::", "nodes::crash::", "nodes::funding::", "nodes::unconfirmed::"];
+
+#[test]
+fn what_nodes_do_with_their_chain_is_the_same_over_bitcoin_cores_rpc() {
+    // It is so already.
+    if std::env::var_os(OVER).is_some() || std::env::var_os(BITCOIND).is_some() {
+        return;
+    }
+    let mut command = Command::new(std::env::current_exe().expect("a path"));
+    command.args(RUN).args(["--test-threads", "2"]).env(OVER, "bitcoind").stdin(Stdio::null());
+    let done = command.output().expect("it starts");
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
+    assert!(!said.contains(" 0 passed"), "{said}");
+}
