@@ -1,7 +1,5 @@
 //! The JSON-RPC through `bitcoincore-rpc`, which many programs stand on, and which has a type for each answer.
 
-#![expect(deprecated, reason = "programs stand on the crate under this name")]
-
 use std::fmt::Debug;
 
 use bdk_bitcoind_rpc::bitcoincore_rpc::json::{
