@@ -12,7 +12,7 @@ mod derive;
 mod tests;
 mod tower;
 
-pub use tower::RevocationSigner;
+pub use tower::{HtlcSigner, RevocationSigner};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

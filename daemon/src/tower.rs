@@ -31,7 +31,7 @@ pub use checkpoint::Position;
 pub use guardian::ask_before_start;
 pub use proof::NoProof;
 pub use remake::NoRemake;
-pub use revoked::Revoked;
+pub use revoked::{Now, Revoked};
 pub use shown::{
     Audit, AuditEnd, CheckpointShown, Coverage, Drill, DrillStage, DrillTower, OnLag, Session,
     Standing, Tower, Verdict,

@@ -15,8 +15,9 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 use wire::codec::DecodeError;
 use wire::frame::{Decryptor, Encryptor, FrameFault, HEADER_LEN};
-use wire::noise::{ACT_TWO_LEN, HandshakeFault, Initiator};
+use wire::noise::HandshakeFault;
 
+use crate::acts::{self, ActsFault};
 use crate::message::{
     Caps, Code, FEATURE_WT2_OPTIONAL, FEATURE_WT2_REQUIRED, Init, Message, Offer, SessionAck,
     SessionOpen,
@@ -66,6 +67,16 @@ pub enum ClientError {
     Random,
 }
 
+impl From<ActsFault> for ClientError {
+    fn from(fault: ActsFault) -> Self {
+        match fault {
+            ActsFault::Broken(error) => Self::Broken(error),
+            ActsFault::Handshake(fault) => Self::Handshake(fault),
+            ActsFault::Random => Self::Random,
+        }
+    }
+}
+
 /// A connection on which messages go both ways.
 #[derive(Debug)]
 pub struct Link {
@@ -95,12 +106,7 @@ impl Link {
             socket.set_nodelay(true)?;
             let (read, mut write) = socket.into_split();
             let mut read = BufReader::with_capacity(READ_BUFFER, read);
-            let (act, expect) = Initiator::start(session, ephemeral()?, tower);
-            write.write_all(&act).await?;
-            let mut act = [0; ACT_TWO_LEN];
-            read.read_exact(&mut act).await?;
-            let (act, keys) = expect.act_two(&act)?;
-            write.write_all(&act).await?;
+            let keys = acts::call(&mut read, &mut write, session, tower).await?;
             let mut link = Self {
                 read,
                 write,
@@ -210,16 +216,5 @@ impl Link {
         self.write.write_all(&self.out).await?;
         self.out.clear();
         Ok(())
-    }
-}
-
-fn ephemeral() -> Result<SecretKey, ClientError> {
-    let mut bytes = [0; 32];
-    loop {
-        getrandom::fill(&mut bytes).map_err(|_| ClientError::Random)?;
-        // All but one in 2^127 draws are keys.
-        if let Ok(key) = SecretKey::from_slice(&bytes) {
-            return Ok(key);
-        }
     }
 }

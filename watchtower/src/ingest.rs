@@ -35,8 +35,6 @@ use frames::{FrameReader, FrameWriter, LineFault};
 use gate::{Bucket, Gate};
 use talk::Talk;
 
-/// How long handshake and `Init` may take.
-const GREETING: Duration = Duration::from_secs(10);
 /// Frames of a connection that wait to be heard: 64 KiB each at most.
 const FRAMES: usize = 4;
 /// Words to the door that wait, beside two of each connection.
@@ -213,15 +211,17 @@ impl Visit {
 
     async fn visit(&self, socket: TcpStream, opens: OwnedSemaphorePermit) -> Result<(), LineFault> {
         let reception = &self.reception;
+        let patience = reception.bounds.patience;
         let greeting = async {
-            let (key, mut reader, mut writer) = frames::answer(socket, reception.key).await?;
+            let (key, mut reader, mut writer) =
+                frames::answer(socket, reception.key, patience).await?;
             let offer = (caps(), offer(&reception.offered));
             let chain_hash = reception.chain_hash;
             let ours = greet::greet(&mut reader, &mut writer, chain_hash, offer).await?;
             Ok::<_, LineFault>((key, reader, writer, ours))
         };
         let (key, reader, writer, ours) =
-            timeout(GREETING, greeting).await.map_err(|_| LineFault::Slow)??;
+            timeout(patience, greeting).await.map_err(|_| LineFault::Slow)??;
         drop(opens);
         let bytes = key.serialize();
         let (answer, hear) = oneshot::channel();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use api::auth::{Role, Token};
-use api::client::{Address, Client, Target};
+use api::client::{Address, Client, Target, fresh_key};
 use api::v1;
 use chain_backend::ChainBackend;
 use clap::{Parser, Subcommand};
@@ -56,6 +56,31 @@ enum Verb {
     Claims,
     /// Tries what can be tried without a breach.
     Selftest,
+    /// The tower's own coins: what it adds to justice that its client signed for too little.
+    #[command(subcommand)]
+    Wallet(Purse),
+}
+
+#[derive(Debug, Subcommand)]
+enum Purse {
+    /// A new address of the tower's own.
+    Address,
+    /// What it holds.
+    Balance,
+    /// Pays an address.
+    Send {
+        /// The address.
+        address: String,
+        /// Satoshis; without it everything goes.
+        #[arg(long)]
+        sat: Option<u64>,
+        /// The price in satoshis per virtual byte; without it that of six blocks.
+        #[arg(long)]
+        sat_per_vbyte: Option<u32>,
+        /// The key of this order: given again with the same order, nothing is paid twice.
+        #[arg(long)]
+        key: Option<String>,
+    },
 }
 
 #[tokio::main]
@@ -66,9 +91,13 @@ async fn main() -> ExitCode {
         Some(Verb::Run { chain, rpc_cookie, listen, admin, metrics }) => {
             run(&args.dir, chain, rpc_cookie, [listen, admin, metrics]).await
         }
-        Some(question @ (Verb::Info | Verb::Sessions | Verb::Claims | Verb::Selftest)) => {
-            ask(&args.dir, &question).await
-        }
+        Some(
+            question @ (Verb::Info
+            | Verb::Sessions
+            | Verb::Claims
+            | Verb::Selftest
+            | Verb::Wallet(_)),
+        ) => ask(&args.dir, &question).await,
     };
     match done {
         Ok(code) => code,
@@ -107,7 +136,6 @@ async fn run(
     }
     let tower = watchtower::tower::start(&settings, backends, now_ms).await?;
     let at = tower.listen.map(|at| at.to_string()).unwrap_or_default();
-    tracing::info!(report = ?tower.report, "opened");
     // What clients are given.
     writeln!(io::stdout(), "{}@{at}", tower.key)?;
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -160,6 +188,22 @@ async fn ask(dir: &Path, question: &Verb) -> Result<ExitCode, Failed> {
             if !answer.passed {
                 return Ok(ExitCode::FAILURE);
             }
+        }
+        Verb::Wallet(Purse::Address) => {
+            let request = v1::TowerAddressRequest { idempotency_key: fresh_key()? };
+            show(&tower.new_address(request).await?.into_inner())?;
+        }
+        Verb::Wallet(Purse::Balance) => {
+            show(&tower.balance(v1::TowerBalanceRequest {}).await?.into_inner())?;
+        }
+        Verb::Wallet(Purse::Send { address, sat, sat_per_vbyte, key }) => {
+            let request = v1::TowerSendRequest {
+                address: address.clone(),
+                amount_sat: *sat,
+                sat_per_vbyte: *sat_per_vbyte,
+                idempotency_key: key.clone().map_or_else(fresh_key, Ok)?,
+            };
+            show(&tower.send(request).await?.into_inner())?;
         }
         Verb::Run { .. } => {}
     }

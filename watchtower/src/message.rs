@@ -16,7 +16,7 @@ mod tests;
 
 pub use code::Code;
 pub use init::{Caps, FEATURE_WT2_OPTIONAL, FEATURE_WT2_REQUIRED, Init, Offer};
-pub use parts::{ClaimState, ClaimStatus, HtlcAdd, Sealed};
+pub use parts::{ClaimState, ClaimStatus, HtlcAdd, LiveHtlc, ReplicaNow, Sealed};
 pub use table::{
     Audit, AuditReply, CheckpointAck, CheckpointGet, CheckpointPut, CheckpointValue, Delete,
     DeleteAck, Event, Fetch, Fetched, Message, Records, RecordsAck, Renew, Renewed, ReplicaAck,

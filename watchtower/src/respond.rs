@@ -17,3 +17,4 @@ pub mod plan;
 pub mod sight;
 #[cfg(test)]
 mod tests;
+pub mod topup;

@@ -25,6 +25,10 @@
 //! allow = []                             # session keys; empty: anybody
 //! allow_replica = []                     # session keys that may hand over keys
 //! allow_replica_from = ["127.0.0.1"]     # addresses whose clients may
+//!
+//! [wallet]                               # the tower's own coins, added to justice that pays too little
+//! max_fee_sat = 100000                   # to one transaction at most; 0: never
+//! max_fee_percent = 25                   # of what it rescues
 //! ```
 
 use std::collections::BTreeSet;
@@ -38,6 +42,7 @@ use serde::Deserialize;
 
 use crate::ingest::{Bounds, Offered};
 use crate::store::Limits;
+use crate::watch::Spending;
 
 /// Where clients are heard unless it is said otherwise: LND's port.
 pub const PORT: u16 = 9_911;
@@ -71,6 +76,8 @@ pub struct Settings {
     pub bounds: Bounds,
     /// Blocks that late records are compared with, 2,016 at least.
     pub ring_blocks: u32,
+    /// What of the tower's own coins may be added to justice.
+    pub spending: Spending,
 }
 
 /// Who we are to Bitcoin Core, by the names of the daemon's settings; empty is none.
@@ -134,6 +141,14 @@ struct File {
     ring_blocks: Option<u32>,
     sessions: Sessions,
     bounds: Limited,
+    wallet: Wallet,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Wallet {
+    max_fee_sat: Option<u64>,
+    max_fee_percent: Option<u8>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -177,6 +192,7 @@ impl Settings {
             sessions_max: Limits::default().sessions,
             bounds: Bounds::default(),
             ring_blocks: 2_016,
+            spending: Spending::default(),
         }
     }
 
@@ -225,6 +241,13 @@ impl Settings {
             blocks_max: blocks_max.unwrap_or(usual.blocks_max),
             grace_blocks: grace_blocks.unwrap_or(usual.grace_blocks),
         };
+        let Wallet { max_fee_sat, max_fee_percent } = file.wallet;
+        let spending = &mut settings.spending;
+        spending.max_fee_sat = max_fee_sat.unwrap_or(spending.max_fee_sat);
+        spending.max_fee_percent = max_fee_percent.unwrap_or(spending.max_fee_percent);
+        if spending.max_fee_percent > 100 {
+            return Err(wrong("wallet.max_fee_percent", "more than 100"));
+        }
         settings.bounds = bounds(file.bounds)?;
         Ok(settings)
     }
@@ -279,6 +302,7 @@ fn bounds(file: Limited) -> Result<Bounds, SettingsError> {
         half_open: half_open.unwrap_or(usual.half_open).clamp(1, 65_536),
         per_address: per_address.unwrap_or(usual.per_address).max(1),
         calls_per_minute: calls_per_minute.unwrap_or(usual.calls_per_minute).max(1),
+        patience: usual.patience,
         records_per_second: records_per_second.unwrap_or(usual.records_per_second).max(1),
         allow: keys("bounds.allow", &allow)?,
         allow_replica: keys("bounds.allow_replica", &allow_replica)?,
@@ -325,6 +349,8 @@ mod tests {
         let sources = parse(&format!("{core}rpc_cookie = \"/c\"")).unwrap().sources().unwrap();
         assert!(matches!(&sources[..], [Source::Bitcoind(core)] if core.poll.as_millis() == 1_000));
         assert!(parse(core).unwrap().sources().is_err(), "it does not know us");
+        assert_eq!(parse("[wallet]\nmax_fee_sat = 5").unwrap().spending.max_fee_sat, 5);
+        assert!(parse("[wallet]\nmax_fee_percent = 101").is_err());
         assert!(parse("lisen = \"0.0.0.0:9911\"").is_err());
         assert!(parse("network = \"moon\"").is_err());
         assert!(parse("[bounds]\nallow = [\"02ff\"]").is_err());

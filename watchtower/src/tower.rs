@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin, AdminError};
 use crate::ingest::{self, Guests, Reception};
+use crate::purse::{Purse, PurseError};
 use crate::settings::Settings;
 use crate::store::{self, DiskKey, Disks, Keeper, OpenError, Options, Report};
 use crate::watch::{Beginning, View, place, watcher};
@@ -58,6 +59,9 @@ pub enum StartError {
     /// The administration.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// The tower's own wallet.
+    #[error(transparent)]
+    Purse(#[from] PurseError),
     /// No chain was given.
     #[error("a tower needs a chain to watch")]
     NoChain,
@@ -106,6 +110,8 @@ pub async fn start(
     let key_path = dir.join("tower.key");
     let secret = secret_file(&key_path)?;
     let secret = SecretKey::from_slice(&secret).map_err(|_| StartError::Key { path: key_path })?;
+    let seed = secret_file(&dir.join("wallet.seed"))?;
+    let purse = Purse::open(&seed, settings.network, Some(dir.join("wallet.json")), now_ms)?;
     let root = RootKey::from_bytes(secret_file(&dir.join("macaroon.key"))?);
     let key = PublicKey::from_secret_key(SECP256K1, &secret);
 
@@ -144,7 +150,10 @@ pub async fn start(
         book: opened.state.book.clone(),
         cursor: opened.state.cursor().cloned(),
         disk_key: DiskKey::of(&secret),
+        purse: Some(purse),
+        spending: settings.spending,
     };
+    tracing::info!("opened: {}", opened.report);
     let (watching, view) = watcher(beginning).ok_or(StartError::NoChain)?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(watching.run(stop.clone()));

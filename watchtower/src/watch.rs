@@ -10,6 +10,7 @@ mod answer;
 mod block;
 mod late;
 pub(crate) mod place;
+mod purse;
 mod read;
 mod replica;
 
@@ -22,15 +23,18 @@ use chain_backend::{
     BackendError, BlockId, BlockRef, ChainBackend, ChainEvent, ChainStream, Interest, Locator,
 };
 use futures_util::StreamExt;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::kit::replica::Replica;
 use crate::message::HtlcAdd;
+use crate::purse::Purse;
 use crate::respond::book::Book;
 use crate::respond::fact::ClaimFact;
 use crate::respond::plan::Lessons;
 use crate::store::{Bell, DiskKey, Fact, Keeper, Late, Refused};
+
+pub use purse::{PurseDoor, PurseRefusal, Receipt, Spending};
 
 /// Pauses between tries to reach a backend, doubling.
 const PAUSE_START: Duration = Duration::from_millis(200);
@@ -126,6 +130,8 @@ pub struct View {
     pub watching: watch::Receiver<Watching>,
     /// What happens.
     pub events: broadcast::Sender<TowerEvent>,
+    /// The way to the tower's own coins.
+    pub purse: PurseDoor,
 }
 
 /// Why it stopped for a while, or for good.
@@ -166,6 +172,10 @@ pub struct Watcher {
     recent: Option<(BlockHash, Arc<Block>)>,
     publish: watch::Sender<Watching>,
     events: broadcast::Sender<TowerEvent>,
+    /// The tower's own coins, and what of them may be spent.
+    purse: Option<Purse>,
+    spending: Spending,
+    asks: mpsc::Receiver<purse::Ask>,
 }
 
 /// What it begins with.
@@ -183,18 +193,23 @@ pub struct Beginning {
     pub cursor: Option<Locator>,
     /// What opens the keys of replica sessions.
     pub disk_key: DiskKey,
+    /// The tower's own coins; `None` if it has none.
+    pub purse: Option<Purse>,
+    /// What of them may be spent.
+    pub spending: Spending,
 }
 
 /// A watcher, and what others see of it; `None` without any backend.
 pub fn watcher(beginning: Beginning) -> Option<(Watcher, View)> {
-    let Beginning { keeper, bell, backends, book, cursor, disk_key } = beginning;
+    let Beginning { keeper, bell, backends, book, cursor, disk_key, purse, spending } = beginning;
     let chain = Arc::clone(backends.first()?);
     let tip = cursor.as_ref().map(Locator::tip);
     let kept = tip.map(|tip| tip.height);
     let watching = Watching { tip, kept, book: Arc::new(book.clone()), ..Watching::default() };
     let (publish, watching) = watch::channel(watching);
     let (events, _) = broadcast::channel(EVENTS);
-    let view = View { watching, events: events.clone() };
+    let (purse_door, asks) = PurseDoor::new();
+    let view = View { watching, events: events.clone(), purse: purse_door };
     let watcher = Watcher {
         keeper,
         bell,
@@ -210,6 +225,9 @@ pub fn watcher(beginning: Beginning) -> Option<(Watcher, View)> {
         recent: None,
         publish,
         events,
+        purse,
+        spending,
+        asks,
     };
     Some((watcher, view))
 }
@@ -245,9 +263,8 @@ impl Watcher {
                 watching.is_synced = false;
                 watching.backend = number;
             });
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+            if !self.rest(pause, &stop).await {
+                return;
             }
             pause = pause.saturating_mul(2).min(PAUSE_MAX);
         }
@@ -259,6 +276,7 @@ impl Watcher {
             None => self.begin().await?,
         };
         self.begin_ring().await?;
+        self.catch_up_purse().await?;
         let mut stream = self.chain.events(from, Interest::Everything).await?;
         let bell = self.bell.clone();
         let mut is_filling = true;
@@ -277,9 +295,23 @@ impl Watcher {
                     waiting = self.event(event, &mut stream).await?;
                 }
                 () = bell.late.notified() => self.late().await?,
+                Some(ask) = self.asks.recv() => self.hear(ask).await,
                 () = std::future::ready(()), if is_filling && synced => {
                     is_filling = self.fill().await?;
                 }
+            }
+        }
+    }
+
+    /// Waits, and answers what can be answered without a chain; `false` if it is told to stop.
+    async fn rest(&mut self, pause: Duration, stop: &CancellationToken) -> bool {
+        let over = tokio::time::sleep(pause);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = &mut over => return true,
+                Some(ask) = self.asks.recv() => self.hear(ask).await,
             }
         }
     }

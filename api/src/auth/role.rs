@@ -52,6 +52,7 @@ const READS: &[&str] = &[
     "/viaduct.v1.Tower/ListClaims",
     "/viaduct.v1.Tower/SelfTest",
     "/viaduct.v1.Tower/WatchEvents",
+    "/viaduct.v1.Tower/Balance",
     "/viaduct.v1.Towers/Overview",
     "/viaduct.v1.Towers/Coverage",
     "/viaduct.v1.Towers/Prove",

@@ -53,6 +53,8 @@ pub struct Glance {
     pub alias_only: bool,
     /// How many states the peer has revoked.
     pub revoked: u64,
+    /// Changes when what is in flight does, for towers (`tower::Now::mark`).
+    pub in_flight: (u64, usize),
     /// What we own in it, in whole satoshis.
     pub ours_sat: u64,
     /// How far it is, as checkpoints tell it.

@@ -4,16 +4,17 @@
 
 use std::time::Duration;
 
-use secp256k1::{PublicKey, SecretKey};
+use secp256k1::PublicKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use watchtower::acts::{self, ActsFault};
 use wire::codec::DecodeError;
 use wire::feature::Features;
 use wire::frame::{Decryptor, Encryptor, FrameFault, HEADER_LEN};
 use wire::id::NodeId;
 use wire::message::{Init, Message};
-use wire::noise::{ACT_ONE_LEN, ACT_THREE_LEN, ACT_TWO_LEN, HandshakeFault, Initiator, Responder};
+use wire::noise::HandshakeFault;
 
 use crate::identity::Identity;
 
@@ -59,6 +60,16 @@ pub enum ConnectionFault {
     /// We ended it.
     #[error("closed by us")]
     Closed,
+}
+
+impl From<ActsFault> for ConnectionFault {
+    fn from(fault: ActsFault) -> Self {
+        match fault {
+            ActsFault::Broken(error) => Self::Broken(error),
+            ActsFault::Handshake(fault) => Self::Handshake(fault),
+            ActsFault::Random => Self::Limit("no random numbers"),
+        }
+    }
 }
 
 /// The reading end of a connection.
@@ -142,12 +153,7 @@ pub async fn call(
 ) -> Result<Greeted, ConnectionFault> {
     in_time(async {
         let (mut read, mut write) = split(socket)?;
-        let (act, expect) = Initiator::start(us.noise_key(), ephemeral()?, &them);
-        write.write_all(&act).await?;
-        let mut act = [0; ACT_TWO_LEN];
-        read.read_exact(&mut act).await?;
-        let (act, keys) = expect.act_two(&act)?;
-        write.write_all(&act).await?;
+        let keys = acts::call(&mut read, &mut write, us.noise_key(), &them).await?;
         greet(NodeId(them.serialize()), read, write, keys, chain).await
     })
     .await
@@ -164,14 +170,7 @@ pub async fn answer(
 ) -> Result<Greeted, ConnectionFault> {
     in_time(async {
         let (mut read, mut write) = split(socket)?;
-        let expect = Responder::start(us.noise_key(), ephemeral()?);
-        let mut act = [0; ACT_ONE_LEN];
-        read.read_exact(&mut act).await?;
-        let (act, expect) = expect.act_one(&act)?;
-        write.write_all(&act).await?;
-        let mut act = [0; ACT_THREE_LEN];
-        read.read_exact(&mut act).await?;
-        let (them, keys) = expect.act_three(&act)?;
+        let (them, keys) = acts::answer(&mut read, &mut write, us.noise_key()).await?;
         greet(NodeId(them.serialize()), read, write, keys, chain).await
     })
     .await
@@ -226,17 +225,6 @@ fn split(socket: TcpStream) -> Result<(BufReader<OwnedReadHalf>, OwnedWriteHalf)
     socket.set_nodelay(true)?;
     let (read, write) = socket.into_split();
     Ok((BufReader::with_capacity(READ_BUFFER, read), write))
-}
-
-fn ephemeral() -> Result<SecretKey, ConnectionFault> {
-    let mut bytes = [0; 32];
-    loop {
-        getrandom::fill(&mut bytes).map_err(|_| ConnectionFault::Limit("no random numbers"))?;
-        // All but one in 2^127 draws are keys.
-        if let Ok(key) = SecretKey::from_slice(&bytes) {
-            return Ok(key);
-        }
-    }
 }
 
 async fn in_time(

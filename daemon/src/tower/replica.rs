@@ -1,13 +1,18 @@
-//! What a tower of one's own is told: secrets that the peer gave up, and HTLCs that any state may show.
+//! What a tower of one's own is told: secrets that the peer gave up, HTLCs that any state may show, and what
+//! claims those in flight if the peer closes with a valid state.
 
 use bitcoin::hashes::{Hash as _, ripemd160};
 use channel::tx::{Direction, SpecHtlc};
+use watchtower::client::Link;
 use watchtower::kit::replica::{ReplicaTemplate, Secret};
 use watchtower::kit::template::CHANNEL_ANCHORS;
-use watchtower::message::{HtlcAdd, KIT_REPLICA, Message, ReplicaAck, ReplicaUpdate, SessionOpen};
+use watchtower::message::{
+    HtlcAdd, KIT_REPLICA, Message, ReplicaAck, ReplicaNow, ReplicaUpdate, SessionOpen,
+};
 use wire::codec::Encode as _;
 
 use super::Revoked;
+use super::revoked::Now;
 use super::rows::{Cursor, NoRows, Row};
 use super::upload::{End, Upload, What};
 use crate::fact::{Fact, TowerAt, TowerSession, record};
@@ -28,6 +33,8 @@ impl Upload {
             want_bytes: u32::MAX,
         };
         link.open(open).await?;
+        // What is valid now is said on every connection, and whenever it changes.
+        let mut said: Option<Now> = None;
         loop {
             let rows = match cursor.read().await {
                 Ok(rows) => rows,
@@ -39,7 +46,17 @@ impl Upload {
                 }
             };
             let Some(told) = cursor.told.clone() else { return Err(End::Over) };
-            self.seen = told.revoked();
+            (self.seen, self.seen_now) = (told.revoked(), told.mark);
+            if rows.is_empty() && said.as_ref() != Some(&told.now) {
+                let at = self.at.clone().unwrap_or_else(|| start(&session));
+                let mut update = nothing(&told, &at);
+                update.now = Some(self.now(&told.now).ok_or(End::Idle)?);
+                link.say(&update.into()).await?;
+                let ack = self.hear_ack(&mut link).await?;
+                check(&ack, told.first.saturating_add(at.row), at.htlcs)?;
+                said = Some(told.now.clone());
+                continue;
+            }
             if rows.is_empty() {
                 let (rows, of) = (self.at.as_ref().map_or(0, |at| at.row), told.count);
                 let at = self.at.clone().map(Box::new);
@@ -51,20 +68,15 @@ impl Upload {
             }
             let count = rows.len();
             let mut at = self.at.clone().unwrap_or_else(|| start(&session));
-            let update = update(&told, &rows, &mut at).ok_or(End::Idle)?;
+            let mut update = update(&told, &rows, &mut at).ok_or(End::Idle)?;
+            if at.skip == 0 && said.as_ref() != Some(&told.now) {
+                update.now = Some(self.now(&told.now).ok_or(End::Idle)?);
+                said = Some(told.now.clone());
+            }
             let lagging = at.skip > 0;
             let revoked = if lagging { 0 } else { told.first.saturating_add(at.row) };
             link.say(&update.into()).await?;
-            let ack = loop {
-                #[expect(clippy::wildcard_enum_match_arm, reason = "all others make no sense here")]
-                match link.hear().await? {
-                    Message::ReplicaAck(ack) => break ack,
-                    Message::Event(event) => super::task::log_event(self.tower.tower, &event),
-                    other => {
-                        tracing::debug!(message = other.kind(), "a tower says something else");
-                    }
-                }
-            };
+            let ack = self.hear_ack(&mut link).await?;
             check(&ack, revoked, at.htlcs)?;
             let _lsn = channel::seal::Journal::append(
                 &mut self.writer,
@@ -78,6 +90,27 @@ impl Upload {
                 self.pace(count).await;
             }
         }
+    }
+
+    async fn hear_ack(&self, link: &mut Link) -> Result<ReplicaAck, End> {
+        loop {
+            #[expect(clippy::wildcard_enum_match_arm, reason = "all others make no sense here")]
+            match link.hear().await? {
+                Message::ReplicaAck(ack) => return Ok(ack),
+                Message::Event(event) => super::task::log_event(self.tower.tower, &event),
+                other => tracing::debug!(message = other.kind(), "a tower says something else"),
+            }
+        }
+    }
+
+    /// With the key that claims it.
+    fn now(&self, now: &Now) -> Option<ReplicaNow> {
+        Some(ReplicaNow {
+            htlc_key: Secret::new(*self.signer()?.htlc_key()),
+            number: now.number,
+            points: now.points.clone(),
+            htlcs: now.htlcs.clone(),
+        })
     }
 
     async fn replica_session(&mut self) -> Result<TowerSession, End> {
@@ -171,7 +204,21 @@ fn update(told: &Revoked, rows: &[Row], at: &mut TowerAt) -> Option<ReplicaUpdat
         }
         (false, false) => (Vec::new(), told.secrets.to_bytes()),
     };
-    Some(ReplicaUpdate { first, secrets, chain, first_htlc, htlcs, fundings: Vec::new() })
+    let fundings = Vec::new();
+    Some(ReplicaUpdate { first, secrets, chain, first_htlc, htlcs, fundings, now: None })
+}
+
+/// An update without any revoked state, for a tower that is that far.
+fn nothing(told: &Revoked, at: &TowerAt) -> ReplicaUpdate {
+    ReplicaUpdate {
+        first: told.first.saturating_add(at.row),
+        secrets: Vec::new(),
+        chain: Vec::new(),
+        first_htlc: at.htlcs,
+        htlcs: Vec::new(),
+        fundings: Vec::new(),
+        now: None,
+    }
 }
 
 fn add(htlc: &SpecHtlc) -> HtlcAdd {

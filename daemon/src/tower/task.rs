@@ -428,6 +428,7 @@ impl Towers {
             next_number: self.book.next_number(tower, channel.0),
             next_row: 0,
             seen: 0,
+            seen_now: (0, 0),
             connections,
             stop: stop.clone(),
             rng: u64::from_le_bytes(seed),

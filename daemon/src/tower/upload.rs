@@ -27,7 +27,7 @@ use wire::units::BlockHeight;
 use super::keep::Found;
 use super::rows::{Cursor, NoRows};
 use crate::archive::Archives;
-use crate::channels::directory::Directory;
+use crate::channels::directory::{Directory, Glance};
 use crate::edge::Forward;
 use crate::fact::{ChannelIndex, Fact, TowerAt, TowerKept, TowerSession, record};
 use crate::journal::Writer;
@@ -168,6 +168,8 @@ pub(super) struct Upload {
     pub(super) next_row: u64,
     /// Revoked states that were looked at.
     pub(super) seen: u64,
+    /// What was in flight then, for a tower of one's own.
+    pub(super) seen_now: (u64, usize),
     /// Connections to this tower at one time.
     pub(super) connections: Arc<Semaphore>,
     pub(super) stop: CancellationToken,
@@ -258,8 +260,11 @@ impl Upload {
             return false;
         };
         let mut glance = door.glance;
-        let seen = self.seen;
-        if glance.wait_for(|glance| glance.revoked > seen).await.is_ok() {
+        let (seen, seen_now) = (self.seen, self.seen_now);
+        let keys = self.tower.kit == KIT_REPLICA;
+        let more =
+            |glance: &Glance| glance.revoked > seen || (keys && glance.in_flight != seen_now);
+        if glance.wait_for(more).await.is_ok() {
             return true;
         }
         // The channel's task ended: the channel is over, or the node stops.
@@ -273,7 +278,7 @@ impl Upload {
         let mut cursor = self.cursor();
         match cursor.ask().await {
             Ok(told) => {
-                self.seen = told.revoked();
+                (self.seen, self.seen_now) = (told.revoked(), told.mark);
                 if told.closed {
                     return End::Idle;
                 }

@@ -79,6 +79,8 @@ pub(crate) async fn text(about: &Admin) -> Option<String> {
     one("tower_records", "gauge", "records that are watched for", figures.indexed);
     one("tower_bytes", "gauge", "bytes of all records on the disk", figures.bytes);
     one("tower_segments", "gauge", "closed segments", figures.segments);
+    let help = "segments written anew by itself";
+    one("tower_compacted_total", "counter", help, figures.compacted);
     one("tower_sessions", "gauge", "sessions", figures.sessions);
     one("tower_index_bytes", "gauge", "memory of the index", figures.index_bytes);
     one("tower_ring_bytes", "gauge", "memory of recent transactions", figures.ring_bytes);

@@ -13,6 +13,8 @@ use api::calendar::UnixMs;
 use api::tls::{ServerIdentity, TlsError};
 use api::v1;
 use api::v1::tower_server::{Tower, TowerServer};
+use bitcoin::address::NetworkUnchecked;
+use bitcoin::{Address, Amount};
 use futures_util::{Stream, StreamExt as _};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::BroadcastStream;
@@ -23,6 +25,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Admin, show, trial};
 use crate::store::{Fact, Mode, Refused};
+use crate::watch::PurseRefusal;
 
 /// Streams that one connection may have open.
 const STREAMS_MAX: u32 = 64;
@@ -328,6 +331,58 @@ impl Tower for Office {
         self.about.keeper.drain(request.into_inner().drain).await.map_err(refused)?;
         let figures = self.about.keeper.figures().await.map_err(refused)?;
         Ok(Response::new(v1::DrainTowerResponse { mode: show::mode(figures.mode).into() }))
+    }
+
+    async fn new_address(
+        &self,
+        request: Request<v1::TowerAddressRequest>,
+    ) -> Result<Response<v1::TowerAddressResponse>, Status> {
+        self.admit(&request, "/viaduct.v1.Tower/NewAddress")?;
+        let key = request.into_inner().idempotency_key;
+        let address = self.about.view.purse.address(key).await;
+        let address = address.map_err(|refusal| kept_back(&refusal))?.to_string();
+        Ok(Response::new(v1::TowerAddressResponse { address }))
+    }
+
+    async fn balance(
+        &self,
+        request: Request<v1::TowerBalanceRequest>,
+    ) -> Result<Response<v1::TowerBalanceResponse>, Status> {
+        self.admit(&request, "/viaduct.v1.Tower/Balance")?;
+        let balance = self.about.view.purse.balance().await;
+        let balance = balance.map_err(|refusal| kept_back(&refusal))?;
+        Ok(Response::new(v1::TowerBalanceResponse {
+            confirmed_sat: balance.confirmed.to_sat(),
+            pending_sat: balance.pending.to_sat(),
+            promised_sat: balance.promised.to_sat(),
+        }))
+    }
+
+    async fn send(
+        &self,
+        request: Request<v1::TowerSendRequest>,
+    ) -> Result<Response<v1::TowerSendResponse>, Status> {
+        self.admit(&request, "/viaduct.v1.Tower/Send")?;
+        let request = request.into_inner();
+        let wrong = |_| Status::invalid_argument("address: not one of this network");
+        let to: Address<NetworkUnchecked> = request.address.parse().map_err(wrong)?;
+        let to = to.require_network(self.about.network).map_err(wrong)?;
+        let amount = request.amount_sat.map(Amount::from_sat);
+        let per_kw = request.sat_per_vbyte.map(|rate| u64::from(rate).saturating_mul(250));
+        let sent = self.about.view.purse.send(request.idempotency_key, to, amount, per_kw).await;
+        let sent = sent.map_err(|refusal| kept_back(&refusal))?;
+        let txid = sent.txid.to_string();
+        Ok(Response::new(v1::TowerSendResponse { txid, accepted: sent.accepted }))
+    }
+}
+
+/// Why the wallet does not do it.
+fn kept_back(refusal: &PurseRefusal) -> Status {
+    let words = refusal.to_string();
+    match refusal {
+        PurseRefusal::None | PurseRefusal::Purse(_) => Status::failed_precondition(words),
+        PurseRefusal::Stopped => Status::unavailable(words),
+        PurseRefusal::Send(_) | PurseRefusal::Key => Status::invalid_argument(words),
     }
 }
 

@@ -8,7 +8,9 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 use wire::frame::{Decryptor, Encryptor, FrameFault, HEADER_LEN};
-use wire::noise::{ACT_ONE_LEN, ACT_THREE_LEN, HandshakeFault, Responder};
+use wire::noise::HandshakeFault;
+
+use crate::acts::{self, ActsFault};
 
 /// How long a frame may take from its first byte to its last: LND's read timeout.
 pub(crate) const FRAME_PATIENCE: Duration = Duration::from_secs(15);
@@ -49,11 +51,22 @@ pub(crate) enum LineFault {
     Stopped,
 }
 
+impl From<ActsFault> for LineFault {
+    fn from(fault: ActsFault) -> Self {
+        match fault {
+            ActsFault::Broken(error) => Self::Broken(error),
+            ActsFault::Handshake(fault) => Self::Handshake(fault),
+            ActsFault::Random => Self::Entropy,
+        }
+    }
+}
+
 /// What is read.
 #[derive(Debug)]
 pub(crate) struct FrameReader {
     socket: BufReader<OwnedReadHalf>,
     keys: Decryptor,
+    patience: Duration,
 }
 
 /// What is written.
@@ -72,7 +85,7 @@ impl FrameReader {
         if first.await.map_err(|_| LineFault::Slow)??.is_empty() {
             return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
         }
-        timeout(FRAME_PATIENCE, self.frame()).await.map_err(|_| LineFault::Slow)?
+        timeout(self.patience, self.frame()).await.map_err(|_| LineFault::Slow)?
     }
 
     async fn frame(&mut self) -> Result<Vec<u8>, LineFault> {
@@ -97,34 +110,17 @@ impl FrameWriter {
     }
 }
 
-/// Answers the handshake of a caller; its static key is proven then.
+/// Answers the handshake of a caller; its static key is proven then. `patience` is for each of its frames.
 pub(crate) async fn answer(
     socket: TcpStream,
     us: SecretKey,
+    patience: Duration,
 ) -> Result<(PublicKey, FrameReader, FrameWriter), LineFault> {
     socket.set_nodelay(true)?;
     let (read, mut write) = socket.into_split();
     let mut read = BufReader::with_capacity(READ_BUFFER, read);
-    let expect = Responder::start(us, ephemeral()?);
-    let mut act = [0; ACT_ONE_LEN];
-    read.read_exact(&mut act).await?;
-    let (act, expect) = expect.act_one(&act)?;
-    write.write_all(&act).await?;
-    let mut act = [0; ACT_THREE_LEN];
-    read.read_exact(&mut act).await?;
-    let (them, keys) = expect.act_three(&act)?;
-    let reader = FrameReader { socket: read, keys: keys.decryptor };
+    let (them, keys) = acts::answer(&mut read, &mut write, us).await?;
+    let reader = FrameReader { socket: read, keys: keys.decryptor, patience };
     let writer = FrameWriter { socket: write, keys: keys.encryptor, buffer: Vec::new() };
     Ok((them, reader, writer))
-}
-
-fn ephemeral() -> Result<SecretKey, LineFault> {
-    let mut bytes = [0; 32];
-    loop {
-        getrandom::fill(&mut bytes).map_err(|_| LineFault::Entropy)?;
-        // All but one in 2^127 draws are keys.
-        if let Ok(key) = SecretKey::from_slice(&bytes) {
-            return Ok(key);
-        }
-    }
 }

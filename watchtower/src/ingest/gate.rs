@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
+
+use super::frames::FRAME_PATIENCE;
 
 /// Addresses that are remembered.
 const ADDRESSES_MAX: usize = 4_096;
@@ -17,6 +20,8 @@ pub struct Bounds {
     pub per_address: usize,
     /// New connections of one address a minute.
     pub calls_per_minute: u32,
+    /// How long handshake and `Init` may take, and a frame from its first byte to its last.
+    pub patience: Duration,
     /// Records a second of one connection; four times as many at once.
     pub records_per_second: u32,
     /// Only these keys may have sessions, if there are any.
@@ -34,6 +39,7 @@ impl Default for Bounds {
             half_open: 128,
             per_address: 64,
             calls_per_minute: 240,
+            patience: FRAME_PATIENCE,
             records_per_second: 20_000,
             allow: BTreeSet::new(),
             allow_replica: BTreeSet::new(),

@@ -1,7 +1,11 @@
 //! Callers of all kinds at the door of a tower that runs.
 
+mod replica;
+mod rude;
+
 use std::time::Duration;
 
+use ::store::disk::MemoryDisk;
 use bitcoin::constants::genesis_block;
 use bitcoin::hashes::Hash as _;
 use secp256k1::{Keypair, PublicKey, SECP256K1, SecretKey};
@@ -26,6 +30,7 @@ use crate::proof::audit::{Answer, Challenge, Record};
 use crate::proof::mmr::{self, Mmr};
 use crate::proof::receipt::{Receipt, Session};
 use crate::proof::tombstone::{Scope, Tombstone};
+use crate::store::Disks;
 use crate::watch::tests::scene::{Channel, Scene, Tower, broadcast, eventually};
 
 fn tower_key() -> SecretKey {
@@ -90,9 +95,14 @@ impl House {
     }
 
     async fn close(self) {
+        let _gone = self.asleep().await;
+    }
+
+    /// Closes, and what is left for the next start.
+    async fn asleep(self) -> (Scene, Disks<MemoryDisk>) {
         self.stop.cancel();
         self.door.await.unwrap();
-        self.tower.end().await;
+        (self.scene, self.tower.end().await)
     }
 }
 

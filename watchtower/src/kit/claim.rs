@@ -8,6 +8,7 @@
 
 use bitcoin::consensus::encode::{deserialize, serialize};
 use bitcoin::{OutPoint, ScriptBuf, Transaction, TxIn, TxOut};
+use secp256k1::PublicKey;
 use wire::codec::{Decode, DecodeError, Encode, Reader};
 use wire::units::{BlockHeight, FeeratePerKw, Sat};
 
@@ -80,11 +81,24 @@ pub struct Pair {
     pub tx_version: u8,
 }
 
+/// By what right the keys of a replica open an output.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Right {
+    /// The commitment is revoked.
+    Revoked,
+    /// The peer offered it and here is the preimage, on the valid commitment of that point.
+    Preimage([u8; 32], PublicKey),
+    /// We offered it and it expires at that height, on the valid commitment of that point.
+    Expired(BlockHeight, PublicKey),
+}
+
 /// An output that the keys of a replica open, whatever stands beside it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Keyed {
-    /// The number of the commitment that was revoked.
+    /// The number of the commitment.
     pub number: u64,
+    /// Why it is ours.
+    pub right: Right,
     /// What the input shows.
     pub witness_script: ScriptBuf,
     /// What the signed input weighs at most.
@@ -228,7 +242,7 @@ impl Encode for Way {
                 pair.tx_version.encode(out);
             }
             Self::Keyed(keyed) => {
-                2_u8.encode(out);
+                keyed.right.encode(out);
                 keyed.number.encode(out);
                 keyed.witness_script.encode(out);
                 keyed.input_weight.encode(out);
@@ -253,7 +267,8 @@ impl Decode for Way {
                     tx_version: u8::decode(r)?,
                 }))
             }
-            2 => Self::Keyed(Keyed {
+            tag @ 2..=4 => Self::Keyed(Keyed {
+                right: Right::decode(tag, r)?,
                 number: u64::decode(r)?,
                 witness_script: ScriptBuf::decode(r)?,
                 input_weight: u64::decode(r)?,
@@ -280,6 +295,34 @@ impl Decode for Rung {
             fee: Sat::decode(r)?,
             open: bool::decode(r)?,
             tx: bitcoin(r)?,
+        })
+    }
+}
+
+impl Right {
+    /// The tag of the way, and what belongs to it.
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Revoked => 2_u8.encode(out),
+            Self::Preimage(preimage, point) => {
+                3_u8.encode(out);
+                preimage.encode(out);
+                point.encode(out);
+            }
+            Self::Expired(height, point) => {
+                4_u8.encode(out);
+                height.encode(out);
+                point.encode(out);
+            }
+        }
+    }
+
+    fn decode(tag: u8, r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match tag {
+            2 => Self::Revoked,
+            3 => Self::Preimage(r.array()?, PublicKey::decode(r)?),
+            4 => Self::Expired(BlockHeight::decode(r)?, PublicKey::decode(r)?),
+            _ => return Err(DecodeError::Range),
         })
     }
 }

@@ -10,6 +10,7 @@
 //! Not here: where it is kept, encrypted (`store`).
 
 mod template;
+mod valid;
 
 pub use template::{ReplicaTemplate, Secret};
 
@@ -26,9 +27,9 @@ use secp256k1::{PublicKey, SECP256K1, SecretKey};
 use thiserror::Error;
 use wire::units::BlockHeight;
 
-use super::claim::{Claim, ClaimKind, Deadline, Keyed, Way};
+use super::claim::{Claim, ClaimKind, Deadline, Keyed, Right, Way};
 use crate::kit;
-use crate::message::HtlcAdd;
+use crate::message::{HtlcAdd, ReplicaNow};
 
 /// Why a spend of the funding output leads to no claim.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -66,12 +67,13 @@ pub enum ReplicaError {
 pub struct Replica {
     template: ReplicaTemplate,
     secrets: RevealedSecrets,
+    now: Option<ReplicaNow>,
 }
 
 impl Replica {
     /// A session with these secrets, which may be none yet.
     pub const fn new(template: ReplicaTemplate, secrets: RevealedSecrets) -> Self {
-        Self { template, secrets }
+        Self { template, secrets, now: None }
     }
 
     /// What was said when it was opened.
@@ -115,16 +117,20 @@ impl Replica {
 
     /// The number of a spend of the funding output, if it is a commitment that was revoked.
     pub fn revoked(&self, tx: &Transaction) -> Result<u64, ReplicaError> {
-        let spends =
-            (tx.input.iter()).any(|input| self.template.fundings.contains(&input.previous_output));
-        let number = (self.template.obscuring().reveal(tx).filter(|_| spends))
-            .ok_or(ReplicaError::NotACommitment)?;
+        let number = self.number(tx)?;
         let revealed = self.secrets.count();
         if number < revealed {
             Ok(number)
         } else {
             Err(ReplicaError::NotRevoked { number, revealed })
         }
+    }
+
+    fn number(&self, tx: &Transaction) -> Result<u64, ReplicaError> {
+        let spends =
+            (tx.input.iter()).any(|input| self.template.fundings.contains(&input.previous_output));
+        (self.template.obscuring().reveal(tx).filter(|_| spends))
+            .ok_or(ReplicaError::NotACommitment)
     }
 
     /// What can be taken from `commitment`, which spends a funding output of the session.
@@ -191,6 +197,10 @@ impl Replica {
             let Way::Keyed(keyed) = &claim.way else {
                 return Err(ReplicaError::Sign(SignRefusal::Foreign));
             };
+            if keyed.right != Right::Revoked {
+                self.sign_valid(tx, claim, keyed)?;
+                continue;
+            }
             let opened = self.open(keyed.number)?;
             let script = keyed.witness_script.clone();
             let spend = opened.spend(claim.outpoint, claim.value, script, claim.kind);
@@ -236,6 +246,7 @@ impl Replica {
             csv: spend.csv(),
             way: Way::Keyed(Keyed {
                 number,
+                right: Right::Revoked,
                 witness_script: spend.witness_script.clone(),
                 input_weight: spend.input_weight(),
                 sweep_script: self.template.sweep_script.clone(),

@@ -1,10 +1,13 @@
 //! What messages are made of: records, HTLCs, how far a claim is.
 
 use bitcoin::{OutPoint, Txid};
+use secp256k1::PublicKey;
 use wire::codec::{Decode, DecodeError, Encode, Reader};
+use wire::tlv::Record;
 use wire::units::{BlockHeight, Sat};
 
 use crate::hint::Hint;
+use crate::kit::replica::Secret;
 
 /// A record as it travels: by what to find it, and what only the breach opens.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -60,6 +63,72 @@ impl Decode for HtlcAdd {
             cltv_expiry: BlockHeight::decode(r)?,
             offered: bool::decode(r)?,
         })
+    }
+}
+
+/// What a valid commitment of the peer's may show now, and what claims it: for whoever sleeps while the peer
+/// closes honestly.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ReplicaNow {
+    /// The private half of our `htlc_basepoint`.
+    pub htlc_key: Secret,
+    /// The number of the peer's oldest commitment that is not revoked.
+    pub number: u64,
+    /// The points of that one and of those after it: one or two.
+    pub points: Vec<PublicKey>,
+    /// Everything in flight.
+    pub htlcs: Vec<LiveHtlc>,
+}
+
+/// An HTLC in flight.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LiveHtlc {
+    /// What its script needs.
+    pub htlc: HtlcAdd,
+    /// What claims it, if the peer offered it and we know.
+    pub preimage: Option<[u8; 32]>,
+}
+
+impl Encode for ReplicaNow {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.htlc_key.expose().encode(out);
+        self.number.encode(out);
+        self.points.encode(out);
+        self.htlcs.encode(out);
+    }
+}
+
+impl Decode for ReplicaNow {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            htlc_key: Secret::new(r.array()?),
+            number: u64::decode(r)?,
+            points: Vec::decode(r)?,
+            htlcs: Vec::decode(r)?,
+        })
+    }
+}
+
+impl Record for ReplicaNow {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.encode(out);
+    }
+
+    fn take(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Self::decode(r)
+    }
+}
+
+impl Encode for LiveHtlc {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.htlc.encode(out);
+        self.preimage.encode(out);
+    }
+}
+
+impl Decode for LiveHtlc {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { htlc: HtlcAdd::decode(r)?, preimage: Option::decode(r)? })
     }
 }
 

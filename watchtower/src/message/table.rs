@@ -8,7 +8,7 @@ use wire::units::BlockHeight;
 
 use super::code::Code;
 use super::declare::messages;
-use super::parts::{ClaimStatus, HtlcAdd, Sealed};
+use super::parts::{ClaimStatus, HtlcAdd, ReplicaNow, Sealed};
 
 messages! {
     /// Client: opens the session of this connection's key, or finds it again. The same template opens
@@ -221,6 +221,9 @@ messages! {
         htlcs: Vec<HtlcAdd>,
         /// Funding outputs that came to life.
         fundings: Vec<OutPoint>,
+    } + tlvs {
+        /// What claims HTLCs if the peer closes with a valid state; it stands for the one before.
+        1 => now: ReplicaNow,
     }
 
     /// Tower: on its disk, signed as [`RecordsAck`] is.
@@ -239,6 +242,9 @@ messages! {
         expiry: BlockHeight,
         /// BIP 340, by the tower's key, over all of that (`proof`).
         signature: Signature,
+    } + tlvs {
+        /// The number that it knows what to do at, if the peer closes with a valid state.
+        1 => knows: u64,
     }
 }
 

@@ -9,6 +9,7 @@ use wire::units::{BlockHeight, Sat};
 
 use super::*;
 use crate::hint::Hint;
+use crate::kit::replica::Secret;
 
 fn samples() -> Vec<Message> {
     let sealed = |n: u8| Sealed { hint: Hint([n; 16]), ciphertext: vec![n; usize::from(n)] };
@@ -22,6 +23,8 @@ fn samples() -> Vec<Message> {
     };
     let htlc = HtlcAdd { hash: [4; 20], cltv_expiry: BlockHeight(500), offered: true };
     let signature = Signature([9; 64]);
+    let secret = secp256k1::SecretKey::from_slice(&[6; 32]).unwrap();
+    let point = secret.public_key(secp256k1::SECP256K1);
     let (height, tip, expiry) = (BlockHeight(100), [3; 32], BlockHeight(4_000));
     vec![
         SessionOpen { kit: 1, template: vec![1, 2], want_blocks: 5, want_bytes: 6 }.into(),
@@ -73,9 +76,28 @@ fn samples() -> Vec<Message> {
             first_htlc: 2,
             htlcs: vec![htlc],
             fundings: vec![outpoint],
+            now: Some(ReplicaNow {
+                htlc_key: Secret::new([5; 32]),
+                number: 6,
+                points: vec![point],
+                htlcs: vec![
+                    LiveHtlc { htlc, preimage: Some([8; 32]) },
+                    LiveHtlc { htlc, preimage: None },
+                ],
+            }),
         }
         .into(),
-        ReplicaAck { code: Code::OK, count: 6, htlcs: 3, height, tip, expiry, signature }.into(),
+        ReplicaAck {
+            code: Code::OK,
+            count: 6,
+            htlcs: 3,
+            height,
+            tip,
+            expiry,
+            signature,
+            knows: Some(6),
+        }
+        .into(),
     ]
 }
 

@@ -5,15 +5,17 @@
 //!
 //! Not here: what is sent (`plan`), what a block means (`sight`).
 
-use std::collections::{BTreeMap, VecDeque};
+mod bytes;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bitcoin::{OutPoint, ScriptBuf, Txid};
-use wire::codec::{Decode, DecodeError, Encode, Reader};
 use wire::units::{BlockHeight, Sat};
 
-use crate::kit::claim::{Claim, Way};
+use crate::kit::claim::{Claim, Right, Way};
 use crate::message::{ClaimState, ClaimStatus};
-use crate::respond::fact::{ClaimFact, Taker, read_txid, txid};
+use crate::respond::fact::{ClaimFact, Taker};
+use crate::respond::topup::Added;
 
 /// So deep nothing is taken back any more. BOLT 5: "irrevocably resolved".
 pub const FINAL_DEPTH: u32 = 100;
@@ -66,6 +68,8 @@ pub struct Tracked {
     pub claim: Claim,
     /// The newest transaction of ours for it.
     pub sent: Option<Sent>,
+    /// The coin of the tower's own in that.
+    pub added: Option<Added>,
     /// Where it went.
     pub taken: Option<Taken>,
 }
@@ -113,11 +117,12 @@ impl Book {
                 }
             }
             ClaimFact::Rewound { height } => self.rewind(*height),
-            ClaimFact::Sent { txid, outpoints, fee, weight, height } => {
+            ClaimFact::Sent { txid, outpoints, fee, weight, height, added } => {
                 let sent = Sent { txid: *txid, fee: *fee, weight: *weight, height: *height };
                 for outpoint in outpoints {
                     if let Some(tracked) = self.claims.get_mut(outpoint) {
                         tracked.sent = Some(sent);
+                        tracked.added.clone_from(added);
                     }
                 }
             }
@@ -204,6 +209,26 @@ impl Book {
         self.useless
     }
 
+    /// Coins of the tower's own that are in justice which may still be mined.
+    pub fn promised(&self) -> Vec<OutPoint> {
+        let added =
+            self.claims.values().filter_map(|tracked| Some((tracked, tracked.added.as_ref()?)));
+        let open = added.filter(|(tracked, _)| !self.is_settled(tracked));
+        open.map(|(_, added)| added.coin.outpoint).collect()
+    }
+
+    /// Transactions of ours with a coin of the tower's own that may still be mined.
+    pub fn topped_up(&self) -> BTreeSet<Txid> {
+        let added = self.claims.values().filter(|tracked| tracked.added.is_some());
+        let open = added.filter(|tracked| !self.is_settled(tracked));
+        open.filter_map(|tracked| Some(tracked.sent?.txid)).collect()
+    }
+
+    fn is_settled(&self, tracked: &Tracked) -> bool {
+        let source = self.sources.get(&tracked.claim.outpoint.txid);
+        tracked.taken.is_some() || source.is_none_or(Source::is_void)
+    }
+
     /// Whether nothing is to be done.
     pub fn is_idle(&self) -> bool {
         self.sources.is_empty()
@@ -226,7 +251,7 @@ impl Book {
             self.sources.insert(txid, source);
         }
         for claim in claims {
-            let tracked = Tracked { claim: claim.clone(), sent: None, taken: None };
+            let tracked = Tracked { claim: claim.clone(), sent: None, added: None, taken: None };
             // The first record that opens decides; a second cannot take anything away from it.
             self.claims.entry(claim.outpoint).or_insert(tracked);
         }
@@ -285,6 +310,25 @@ impl Tracked {
         }
     }
 
+    /// Whether it is taken by a pair that the tower may combine.
+    pub const fn is_pair(&self) -> bool {
+        matches!(self.claim.way, Way::Pair(_))
+    }
+
+    /// Whether it is on a valid commitment: a claim, no punishment.
+    pub fn is_valid(&self) -> bool {
+        matches!(&self.claim.way, Way::Keyed(keyed) if keyed.right != Right::Revoked)
+    }
+
+    /// The lowest price that was signed for, per 1,000 weight units; 0 if the tower signs.
+    pub fn price(&self) -> u64 {
+        match &self.claim.way {
+            Way::Ladder(rungs) => rungs.first().map_or(0, |rung| u64::from(rung.feerate.0)),
+            Way::Pair(pair) => u64::from(pair.feerate.0),
+            Way::Keyed(_) => 0,
+        }
+    }
+
     /// Where the money goes: whoever pays that took it for the client.
     pub fn pays_to(&self) -> Option<&ScriptBuf> {
         match &self.claim.way {
@@ -312,115 +356,5 @@ impl Taken {
             Taker::Us if self.depth(tip_height) >= FINAL_DEPTH => ClaimState::Final,
             Taker::Us => ClaimState::Mined,
         }
-    }
-}
-
-/// For snapshots.
-impl Encode for Book {
-    fn encode(&self, out: &mut Vec<u8>) {
-        count(self.sources.len(), out);
-        for (id, source) in &self.sources {
-            txid(id, out);
-            source.inputs.encode(out);
-            source.session.encode(out);
-            source.seq.encode(out);
-            maybe(source.height.as_ref(), out, |height, out| height.encode(out));
-            maybe(source.overtaken.as_ref(), out, |(by, height), out| {
-                txid(by, out);
-                height.encode(out);
-            });
-        }
-        count(self.claims.len(), out);
-        for tracked in self.claims.values() {
-            tracked.claim.encode(out);
-            maybe(tracked.sent.as_ref(), out, |sent, out| {
-                txid(&sent.txid, out);
-                sent.fee.encode(out);
-                sent.weight.encode(out);
-                sent.height.encode(out);
-            });
-            maybe(tracked.taken.as_ref(), out, put_taken);
-        }
-        count(self.ended.len(), out);
-        for ended in &self.ended {
-            ended.outpoint.encode(out);
-            ended.value.encode(out);
-            ended.session.encode(out);
-            maybe(ended.taken.as_ref(), out, put_taken);
-        }
-        self.useless.encode(out);
-    }
-}
-
-impl Decode for Book {
-    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mut book = Self::default();
-        for _ in 0..u32::decode(r)? {
-            let id = read_txid(r)?;
-            let inputs = Vec::<OutPoint>::decode(r)?;
-            let (session, seq) = (u32::decode(r)?, u32::decode(r)?);
-            let height = read_maybe(r, u32::decode)?;
-            let overtaken = read_maybe(r, |r| Ok((read_txid(r)?, u32::decode(r)?)))?;
-            for input in &inputs {
-                book.by_input.entry(*input).or_default().push(id);
-            }
-            book.sources.insert(id, Source { inputs, session, seq, height, overtaken });
-        }
-        for _ in 0..u32::decode(r)? {
-            let claim = Claim::decode(r)?;
-            let sent = read_maybe(r, |r| {
-                Ok(Sent {
-                    txid: read_txid(r)?,
-                    fee: Sat::decode(r)?,
-                    weight: u64::decode(r)?,
-                    height: u32::decode(r)?,
-                })
-            })?;
-            let taken = read_maybe(r, read_taken)?;
-            book.claims.insert(claim.outpoint, Tracked { claim, sent, taken });
-        }
-        for _ in 0..u32::decode(r)? {
-            let outpoint = OutPoint::decode(r)?;
-            let (value, session) = (Sat::decode(r)?, u32::decode(r)?);
-            let taken = read_maybe(r, read_taken)?;
-            book.ended.push_back(EndedClaim { outpoint, value, session, taken });
-        }
-        book.useless = u64::decode(r)?;
-        Ok(book)
-    }
-}
-
-fn put_taken(taken: &Taken, out: &mut Vec<u8>) {
-    txid(&taken.by, out);
-    taken.taker.encode(out);
-    taken.height.encode(out);
-}
-
-fn read_taken(r: &mut Reader<'_>) -> Result<Taken, DecodeError> {
-    Ok(Taken { by: read_txid(r)?, taker: Taker::decode(r)?, height: u32::decode(r)? })
-}
-
-fn count(count: usize, out: &mut Vec<u8>) {
-    u32::try_from(count).unwrap_or(u32::MAX).encode(out);
-}
-
-fn maybe<T>(value: Option<&T>, out: &mut Vec<u8>, put: impl FnOnce(&T, &mut Vec<u8>)) {
-    match value {
-        None => 0_u8.encode(out),
-        Some(value) => {
-            1_u8.encode(out);
-            put(value, out);
-        }
-    }
-}
-
-fn read_maybe<'a, T>(
-    r: &mut Reader<'a>,
-    read: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
-) -> Result<Option<T>, DecodeError> {
-    match u8::decode(r)? {
-        0 => Ok(None),
-        1 => read(r).map(Some),
-        _ => Err(DecodeError::Range),
     }
 }

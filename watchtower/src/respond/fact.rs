@@ -8,6 +8,7 @@ use wire::codec::{Decode, DecodeError, Encode, Reader};
 use wire::units::Sat;
 
 use crate::kit::claim::Claim;
+use crate::respond::topup::Added;
 
 /// Who took an output.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -69,6 +70,8 @@ pub enum ClaimFact {
         weight: u64,
         /// The height then.
         height: u32,
+        /// A coin of the tower's own in it.
+        added: Option<Added>,
     },
     /// An output was taken in a block.
     Taken {
@@ -125,13 +128,17 @@ impl Encode for ClaimFact {
                 3_u8.encode(out);
                 height.encode(out);
             }
-            Self::Sent { txid: id, outpoints, fee, weight, height } => {
-                4_u8.encode(out);
+            Self::Sent { txid: id, outpoints, fee, weight, height, added } => {
+                let kind: u8 = if added.is_some() { 8 } else { 4 };
+                kind.encode(out);
                 txid(id, out);
                 outpoints.encode(out);
                 fee.encode(out);
                 weight.encode(out);
                 height.encode(out);
+                if let Some(added) = added {
+                    added.encode(out);
+                }
             }
             Self::Taken { outpoint, by, taker, height } => {
                 5_u8.encode(out);
@@ -172,12 +179,13 @@ impl Decode for ClaimFact {
                 height: u32::decode(r)?,
             },
             3 => Self::Rewound { height: u32::decode(r)? },
-            4 => Self::Sent {
+            kind @ (4 | 8) => Self::Sent {
                 txid: read_txid(r)?,
                 outpoints: Vec::decode(r)?,
                 fee: Sat::decode(r)?,
                 weight: u64::decode(r)?,
                 height: u32::decode(r)?,
+                added: if kind == 8 { Some(Added::decode(r)?) } else { None },
             },
             5 => Self::Taken {
                 outpoint: OutPoint::decode(r)?,

@@ -7,18 +7,21 @@
 //! has no block (a mempool takes only 25 descendants) and while there is time; near the deadline, or
 //! when a mempool refused them together, each goes alone. What a mempool refuses is planned again.
 //!
-//! Not here: signing with the keys of a replica, handing in (`watch`), coins of the tower's own (`purse`).
+//! Not here: signing with the keys of a replica, handing in (`watch`), coins of the tower's own (`topup`).
+
+mod keyed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::absolute::LockTime;
 use bitcoin::transaction::Version;
-use bitcoin::{FeeRate, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness};
+use bitcoin::{FeeRate, OutPoint, Transaction, Txid};
 use chain_backend::{FeeTable, SubmitOutcome};
 use wire::units::{BlockHeight, Sat};
 
-use crate::kit::claim::{ClaimKind, Pair, Rung, Way, output_weight};
+use crate::kit::claim::{ClaimKind, Keyed, Pair, Right, Rung, Way};
 use crate::respond::book::{Book, Source, Tracked};
+use crate::respond::topup::Added;
 
 /// `security_delay`. BOLT 5: "if confirmation doesn't happen before reaching `security_delay` blocks from expiry: SHOULD
 /// *resolve* revoked outputs in their own, separate penalty transactions." At the highest price, too.
@@ -47,6 +50,8 @@ pub struct Now<'a> {
     pub fees: &'a FeeTable,
     /// What mempools taught since the last block.
     pub lessons: &'a Lessons,
+    /// Coins of the tower's own that are free.
+    pub coins: usize,
 }
 
 /// What mempools taught since the last block.
@@ -58,6 +63,8 @@ pub struct Lessons {
     alone: BTreeSet<OutPoint>,
     /// What a transaction for this output must pay at least.
     least: BTreeMap<OutPoint, Sat>,
+    /// Coins of the tower's own that mempools do not know, or know as spent.
+    bad: BTreeSet<OutPoint>,
 }
 
 /// A transaction to be handed in.
@@ -77,6 +84,10 @@ pub struct Job {
     pub open: bool,
     /// What it should pay per 1,000 weight units.
     pub wanted_per_kw: u64,
+    /// A coin of the tower's own that was added.
+    pub added: Option<Added>,
+    /// Whether what it spends is in a block.
+    pub is_mined: bool,
 }
 
 impl Lessons {
@@ -104,13 +115,21 @@ impl Lessons {
             | SubmitOutcome::Invalid { .. } => {
                 if job.outpoints.len() > 1 {
                     self.alone.extend(job.outpoints.iter().copied());
+                } else if let Some(added) = job.added.as_ref().filter(|_| job.is_mined) {
+                    self.bad.insert(added.coin.outpoint);
                 }
             }
         }
         *self != before
     }
 
-    fn least(&self, outpoints: &[OutPoint]) -> Sat {
+    /// Whether a coin of the tower's own was refused.
+    pub fn is_bad(&self, coin: &OutPoint) -> bool {
+        self.bad.contains(coin)
+    }
+
+    /// What a transaction for these outputs must pay at least.
+    pub fn least(&self, outpoints: &[OutPoint]) -> Sat {
         outpoints
             .iter()
             .filter_map(|outpoint| self.least.get(outpoint))
@@ -129,6 +148,9 @@ pub fn plan(book: &Book, now: &Now<'_>) -> Vec<Job> {
             continue;
         }
         let mut groups: BTreeMap<Group, Vec<&Tracked>> = BTreeMap::new();
+        let pairs = book.claims_of(*txid).filter(|(_, t)| t.taken.is_none() && t.is_pair()).count();
+        // A coin of our own for each would be too many: better together in time than alone and too cheap.
+        let is_scarce = now.coins > 0 && pairs > now.coins;
         for (outpoint, tracked) in book.claims_of(*txid) {
             if tracked.taken.is_some() || !can_be_spent(tracked, source, now) {
                 continue;
@@ -136,13 +158,21 @@ pub fn plan(book: &Book, now: &Now<'_>) -> Vec<Job> {
             let pace = pace(tracked, source, now);
             match &tracked.claim.way {
                 Way::Ladder(rungs) => {
-                    let job = ladder(book, tracked, rungs, &pace, now);
+                    let job = ladder(book, (tracked, source), rungs, &pace, now);
                     jobs.extend(job.filter(|job| done.insert(job.tx.compute_txid())));
                 }
                 Way::Pair(_) | Way::Keyed(_) => {
-                    let alone = pace.is_urgent && source.height.is_some()
-                        || now.lessons.alone.contains(outpoint);
-                    let group = Group::of(tracked, alone.then_some(*outpoint));
+                    // What has a coin of ours stays with it, and so with what that was added for.
+                    let is_topped = tracked.added.is_some();
+                    let is_short = tracked.is_pair() && tracked.price() < pace.wanted_per_kw;
+                    let is_pooled = !is_topped && is_short && is_scarce;
+                    let splits = pace.is_urgent && source.height.is_some();
+                    let alone =
+                        splits && !is_topped && !is_pooled || now.lessons.alone.contains(outpoint);
+                    let mut group = Group::of(tracked, alone.then_some(*outpoint));
+                    if is_pooled {
+                        group.sent = None;
+                    }
                     groups.entry(group).or_default().push(tracked);
                 }
             }
@@ -200,6 +230,9 @@ fn pace(tracked: &Tracked, source: &Source, now: &Now<'_>) -> Pace {
 /// BOLT 3: with anchors some outputs wait for a number of blocks.
 fn can_be_spent(tracked: &Tracked, source: &Source, now: &Now<'_>) -> bool {
     let csv = u32::from(tracked.claim.csv);
+    if now.tip_height < expiry(tracked) {
+        return false;
+    }
     if csv == 0 {
         return true;
     }
@@ -207,9 +240,18 @@ fn can_be_spent(tracked: &Tracked, source: &Source, now: &Now<'_>) -> bool {
     source.height.is_some_and(|height| depth(height) >= csv)
 }
 
+/// The height from which on it may be taken: a transaction with this lock time is in the block after it at
+/// the earliest.
+fn expiry(tracked: &Tracked) -> u32 {
+    match &tracked.claim.way {
+        Way::Keyed(Keyed { right: Right::Expired(height, _), .. }) => height.0,
+        Way::Keyed(_) | Way::Pair(_) | Way::Ladder(_) => 0,
+    }
+}
+
 fn ladder(
     book: &Book,
-    tracked: &Tracked,
+    (tracked, source): (&Tracked, &Source),
     rungs: &[Rung],
     pace: &Pace,
     now: &Now<'_>,
@@ -228,9 +270,11 @@ fn ladder(
     };
     let last = rungs.len().saturating_sub(1);
     let enough = rungs.iter().position(dear).unwrap_or(last);
+    let open = || tracked.added.as_ref().and_then(|_| rungs.iter().rposition(|rung| rung.open));
     let sent = tracked
         .sent
-        .and_then(|sent| rungs.iter().position(|rung| rung.tx.compute_txid() == sent.txid));
+        .and_then(|sent| rungs.iter().position(|rung| rung.tx.compute_txid() == sent.txid))
+        .or_else(open);
     let rung = rungs.get(enough.max(sent.unwrap_or(0)))?;
     Some(Job {
         tx: rung.tx.clone(),
@@ -240,6 +284,8 @@ fn ladder(
         signer: None,
         open: rung.open,
         wanted_per_kw: pace.wanted_per_kw,
+        added: None,
+        is_mined: source.height.is_some(),
     })
 }
 
@@ -260,7 +306,7 @@ fn together(source: &Source, members: &[&Tracked], now: &Now<'_>) -> Vec<Job> {
         let count = pairs.len().saturating_add(keyed.len());
         if count >= TOGETHER_MAX || (count > 0 && weight.saturating_add(more) > limit) {
             jobs.extend(combine(source, &std::mem::take(&mut pairs), now));
-            jobs.extend(sweep(source, &std::mem::take(&mut keyed), now));
+            jobs.extend(keyed::sweep(source, &std::mem::take(&mut keyed), now));
             weight = AROUND;
         }
         weight = weight.saturating_add(more);
@@ -274,13 +320,13 @@ fn together(source: &Source, members: &[&Tracked], now: &Now<'_>) -> Vec<Job> {
         }
     }
     jobs.extend(combine(source, &pairs, now));
-    jobs.extend(sweep(source, &keyed, now));
+    jobs.extend(keyed::sweep(source, &keyed, now));
     jobs
 }
 
 /// Pairs side by side: each input with its output at the same place.
 fn combine(source: &Source, pairs: &[(&Tracked, &Pair)], now: &Now<'_>) -> Option<Job> {
-    let (first, pair) = pairs.first()?;
+    let (_, pair) = pairs.first()?;
     let tx = Transaction {
         version: Version(i32::from(pair.tx_version)),
         lock_time: LockTime::ZERO,
@@ -296,75 +342,10 @@ fn combine(source: &Source, pairs: &[(&Tracked, &Pair)], now: &Now<'_>) -> Optio
         fee: value.checked_sub(paid).unwrap_or_default(),
         signer: None,
         open: true,
-        wanted_per_kw: pace(first, source, now).wanted_per_kw,
+        wanted_per_kw: pairs.iter().map(|(t, _)| pace(t, source, now).wanted_per_kw).max()?,
+        added: None,
+        is_mined: source.height.is_some(),
     })
-}
-
-/// Outputs that the keys of a replica open, into one output.
-fn sweep(source: &Source, members: &[&Tracked], now: &Now<'_>) -> Option<Job> {
-    let first = members.first()?;
-    let script = first.pays_to()?.clone();
-    let weight =
-        members.iter().fold(AROUND.saturating_add(output_weight(&script)), |sum, tracked| {
-            match &tracked.claim.way {
-                Way::Keyed(keyed) => sum.saturating_add(keyed.input_weight),
-                Way::Pair(_) | Way::Ladder(_) => sum,
-            }
-        });
-    let outpoints: Vec<OutPoint> = members.iter().map(|tracked| tracked.claim.outpoint).collect();
-    let value = sum(members.iter().map(|tracked| tracked.claim.value));
-    let wanted_per_kw = members.iter().map(|t| pace(t, source, now).wanted_per_kw).max()?;
-    let fee = keyed_fee(members, value, weight, wanted_per_kw, now.lessons.least(&outpoints))?;
-    let left = value.checked_sub(fee)?;
-    let input = |outpoint: &OutPoint| TxIn {
-        previous_output: *outpoint,
-        script_sig: ScriptBuf::new(),
-        sequence: Sequence::ENABLE_RBF_NO_LOCKTIME,
-        witness: Witness::new(),
-    };
-    Some(Job {
-        tx: Transaction {
-            version: Version::TWO,
-            lock_time: LockTime::ZERO,
-            input: outpoints.iter().map(input).collect(),
-            output: vec![TxOut { value: left, script_pubkey: script }],
-        },
-        outpoints,
-        fee,
-        weight,
-        signer: Some(source.session),
-        open: false,
-        wanted_per_kw,
-    })
-}
-
-/// What such a transaction pays: what the estimate asks, and more than what it replaces. The same as before
-/// if that is enough, so that the same transaction comes out. At most all but what an output must hold.
-fn keyed_fee(
-    members: &[&Tracked],
-    value: Sat,
-    weight: u64,
-    wanted_per_kw: u64,
-    least: Sat,
-) -> Option<Sat> {
-    let asked = wanted_per_kw.saturating_mul(weight).div_ceil(1_000);
-    let mut before: BTreeMap<Txid, (Sat, u64)> = BTreeMap::new();
-    for sent in members.iter().filter_map(|tracked| tracked.sent) {
-        let (_, count) = before.entry(sent.txid).or_insert((sent.fee, 0));
-        *count = count.saturating_add(1);
-    }
-    let all = u64::try_from(members.len()).unwrap_or(u64::MAX);
-    let same = before.values().next().filter(|(_, count)| before.len() == 1 && *count == all);
-    let most = value.to_sat().checked_sub(DUST_SAT)?;
-    let more = INCREMENT_PER_KW.saturating_mul(weight).div_ceil(1_000);
-    let fee = match same {
-        Some((fee, _)) if fee.to_sat() >= asked && *fee >= least => fee.to_sat(),
-        Some((fee, _)) => asked.max(fee.to_sat().saturating_add(more)).max(least.to_sat()),
-        // What others of ours would have to be paid for is learnt from the mempool, once.
-        None => asked.max(least.to_sat()),
-    };
-    // Half of it for the miners is much; nothing for the victim is worse only than all for the cheater.
-    Some(Sat::from_sat(fee.min(most)))
 }
 
 fn sum(values: impl Iterator<Item = Sat>) -> Sat {

@@ -14,7 +14,8 @@ use super::book::Book;
 use super::fact::{ClaimFact, Taker};
 use super::plan::{Job, Lessons, Now, plan};
 use super::sight;
-use crate::kit::claim::{Claim, ClaimKind, Deadline, Keyed, Pair, Rung, Way};
+use super::topup::{self, Coin, Means};
+use crate::kit::claim::{Claim, ClaimKind, Deadline, Keyed, Pair, Right, Rung, Way};
 
 fn breach() -> Txid {
     Txid::from_byte_array([1; 32])
@@ -83,6 +84,7 @@ fn ladder(vout: u32) -> Claim {
 fn keyed(vout: u32) -> Claim {
     let way = Way::Keyed(Keyed {
         number: 4,
+        right: Right::Revoked,
         witness_script: ScriptBuf::new(),
         input_weight: 400,
         sweep_script: sweep(),
@@ -112,13 +114,14 @@ fn fees(sat_per_kw: u64) -> FeeTable {
 }
 
 fn planned(book: &Book, tip_height: u32, rate: u64, lessons: &Lessons) -> Vec<Job> {
-    plan(book, &Now { tip_height, fees: &fees(rate), lessons })
+    plan(book, &Now { tip_height, fees: &fees(rate), lessons, coins: 0 })
 }
 
 fn send(book: &mut Book, job: &Job, height: u32) {
     let outpoints = job.outpoints.clone();
     let (txid, fee, weight) = (job.tx.compute_txid(), job.fee, job.weight);
-    book.apply(&ClaimFact::Sent { txid, outpoints, fee, weight, height });
+    let added = job.added.clone();
+    book.apply(&ClaimFact::Sent { txid, outpoints, fee, weight, height, added });
 }
 
 #[test]
@@ -264,4 +267,63 @@ fn s11_what_a_block_took_comes_back_with_the_block() {
     assert_eq!(book.source(&breach()).unwrap().height, Some(100));
     book.apply(&ClaimFact::Rewound { height: 99 });
     assert_eq!(book.source(&breach()).unwrap().height, None);
+}
+
+fn coin(nth: u8, sat: u64) -> Coin {
+    let outpoint = OutPoint { txid: Txid::from_byte_array([nth; 32]), vout: 0 };
+    Coin { outpoint, value: Sat::from_sat(sat), script_pubkey: sweep() }
+}
+
+fn means(coins: Vec<Coin>) -> Means {
+    Means { coins, change: sweep(), most: Sat::from_sat(20_000), percent: 10, used: Vec::new() }
+}
+
+#[test]
+fn s06_what_a_tower_adds_is_bounded_by_a_sum_and_by_a_share_of_what_is_rescued() {
+    let book = found(vec![pair(0, Deadline::At(BlockHeight(900)))], Some(100));
+    let lessons = Lessons::default();
+    let raised = |rate: u64, coins: Vec<Coin>| {
+        let job = planned(&book, 100, rate, &lessons).remove(0);
+        topup::raise(job, &book, &lessons, &mut means(coins), |_, _| false)
+    };
+    // What was signed for is enough.
+    assert_eq!(raised(1_000, vec![coin(1, 50_000)]).added, None);
+    // The smallest coin that leaves change, and exactly what is missing.
+    let job = raised(5_000, vec![coin(1, 50_000), coin(2, 9_000), coin(3, 400)]);
+    let added = job.added.clone().unwrap();
+    assert_eq!(added.coin, coin(2, 9_000));
+    assert_eq!(job.fee.to_sat(), (5_000 * job.weight).div_ceil(1_000));
+    assert_eq!(job.fee.to_sat(), 1_000 + added.own().to_sat());
+    assert_eq!((job.tx.input.len(), job.tx.output.len()), (2, 2));
+    // A tenth of 100,000 satoshis, whatever is asked.
+    let most = raised(1_000_000, vec![coin(1, 50_000)]).added.unwrap();
+    assert_eq!(most.own().to_sat(), 10_000);
+    // A coin without change is spent as a whole, if that is no more.
+    let whole = raised(1_000_000, vec![coin(4, 7_000)]).added.unwrap();
+    assert_eq!((whole.own().to_sat(), whole.back), (7_000, Sat::ZERO));
+    assert_eq!(raised(5_000, Vec::new()).added, None);
+}
+
+#[test]
+fn s06_what_was_added_once_stays_until_more_is_asked_and_goes_with_one_transaction_only() {
+    let claims = vec![pair(0, Deadline::At(BlockHeight(900))), pair(1, Deadline::Race)];
+    let mut book = found(claims, Some(100));
+    let lessons = Lessons::default();
+    let now = |book: &Book, rate: u64, means: &mut Means| -> Vec<Job> {
+        let fees = fees(rate);
+        let now = Now { tip_height: 100, fees: &fees, lessons: &lessons, coins: 1 };
+        let jobs = plan(book, &now).into_iter();
+        jobs.map(|job| topup::raise(job, book, &lessons, means, |_, _| false)).collect()
+    };
+    let jobs = now(&book, 5_000, &mut means(vec![coin(1, 50_000)]));
+    assert_eq!(jobs.len(), 1, "one coin for two outputs: together");
+    send(&mut book, &jobs[0], 100);
+    assert_eq!(book.promised(), [coin(1, 0).outpoint, coin(1, 0).outpoint]);
+    // Cheaper times change nothing; the coin is not free any more.
+    let same = now(&book, 5_000, &mut means(Vec::new()));
+    assert_eq!(same[0].tx, jobs[0].tx);
+    let dearer = now(&book, 9_000, &mut means(vec![coin(2, 60_000)]));
+    assert_eq!(dearer[0].added.as_ref().unwrap().coin, coin(1, 50_000), "the same coin");
+    assert!(dearer[0].fee > jobs[0].fee);
+    assert_eq!(Book::decode_exact(&book.encoded()).unwrap(), book);
 }

@@ -3,6 +3,9 @@
 //! A session is gone with one fact, whatever it stored; its records are found by hints like all others, and
 //! dropped because nobody's session they are. The new file takes the place of the old one under its name, so
 //! a crash leaves one of the two, and the list of hints names the file that it belongs to.
+//!
+//! By itself it takes one segment a block, in a block's time in which no record came; a disk that is full does
+//! not wait for that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -22,14 +25,15 @@ const ASIDE: &str = ".new";
 /// Records are written in groups of so many bytes.
 const GROUP_BYTES: usize = 1 << 20;
 
-/// Writes segments anew; says how many.
-pub(crate) fn compact<D: Disk>(thread: &mut Thread<D>) -> u32 {
+/// Writes so many segments anew at most; says how many.
+pub(crate) fn compact<D: Disk>(thread: &mut Thread<D>, most: usize) -> u32 {
     let due: Vec<u32> = (thread.state.segments())
         .filter(|(_, segment)| {
             let (dead, all) = thread.state.dead_bytes(segment);
             dead > 0 && dead.saturating_mul(2) >= all
         })
         .map(|(number, _)| number)
+        .take(most)
         .collect();
     let mut done = 0_u32;
     for number in due {

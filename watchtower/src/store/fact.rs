@@ -168,6 +168,13 @@ pub enum Fact {
         /// Funding outputs that are new.
         fundings: Vec<OutPoint>,
     },
+    /// A replica session learnt what a valid commitment may show; it stands for what was there before.
+    ReplicaNow {
+        /// Which.
+        session: u32,
+        /// What, under the tower's disk key.
+        sealed: Vec<u8>,
+    },
     /// Records whose client needs them no more.
     Forgotten {
         /// The session.
@@ -297,6 +304,11 @@ fn body(fact: &Fact) -> (u8, Vec<u8>) {
             last_seq.encode(&mut out);
             12
         }
+        Fact::ReplicaNow { session, sealed } => {
+            session.encode(&mut out);
+            bytes(sealed, &mut out);
+            13
+        }
     };
     (kind, out)
 }
@@ -339,6 +351,7 @@ fn read(kind: u8, r: &mut Reader<'_>) -> Result<Option<Fact>, DecodeError> {
             first_seq: u32::decode(r)?,
             last_seq: u32::decode(r)?,
         },
+        13 => Fact::ReplicaNow { session: u32::decode(r)?, sealed: take(r)?.to_vec() },
         _ => return Ok(None),
     }))
 }

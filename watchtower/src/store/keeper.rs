@@ -95,7 +95,7 @@ enum Pending {
     },
     Tell {
         session: u32,
-        fact: Fact,
+        facts: Vec<Fact>,
         answer: Lasting<Heard>,
     },
 }
@@ -121,6 +121,10 @@ pub(crate) struct Thread<D: Disk> {
     /// Whether places are in use outside: then no segment is written anew.
     places_out: bool,
     compact_wanted: Vec<Answer<u32>>,
+    /// Whether a block was looked at in this group.
+    block_done: bool,
+    /// Records there had been at the block before.
+    records_then: u64,
     snapshot_at: u64,
     snapshot_busy: Arc<AtomicBool>,
 }
@@ -165,6 +169,8 @@ impl<D: Disk> Thread<D> {
             staged: BTreeMap::new(),
             places_out: false,
             compact_wanted: Vec::new(),
+            block_done: false,
+            records_then: 0,
             snapshot_at: SNAPSHOT_BYTES,
             snapshot_busy: Arc::default(),
         }
@@ -273,7 +279,9 @@ impl<D: Disk> Thread<D> {
                 let search = beside::search(self.shelf.disk().clone(), parts, session, seqs);
                 let _gone = answer.send(search);
             }
-            Order::Tell { session, update, answer } => self.tell(session, *update, answer),
+            Order::Tell { session, update, now, answer } => {
+                self.tell(session, *update, now, answer);
+            }
             Order::Replica { session, answer } => {
                 let found = self.state.session(session);
                 let _gone = answer.send(found.map(|found| Replicated {

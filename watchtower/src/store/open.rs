@@ -7,6 +7,7 @@
 //! Not here: the thread (`keeper`), the blocks that the ring lacks (`watch`).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::io;
 use std::thread;
 
@@ -92,6 +93,28 @@ pub struct Report {
     pub torn: bool,
     /// Records that are compared with recent blocks once more.
     pub late: u64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} records are watched for", self.records)?;
+        if self.counted_again > 0 {
+            write!(f, ", {} of them counted again after the last end", self.counted_again)?;
+        }
+        if self.late > 0 {
+            write!(f, ", {} compared with recent blocks once more", self.late)?;
+        }
+        if self.torn {
+            f.write_str("; the last write was torn, nothing of it had been acknowledged")?;
+        }
+        if !self.missing_segments.is_empty() {
+            write!(f, "; LOST: segments {:?} are missing", self.missing_segments)?;
+        }
+        if !self.damaged.is_empty() {
+            write!(f, "; LOST: records at {} damaged places", self.damaged.len())?;
+        }
+        Ok(())
+    }
 }
 
 /// An opened tower.

@@ -203,6 +203,8 @@ pub struct Figures {
     pub ring_blocks: u64,
     /// Places looked at that had another hint.
     pub false_positives: u64,
+    /// Segments that were written anew without being asked.
+    pub compacted: u64,
     /// Whether records are taken.
     pub mode: Mode,
 }
@@ -279,7 +281,7 @@ pub(crate) enum Order {
     Ends { height: u32, answer: Answer<Ends> },
     Sessions { answer: Answer<Vec<(u32, Session)>> },
     Look { session: u32, first_seq: u32, last_seq: u32, answer: Answer<Search> },
-    Tell { session: u32, update: Box<ReplicaUpdate>, answer: Lasting<Heard> },
+    Tell { session: u32, update: Box<ReplicaUpdate>, now: Vec<u8>, answer: Lasting<Heard> },
     Replica { session: u32, answer: Answer<Option<Replicated>> },
     PutCheckpoint { session: u32, version: u64, bytes: Vec<u8>, answer: Answer<Kept> },
     Checkpoint { session: u32, answer: Answer<Result<(u64, Vec<u8>), Refused>> },
@@ -453,7 +455,8 @@ impl Keeper {
         found.map_err(|_| Refused::Stopped)?.map_err(|_| Refused::ReadOnly)
     }
 
-    /// Tells a replica session of revoked states.
+    /// Tells a replica session of revoked states, and with `now`, under the disk key, of what is valid; empty
+    /// bytes leave that as it is. What `update` says of it is not looked at.
     ///
     /// # Errors
     /// [`Refused::Gap`] with the number of HTLCs if some are missing, [`Refused::Differs`] for secrets that do
@@ -462,9 +465,10 @@ impl Keeper {
         &self,
         session: u32,
         update: ReplicaUpdate,
+        now: Vec<u8>,
     ) -> Result<Durable<Heard>, Refused> {
         let update = Box::new(update);
-        self.ask(|answer| Order::Tell { session, update, answer }).await?
+        self.ask(|answer| Order::Tell { session, update, now, answer }).await?
     }
 
     /// All that a replica session was told.

@@ -21,8 +21,8 @@ use crate::respond::book::Book;
 use crate::respond::fact::ClaimFact;
 use crate::store::fact::{Fact, Kit, Opening, Part, Progress, bytes, list, read_list, take};
 
-/// First byte of a snapshot.
-const VERSION: u8 = 1;
+/// First byte of a snapshot. Version 1 lacks what stands at its end now.
+const VERSION: u8 = 2;
 
 /// A client's session.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -46,6 +46,8 @@ pub struct Told {
     pub htlcs: u64,
     /// Funding outputs beside those of the template.
     pub fundings: Vec<OutPoint>,
+    /// What a valid commitment may show, under the tower's disk key; empty if that was never told.
+    pub now: Vec<u8>,
 }
 
 /// A closed segment.
@@ -139,6 +141,11 @@ impl State {
                     let _same = session.told.reveal(*first, secrets, chain);
                     session.told.htlcs = *htlcs;
                     session.told.fund(fundings);
+                }
+            }
+            Fact::ReplicaNow { session, sealed } => {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.told.now.clone_from(sealed);
                 }
             }
             Fact::Forgotten { session, first_seq, last_seq } => {
@@ -244,6 +251,11 @@ impl State {
         bytes(&self.cursor.as_ref().map(Locator::encode).unwrap_or_default(), &mut out);
         option(self.compared.as_ref(), &mut out);
         self.book.encode(&mut out);
+        let told = self.sessions.iter().filter(|(_, session)| !session.told.now.is_empty());
+        for (number, session) in told {
+            number.encode(&mut out);
+            bytes(&session.told.now, &mut out);
+        }
         out
     }
 
@@ -253,7 +265,7 @@ impl State {
     /// If the bytes are not a snapshot of this version.
     pub fn decode(snapshot: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(snapshot);
-        if u8::decode(&mut r)? != VERSION {
+        if !(1..=VERSION).contains(&u8::decode(&mut r)?) {
             return Err(DecodeError::Range);
         }
         let mut state = Self { next_session: u32::decode(&mut r)?, ..Self::default() };
@@ -269,7 +281,11 @@ impl State {
         }
         state.compared = read_option(&mut r)?;
         state.book = Book::decode(&mut r)?;
-        r.end()?;
+        while !r.is_empty() {
+            let (number, now) = (u32::decode(&mut r)?, take(&mut r)?.to_vec());
+            let session = state.sessions.get_mut(&number).ok_or(DecodeError::Range)?;
+            session.told.now = now;
+        }
         Ok(state)
     }
 }
@@ -305,7 +321,10 @@ impl Session {
 
     /// Whether anything was ever stored in it.
     pub const fn is_used(&self) -> bool {
-        self.progress.next_seq() > 0 || self.told.secrets.count() > 0 || self.told.htlcs > 0
+        self.progress.next_seq() > 0
+            || self.told.secrets.count() > 0
+            || self.told.htlcs > 0
+            || !self.told.now.is_empty()
     }
 
     /// Whether it is one of the given kit.
@@ -390,7 +409,8 @@ impl Decode for Session {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (opening, progress) = (Opening::decode(r)?, Progress::decode(r)?);
         let secrets = RevealedSecrets::from_bytes(take(r)?).map_err(|_| DecodeError::Range)?;
-        let told = Told { secrets, htlcs: u64::decode(r)?, fundings: Vec::decode(r)? };
+        let (htlcs, fundings) = (u64::decode(r)?, Vec::decode(r)?);
+        let told = Told { secrets, htlcs, fundings, now: Vec::new() };
         Ok(Self { opening, progress, told, forgotten: read_list(r)? })
     }
 }

@@ -1,5 +1,8 @@
 //! From what is decided to what is handed in: planned, written down, cleared, submitted, learnt from.
 
+use std::collections::BTreeMap;
+
+use bitcoin::Txid;
 use chain_backend::{Package, SubmitOutcome};
 
 use super::{EventKind, WatchError, Watcher};
@@ -15,6 +18,7 @@ impl Watcher {
     pub(super) async fn answer(&mut self, mut facts: Vec<Fact>) -> Result<(), WatchError> {
         for _ in 0..ROUNDS {
             let jobs = self.jobs().await?;
+            self.tell_splits(&jobs);
             for job in &jobs {
                 self.sending(job, &mut facts);
             }
@@ -29,6 +33,7 @@ impl Watcher {
                 }
                 watching.book = book;
             });
+            self.publish_reserve();
             if !self.hand_in(jobs, &cleared).await {
                 return Ok(());
             }
@@ -48,12 +53,39 @@ impl Watcher {
                 return Ok(Vec::new());
             }
         };
-        let now = Now { tip_height: self.height(), fees: &fees, lessons: &self.lessons };
+        let coins = self.free_coins();
+        let (tip_height, lessons) = (self.height(), &self.lessons);
+        let now = Now { tip_height, fees: &fees, lessons, coins: coins.len() };
+        let planned = plan(&self.book, &now);
         let mut ready = Vec::new();
-        for job in plan(&self.book, &now) {
+        for job in self.topped_up(planned, coins) {
             ready.extend(self.signed(job).await?);
         }
         Ok(ready)
+    }
+
+    /// Tells once of what went together and goes alone from now on.
+    fn tell_splits(&self, jobs: &[Job]) {
+        let mut together: BTreeMap<Txid, (usize, u32)> = BTreeMap::new();
+        for (outpoint, tracked) in self.book.claims() {
+            let source = self.book.source(&outpoint.txid);
+            if let (Some(sent), None, Some(source)) = (tracked.sent, tracked.taken, source) {
+                let (count, _) = together.entry(sent.txid).or_insert((0, source.session));
+                *count = count.saturating_add(1);
+            }
+        }
+        for job in jobs {
+            let sent = job.outpoints.first().and_then(|o| self.book.claim(o)).and_then(|c| c.sent);
+            let Some(sent) = sent.filter(|sent| sent.txid != job.tx.compute_txid()) else {
+                continue;
+            };
+            let Some((count, session)) = together.get(&sent.txid).copied() else { continue };
+            if count > job.outpoints.len() {
+                together.remove(&sent.txid);
+                let text = format!("{count} outputs that went together go apart");
+                self.tell(EventKind::Split, Some(session), Some(sent.txid), text);
+            }
+        }
     }
 
     /// Notes a transaction that was not sent before.
@@ -68,7 +100,11 @@ impl Watcher {
         let session =
             job.outpoints.first().and_then(|o| self.book.source(&o.txid)).map(|s| s.session);
         let kind = if before.is_empty() { EventKind::Broadcast } else { EventKind::Bumped };
-        let text = format!("{} for {} outputs", job.fee, job.outpoints.len());
+        let own = match &job.added {
+            Some(added) => format!(", {} of it the tower's own", added.own()),
+            None => String::new(),
+        };
+        let text = format!("{} for {} outputs{own}", job.fee, job.outpoints.len());
         self.tell(kind, session, Some(txid), text);
         let fact = ClaimFact::Sent {
             txid,
@@ -76,6 +112,7 @@ impl Watcher {
             fee: job.fee,
             weight: job.weight,
             height: self.height(),
+            added: job.added.clone(),
         };
         self.follow_fact(fact, facts);
     }

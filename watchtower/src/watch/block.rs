@@ -66,7 +66,10 @@ impl Watcher {
         }
         self.lessons = Lessons::default();
         facts.push(Fact::BlockConnected { height: block.height, hash: block.hash });
+        self.purse_connected(&whole, block.height);
+        self.free_stale();
         self.answer(facts).await?;
+        self.resend().await;
         self.publish.send_modify(|watching| {
             watching.blocks = watching.blocks.saturating_add(1);
             watching.match_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -85,6 +88,9 @@ impl Watcher {
         self.book.apply(&ClaimFact::Rewound { height: fork.height });
         self.lessons = Lessons::default();
         self.bottom = None;
+        if let Some(purse) = &mut self.purse {
+            purse.disconnected(fork.height, fork.hash);
+        }
         let fact = Fact::BlocksDisconnected { height: fork.height, hash: fork.hash };
         self.answer(vec![fact]).await
     }
@@ -134,7 +140,8 @@ impl Watcher {
     }
 
     /// Collects what came in; whether something of ours left.
-    fn note(&self, delta: MempoolDelta, txs: &mut Vec<std::sync::Arc<Transaction>>) -> bool {
+    fn note(&mut self, delta: MempoolDelta, txs: &mut Vec<std::sync::Arc<Transaction>>) -> bool {
+        self.purse_sees(&delta);
         match delta {
             MempoolDelta::Snapshot(all) => {
                 txs.extend(all);
@@ -227,6 +234,9 @@ impl Watcher {
                 Taker::Us => (EventKind::Confirmed, format!("{outpoint} is taken")),
                 Taker::Other => {
                     (EventKind::Confirmed, format!("{outpoint} is taken by another for the client"))
+                }
+                Taker::Them if self.book.claim(outpoint).is_some_and(|c| c.is_valid()) => {
+                    (EventKind::Failed, format!("{outpoint} was taken by the peer"))
                 }
                 Taker::Them => {
                     (EventKind::SecondStageSeen, format!("{outpoint} was taken by the cheater"))

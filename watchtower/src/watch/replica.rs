@@ -1,11 +1,13 @@
-//! Breaches of channels whose keys we hold, and what the cheater makes of its HTLCs.
+//! Closes of channels whose keys we hold: breaches, what the cheater makes of its HTLCs, and valid states whose
+//! owner sleeps.
 
 use bitcoin::{OutPoint, Transaction};
+use wire::codec::Decode as _;
 
 use super::{EventKind, WatchError, Watcher};
-use crate::kit::claim::{Claim, Way};
+use crate::kit::claim::{Claim, Right, Way};
 use crate::kit::replica::{Replica, ReplicaError, ReplicaTemplate};
-use crate::message::HtlcAdd;
+use crate::message::{HtlcAdd, ReplicaNow};
 use crate::respond::fact::{ClaimFact, Taker};
 use crate::respond::plan::Job;
 use crate::store::{Fact, Kit, Refused};
@@ -23,7 +25,12 @@ impl Watcher {
         let Some((replica, htlcs)) = self.keys(session).await? else { return Ok(()) };
         let (number, claims) = match replica.revoked(tx) {
             Ok(number) => (number, replica.evaluate(tx, htlcs.iter().copied())),
-            Err(ReplicaError::NotACommitment | ReplicaError::NotRevoked { .. }) => return Ok(()),
+            Err(ReplicaError::NotACommitment) => return Ok(()),
+            Err(ReplicaError::NotRevoked { .. }) => {
+                let valid = replica.valid(tx);
+                self.valid(session, tx, valid, facts);
+                return Ok(());
+            }
             Err(error) => (0, Err(error)),
         };
         let txid = tx.compute_txid();
@@ -52,6 +59,31 @@ impl Watcher {
         Ok(())
     }
 
+    /// The peer closed with a state that is no breach: what is ours of its HTLCs is claimed, nothing else.
+    fn valid(
+        &mut self,
+        session: u32,
+        tx: &Transaction,
+        valid: Result<(u64, Vec<Claim>), ReplicaError>,
+        facts: &mut Vec<Fact>,
+    ) {
+        let txid = tx.compute_txid();
+        let (number, claims) = match valid {
+            Ok((number, claims)) => (number, claims),
+            // Our client's own, or one that we were not told of yet: it may still be.
+            Err(error) => return tracing::info!(%txid, session, %error, "a close is left alone"),
+        };
+        if claims.iter().all(|claim| self.book.claim(&claim.outpoint).is_some()) {
+            return;
+        }
+        let text = format!("valid commitment {number}: {} HTLCs can be claimed", claims.len());
+        tracing::info!(%txid, session, number, "the peer closed: {text}");
+        let inputs = tx.input.iter().map(|input| input.previous_output).collect();
+        let seq = u32::try_from(number).unwrap_or(u32::MAX);
+        self.follow_fact(ClaimFact::Found { source: txid, inputs, session, seq, claims }, facts);
+        self.tell(EventKind::Matched, Some(session), Some(txid), text);
+    }
+
     /// Claims what the cheater made of HTLCs in a block: it has to wait for it, and we need not.
     pub(super) async fn second_stages<'a>(
         &mut self,
@@ -69,6 +101,10 @@ impl Watcher {
             else {
                 continue;
             };
+            // On a valid commitment it is the peer's right.
+            if keyed.right != Right::Revoked {
+                continue;
+            }
             lost.push((*outpoint, *by, source.session, keyed.number));
         }
         if lost.is_empty() {
@@ -122,7 +158,12 @@ impl Watcher {
                 return Ok(None);
             };
             template.fundings = told.told.fundings;
-            let replica = Replica::new(template, told.told.secrets);
+            let now = self.disk_key.open(&told.told.now);
+            let now = now.and_then(|plain| ReplicaNow::decode_exact(&plain).ok());
+            if now.is_none() && !told.told.now.is_empty() {
+                tracing::error!(session, "what a replica knows of valid states cannot be read");
+            }
+            let replica = Replica::new(template, told.told.secrets).with_now(now);
             self.replicas.insert(session, (replica, told.htlcs));
         }
         Ok(self.replicas.get(&session))

@@ -3,6 +3,7 @@
 mod breaches;
 mod crashes;
 mod outages;
+mod purse;
 mod reorgs;
 pub(crate) mod scene;
 mod stored;

@@ -51,6 +51,7 @@ impl ChannelTask {
             alias: channel.terms().and_then(|terms| terms.alias),
             alias_only: channel.terms().is_some_and(|terms| terms.kind.scid_alias),
             revoked: channel.state().map_or(0, |state| state.secrets.count()),
+            in_flight: channel.state().map_or((0, 0), crate::tower::Now::mark),
             ours_sat: channel.balances().map_or(0, |(ours, _)| ours.floor_sat().to_sat()),
             position: Position::of(channel),
             quarantined: channel.is_quarantined(),

@@ -18,7 +18,7 @@ use watchtower::proof::check::Checker;
 use watchtower::proof::drill::Staged;
 use watchtower::proof::mmr::leaf;
 use watchtower::proof::receipt::{Receipt, Session};
-use watchtower::watch::{View, Watching};
+use watchtower::watch::{PurseDoor, View, Watching};
 use wire::codec::Encode as _;
 
 /// Clients at the same time.
@@ -130,7 +130,7 @@ pub(super) async fn speed(arguments: &Arguments, dir: &Path) -> Vec<Figure> {
         key: SecretKey::from_keypair(&key),
         chain_hash: CHAIN,
         keeper: opened.keeper.clone(),
-        view: View { watching, events },
+        view: View { watching, events, purse: PurseDoor::closed() },
         offered: Offered { bytes_max: u64::MAX, ..Offered::default() },
         bounds: Bounds { records_per_second: 100_000_000, ..Bounds::default() },
         clock: now_ms,

@@ -31,8 +31,9 @@ async fn tell(keeper: &Keeper, session: u32, from: (u64, u64), htlcs: u64) -> (u
             first_htlc: htlc,
             htlcs: added.collect(),
             fundings: Vec::new(),
+            now: None,
         };
-        let heard = keeper.tell(session, update).await.expect("taken").into_inner();
+        let heard = keeper.tell(session, update, Vec::new()).await.expect("taken").into_inner();
         (state, htlc) = (heard.count, heard.htlcs);
     }
     (state, htlc)

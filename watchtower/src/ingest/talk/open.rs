@@ -63,8 +63,9 @@ impl Talk {
                 first_htlc: 0,
                 htlcs: Vec::new(),
                 fundings,
+                now: None,
             };
-            if let Err(refused) = self.keeper.tell(standing.session, update).await {
+            if let Err(refused) = self.keeper.tell(standing.session, update, Vec::new()).await {
                 return Ok(refuse(code(refused)));
             }
         }

@@ -1,6 +1,7 @@
 //! Keys for a tower of one's own: secrets, HTLCs and fundings as they come.
 
 use bitcoin::hashes::Hash as _;
+use wire::codec::Encode as _;
 use wire::id::Signature;
 use wire::units::BlockHeight;
 
@@ -11,7 +12,10 @@ use crate::proof::receipt;
 use crate::store::Kit;
 
 impl Talk {
-    pub(super) async fn replica(&mut self, update: ReplicaUpdate) -> Result<ReplicaAck, LineFault> {
+    pub(super) async fn replica(
+        &mut self,
+        mut update: ReplicaUpdate,
+    ) -> Result<ReplicaAck, LineFault> {
         let refuse = |code| ReplicaAck {
             code,
             count: 0,
@@ -20,6 +24,7 @@ impl Talk {
             tip: [0; 32],
             expiry: BlockHeight(0),
             signature: Signature([0; 64]),
+            knows: None,
         };
         let tower = self.tower;
         let Some(known) = self.known().await? else { return Ok(refuse(Code::NO_SESSION)) };
@@ -27,7 +32,11 @@ impl Talk {
             return Ok(refuse(Code::UNKNOWN_KIT));
         }
         let (number, terms) = (known.number, known.terms);
-        let heard = match self.keeper.tell(number, update).await {
+        let now = update.now.take();
+        let knows = now.as_ref().map(|now| now.number);
+        let key = self.key.serialize();
+        let now = now.map(|now| self.disk_key.seal(&key, &now.encoded())).unwrap_or_default();
+        let heard = match self.keeper.tell(number, update, now).await {
             Ok(heard) => heard,
             Err(refused) => return Ok(refuse(code(refused))),
         };
@@ -47,6 +56,7 @@ impl Talk {
             tip: ack.tip.to_byte_array(),
             expiry: BlockHeight(ack.expiry),
             signature: Signature(ack.sign(&terms, &tower)),
+            knows,
         })
     }
 }

@@ -89,10 +89,29 @@ impl<D: Disk> Thread<D> {
             self.arrive(waited, base);
         }
         self.after_group();
-        if !self.compact_wanted.is_empty() && !self.places_out && self.late.is_empty() {
-            let done = compact::compact(self);
+        if self.mode == Mode::ReadOnly {
+            for answer in std::mem::take(&mut self.compact_wanted) {
+                let _gone = answer.send(0);
+            }
+        } else if !self.places_out && self.late.is_empty() {
+            self.make_room();
+        }
+    }
+
+    /// Writes segments anew: all that are due by order, one after a quiet block.
+    fn make_room(&mut self) {
+        let block_done = std::mem::take(&mut self.block_done);
+        if !self.compact_wanted.is_empty() {
+            let done = compact::compact(self, usize::MAX);
             for answer in std::mem::take(&mut self.compact_wanted) {
                 let _gone = answer.send(done);
+            }
+        } else if block_done {
+            let is_quiet = self.records_then == self.figures.records;
+            self.records_then = self.figures.records;
+            if is_quiet || self.mode == Mode::Full {
+                let done = compact::compact(self, 1);
+                self.figures.compacted = self.figures.compacted.saturating_add(u64::from(done));
             }
         }
     }
@@ -131,10 +150,10 @@ impl<D: Disk> Thread<D> {
                 };
                 let _gone = answer.send(noted);
             }
-            Pending::Tell { session, fact, answer } => {
+            Pending::Tell { session, facts, answer } => {
                 let mut heard = Err(Refused::ReadOnly);
                 if written {
-                    self.note(&fact);
+                    facts.iter().for_each(|fact| self.note(fact));
                     let tip = self.state.tip();
                     let found = self.state.session(session).ok_or(Refused::NoSession);
                     heard = found.map(|found| {
@@ -148,6 +167,7 @@ impl<D: Disk> Thread<D> {
                 let _gone = answer.send(heard);
             }
             Pending::Settle { facts, answer } => {
+                self.block_done |= facts.iter().any(|f| matches!(f, Fact::BlockConnected { .. }));
                 facts.iter().for_each(|fact| self.state.apply(fact));
                 let _gone = answer.send(Cleared::attest(written));
             }

@@ -73,11 +73,12 @@ impl<D: Disk> Thread<D> {
         &mut self,
         session: u32,
         update: ReplicaUpdate,
+        now: Vec<u8>,
         answer: Answer<Result<Durable<Heard>, Refused>>,
     ) {
-        match self.telling(session, update) {
-            Ok(fact) if self.write(std::slice::from_ref(&fact)) => {
-                self.pending.push(Pending::Tell { session, fact, answer });
+        match self.telling(session, update, now) {
+            Ok(facts) if self.write(&facts) => {
+                self.pending.push(Pending::Tell { session, facts, answer });
                 // The next update is measured against this one.
                 self.flush();
             }
@@ -90,7 +91,12 @@ impl<D: Disk> Thread<D> {
         }
     }
 
-    fn telling(&self, session: u32, update: ReplicaUpdate) -> Result<Fact, Refused> {
+    fn telling(
+        &self,
+        session: u32,
+        update: ReplicaUpdate,
+        now: Vec<u8>,
+    ) -> Result<Vec<Fact>, Refused> {
         match self.mode {
             Mode::Open | Mode::Full => {}
             Mode::Draining => return Err(Refused::Busy),
@@ -103,7 +109,7 @@ impl<D: Disk> Thread<D> {
         if !found.is_open(self.state.tip().map_or(0, |tip| tip.height)) {
             return Err(Refused::Expired);
         }
-        let ReplicaUpdate { first, secrets, chain, first_htlc, htlcs, fundings } = update;
+        let ReplicaUpdate { first, secrets, chain, first_htlc, htlcs, fundings, now: _ } = update;
         let mut told = found.told.clone();
         told.reveal(first, &secrets, &chain).map_err(|_| Refused::Differs)?;
         if first_htlc > told.htlcs {
@@ -114,7 +120,9 @@ impl<D: Disk> Thread<D> {
         let new = htlcs.get(known..).unwrap_or_default();
         let more = u64::try_from(new.len()).unwrap_or(u64::MAX);
         let all = told.htlcs.saturating_add(more);
-        if all.saturating_mul(replicas::HTLC_BYTES) > found.opening.quota_bytes
+        let bytes = all.saturating_mul(replicas::HTLC_BYTES);
+        let now_bytes = u64::try_from(now.len()).unwrap_or(u64::MAX);
+        if bytes.saturating_add(now_bytes) > found.opening.quota_bytes
             || told.fundings.len().saturating_add(fundings.len()) > replicas::FUNDINGS_MAX
         {
             return Err(Refused::Quota);
@@ -124,7 +132,13 @@ impl<D: Disk> Thread<D> {
                 if shelf::is_full(&error) { Refused::Full } else { Refused::ReadOnly }
             })?;
         }
-        Ok(Fact::Replica { session, first, secrets, chain, htlcs: all, fundings })
+        let mut facts = Vec::new();
+        if !now.is_empty() && now != found.told.now {
+            facts.push(Fact::ReplicaNow { session, sealed: now });
+        }
+        // Last, because it says what is looked at again.
+        facts.push(Fact::Replica { session, first, secrets, chain, htlcs: all, fundings });
+        Ok(facts)
     }
 
     pub(super) fn ends(&self, height: u32) -> Ends {

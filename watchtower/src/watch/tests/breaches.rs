@@ -4,7 +4,7 @@ use bitcoin::{OutPoint, Txid};
 use channel::tx::Direction;
 use channel::tx::SpecHtlc;
 
-use super::scene::{Channel, Scene, Tower, broadcast, eventually, htlc};
+use super::scene::{Channel, Covered, Scene, Tower, broadcast, covered, eventually, htlc};
 use crate::hint::Hint;
 use crate::kit::claim::ClaimKind;
 use crate::message::{ClaimState, Sealed};
@@ -82,12 +82,7 @@ async fn s02_nine_hundred_and_sixty_six_htlcs_are_taken_in_transactions_that_are
 
 #[tokio::test]
 async fn s05_a_breach_in_the_mempool_is_answered_there_and_both_are_in_one_block() {
-    let mut scene = Scene::new().await;
-    let channel = Channel::new(3, scene.coin());
-    let tower = Tower::fresh(&scene).await;
-    let session = tower.open(&channel).await.session;
-    let old = channel.commitment(4, 3_000_000, both_ways(6, 50_000));
-    tower.store(session, 0, vec![channel.record(&old, 4, 0)]).await;
+    let Covered { scene, tower, old, .. } = covered(3_000_000, both_ways(6, 50_000)).await;
     assert!(scene.hand_in(broadcast(&old)).await);
     let taken = |outpoint| {
         let scene = scene.clone();
@@ -109,12 +104,7 @@ async fn s05_a_breach_in_the_mempool_is_answered_there_and_both_are_in_one_block
 
 #[tokio::test]
 async fn s06_when_fees_rise_above_the_first_price_the_next_one_is_sent() {
-    let mut scene = Scene::new().await;
-    let channel = Channel::new(3, scene.coin());
-    let tower = Tower::fresh(&scene).await;
-    let session = tower.open(&channel).await.session;
-    let old = channel.commitment(4, 3_000_000, vec![]);
-    tower.store(session, 0, vec![channel.record(&old, 4, 0)]).await;
+    let Covered { scene, tower, old, .. } = covered(3_000_000, vec![]).await;
     let disks = tower.end().await;
     assert!(scene.hand_in(broadcast(&old)).await);
     scene.mine(1).await;
@@ -133,12 +123,7 @@ async fn s06_when_fees_rise_above_the_first_price_the_next_one_is_sent() {
 
 #[tokio::test]
 async fn s07_a_claim_that_no_mempool_took_for_fifty_blocks_is_still_alive() {
-    let mut scene = Scene::new().await;
-    let channel = Channel::new(3, scene.coin());
-    let tower = Tower::fresh(&scene).await;
-    let session = tower.open(&channel).await.session;
-    let old = channel.commitment(4, 3_000_000, vec![]);
-    tower.store(session, 0, vec![channel.record(&old, 4, 0)]).await;
+    let Covered { scene, tower, old, .. } = covered(3_000_000, vec![]).await;
     let disks = tower.end().await;
     assert!(scene.hand_in(broadcast(&old)).await);
     scene.mine(1).await;
@@ -200,12 +185,7 @@ async fn s14_a_record_from_before_the_first_start_of_the_ring_is_found_by_fillin
 
 #[tokio::test]
 async fn s15_large_htlcs_are_taken_where_the_cheaters_own_output_is_dust() {
-    let mut scene = Scene::new().await;
-    let channel = Channel::new(3, scene.coin());
-    let tower = Tower::fresh(&scene).await;
-    let session = tower.open(&channel).await.session;
-    let old = channel.commitment(4, 100, both_ways(4, 1_000_000));
-    tower.store(session, 0, vec![channel.record(&old, 4, 0)]).await;
+    let Covered { scene, channel, tower, old, .. } = covered(100, both_ways(4, 1_000_000)).await;
     assert!(scene.hand_in(broadcast(&old)).await);
     scene.mine(1).await;
     tower.until(|watching| watching.book.claims().count() == 4).await;
@@ -243,12 +223,7 @@ async fn s36_ten_thousand_records_of_rubbish_under_one_hint_hide_nothing() {
 
 #[tokio::test]
 async fn s40_a_clock_that_jumps_moves_no_deadline() {
-    let mut scene = Scene::new().await;
-    let channel = Channel::new(3, scene.coin());
-    let tower = Tower::fresh(&scene).await;
-    let session = tower.open(&channel).await.session;
-    let old = channel.commitment(4, 3_000_000, vec![]);
-    tower.store(session, 0, vec![channel.record(&old, 4, 0)]).await;
+    let Covered { scene, tower, old, .. } = covered(3_000_000, vec![]).await;
     use chain_backend::Sandbox as _;
     scene.chain.set_now(Some(super::scene::clock() + 7_000)).await.unwrap();
     assert!(scene.hand_in(broadcast(&old)).await);

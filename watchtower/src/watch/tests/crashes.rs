@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::store::disk::{Loss, Plan};
 
 use super::breaches::the_claim;
-use super::scene::{Channel, Scene, Tower, broadcast, disks, eventually};
+use super::scene::{Channel, Covered, Scene, Tower, broadcast, covered, disks, eventually};
 use crate::store::{Mode, Options, Refused};
 
 /// How many seeds or steps a heavy test takes; more by the environment.
@@ -15,12 +15,7 @@ fn steps(usual: u64) -> u64 {
 
 #[tokio::test]
 async fn s09_a_tower_that_slept_three_hundred_blocks_looks_at_every_one_of_them() {
-    let mut scene = Scene::new().await;
-    let channel = Channel::new(3, scene.coin());
-    let tower = Tower::fresh(&scene).await;
-    let session = tower.open(&channel).await.session;
-    let old = channel.commitment(4, 3_000_000, vec![]);
-    tower.store(session, 0, vec![channel.record(&old, 4, 0)]).await;
+    let Covered { scene, tower, old, .. } = covered(3_000_000, vec![]).await;
     let disks = tower.end().await;
     scene.mine(150).await;
     assert!(scene.hand_in(broadcast(&old)).await);
@@ -112,12 +107,7 @@ async fn s10_a_tower_that_dies_in_any_write_loses_nothing_and_claims_once() {
 
 #[tokio::test]
 async fn s10_a_tower_that_is_killed_between_breach_and_justice_goes_on_after_the_start() {
-    let mut scene = Scene::new().await;
-    let channel = Channel::new(3, scene.coin());
-    let tower = Tower::fresh(&scene).await;
-    let session = tower.open(&channel).await.session;
-    let old = channel.commitment(4, 3_000_000, vec![]);
-    tower.store(session, 0, vec![channel.record(&old, 4, 0)]).await;
+    let Covered { scene, tower, old, .. } = covered(3_000_000, vec![]).await;
     scene.floor(Some(60_000)).await;
     scene.floor(None).await;
     assert!(scene.hand_in(broadcast(&old)).await);
@@ -133,12 +123,7 @@ async fn s10_a_tower_that_is_killed_between_breach_and_justice_goes_on_after_the
 
 #[tokio::test]
 async fn s35_a_full_disk_takes_no_records_and_acknowledges_none_and_the_tower_still_punishes() {
-    let mut scene = Scene::new().await;
-    let channel = Channel::new(3, scene.coin());
-    let tower = Tower::fresh(&scene).await;
-    let session = tower.open(&channel).await.session;
-    let old = channel.commitment(4, 3_000_000, vec![]);
-    tower.store(session, 0, vec![channel.record(&old, 4, 0)]).await;
+    let Covered { scene, session, tower, old, .. } = covered(3_000_000, vec![]).await;
     let records = tower.disks.records.clone();
     records.set_plan(Plan::default().capacity(records.used()));
     let big = |n: u8| crate::message::Sealed {
@@ -169,12 +154,7 @@ async fn s35_a_full_disk_takes_no_records_and_acknowledges_none_and_the_tower_st
 
 #[tokio::test]
 async fn s35_a_journal_that_fails_stops_all_taking_but_not_justice() {
-    let mut scene = Scene::new().await;
-    let channel = Channel::new(3, scene.coin());
-    let tower = Tower::fresh(&scene).await;
-    let session = tower.open(&channel).await.session;
-    let old = channel.commitment(4, 3_000_000, vec![]);
-    tower.store(session, 0, vec![channel.record(&old, 4, 0)]).await;
+    let Covered { scene, channel, session, tower, old } = covered(3_000_000, vec![]).await;
     tower.disks.journal.set_plan(Plan::default().kill_at(1));
     assert!(scene.hand_in(broadcast(&old)).await);
     scene.mine(1).await;

@@ -3,15 +3,12 @@
 use bitcoin::{Amount, TxOut};
 
 use super::breaches::the_claim;
-use super::scene::{CAPACITY, Channel, Scene, Tower, anyone, broadcast, eventually, spend_any};
+use super::scene::{
+    CAPACITY, Channel, Covered, Scene, Tower, anyone, broadcast, covered, eventually, spend_any,
+};
 
 async fn removed_and_mined_again(depth: u32) {
-    let mut scene = Scene::new().await;
-    let channel = Channel::new(3, scene.coin());
-    let tower = Tower::fresh(&scene).await;
-    let session = tower.open(&channel).await.session;
-    let old = channel.commitment(4, 3_000_000, vec![]);
-    tower.store(session, 0, vec![channel.record(&old, 4, 0)]).await;
+    let Covered { scene, tower, old, .. } = covered(3_000_000, vec![]).await;
     assert!(scene.hand_in(broadcast(&old)).await);
     scene.mine(1).await;
     let outpoint = the_claim(&tower).await;
@@ -56,12 +53,7 @@ async fn s11_a_hundred_and_twenty_blocks_with_breach_and_justice_go_and_the_brea
 
 #[tokio::test]
 async fn s12_an_honest_close_in_the_place_of_the_breach_ends_the_claims() {
-    let mut scene = Scene::new().await;
-    let channel = Channel::new(3, scene.coin());
-    let tower = Tower::fresh(&scene).await;
-    let session = tower.open(&channel).await.session;
-    let old = channel.commitment(4, 3_000_000, vec![]);
-    tower.store(session, 0, vec![channel.record(&old, 4, 0)]).await;
+    let Covered { scene, channel, tower, old, .. } = covered(3_000_000, vec![]).await;
     assert!(scene.hand_in(broadcast(&old)).await);
     scene.mine(1).await;
     let outpoint = the_claim(&tower).await;

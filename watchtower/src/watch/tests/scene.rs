@@ -8,7 +8,8 @@ use ::store::disk::{Entries, MemoryDisk};
 use bitcoin::absolute::LockTime;
 use bitcoin::transaction::Version;
 use bitcoin::{
-    Amount, FeeRate, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness,
+    Amount, FeeRate, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid,
+    Witness,
 };
 use chain_backend::{BuiltinChain, ChainBackend, Package, Sandbox};
 use channel::clock::Side;
@@ -23,12 +24,14 @@ use wire::id::{PaymentHash, Preimage};
 use wire::units::{BlockHeight, FeeratePerKw, Msat, Sat};
 
 use crate::hint::Hint;
+use crate::kit::replica::{ReplicaTemplate, Secret};
 use crate::kit::sealed::{build, seal};
 use crate::kit::template::{CHANNEL_ANCHORS, Covers, Step, Template};
 use crate::message::Sealed;
+use crate::purse::Purse;
 use crate::respond::book::Book;
 use crate::store::{self, Disks, Keeper, Kit, Options, Standing, Wish};
-use crate::watch::{Beginning, View, watcher};
+use crate::watch::{Beginning, Spending, View, watcher};
 use wire::codec::Encode;
 
 /// What the channel holds, in satoshis.
@@ -40,6 +43,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn clock() -> u32 {
     1_700_000_000
+}
+
+fn now_ms() -> u64 {
+    u64::from(clock()) * 1_000
 }
 
 /// Whatever anybody may spend.
@@ -175,6 +182,24 @@ impl Channel {
             tx_version: 2,
             ladder: vec![step(1_500), step(15_000)],
             sweep_script: self.sweep(),
+        }
+    }
+
+    /// The same channel for a tower that gets keys.
+    pub(crate) fn replica_template(&self) -> ReplicaTemplate {
+        let (ours, theirs) = (self.us.basepoints(), self.cheater.basepoints());
+        ReplicaTemplate {
+            channel_type: CHANNEL_ANCHORS,
+            revocation_key: Secret::new(*self.us.revocation_key()),
+            delayed_basepoint: theirs.delayed_payment,
+            our_htlc_basepoint: ours.htlc,
+            their_htlc_basepoint: theirs.htlc,
+            opener_payment: ours.payment,
+            accepter_payment: theirs.payment,
+            to_self_delay: DELAY,
+            tx_version: 2,
+            sweep_script: self.sweep(),
+            fundings: vec![self.funding],
         }
     }
 
@@ -321,7 +346,7 @@ impl Tower {
     ) -> Option<Self> {
         let options = Options { segment_bytes: 1 << 16, ..Options::new(7) };
         let opened = store::open(disks.clone(), options).ok()?;
-        Some(Self::of(disks, backends, opened))
+        Some(Self::of(disks, backends, opened, None))
     }
 
     #[expect(clippy::unused_async, reason = "it spawns, so only a task may call it")]
@@ -331,7 +356,35 @@ impl Tower {
         options: Options,
     ) -> Self {
         let opened = store::open(disks.clone(), options).unwrap();
-        Self::of(disks, backends, opened)
+        Self::of(disks, backends, opened, None)
+    }
+
+    /// With a wallet that lies in that directory.
+    pub(crate) async fn with_wallet(
+        disks: Disks<MemoryDisk>,
+        scene: &Scene,
+        dir: &std::path::Path,
+    ) -> Self {
+        let purse = Purse::open(&[5; 32], Network::Regtest, Some(dir.join("wallet.json")), now_ms);
+        let options = Options { segment_bytes: 1 << 16, ..Options::new(7) };
+        let opened = store::open(disks.clone(), options).unwrap();
+        let tower =
+            Self::of(disks, vec![Arc::new(scene.chain.clone())], opened, Some(purse.unwrap()));
+        tower.reach(scene.height().await).await;
+        tower
+    }
+
+    /// Gives its wallet so many coins of the size of a channel.
+    pub(crate) async fn enrich(&self, scene: &mut Scene, coins: u64) {
+        for _ in 0..coins {
+            let address = self.view.purse.address(String::new()).await.unwrap();
+            let value = Amount::from_sat(CAPACITY - 1_000);
+            let output = TxOut { value, script_pubkey: address.script_pubkey() };
+            let coin = scene.coin();
+            assert!(scene.hand_in(spend_any(vec![coin], vec![output])).await);
+        }
+        scene.mine(1).await;
+        self.until(|watching| watching.reserve_sat == coins * (CAPACITY - 1_000)).await;
     }
 
     #[expect(clippy::disallowed_methods, reason = "a test joins it itself")]
@@ -339,6 +392,7 @@ impl Tower {
         disks: Disks<MemoryDisk>,
         backends: Vec<Arc<dyn ChainBackend>>,
         opened: store::Opened,
+        purse: Option<Purse>,
     ) -> Self {
         let beginning = Beginning {
             keeper: opened.keeper.clone(),
@@ -347,6 +401,8 @@ impl Tower {
             book: opened.state.book.clone(),
             cursor: opened.state.cursor().cloned(),
             disk_key: disk_key(),
+            purse,
+            spending: Spending::default(),
         };
         let (watcher, view) = watcher(beginning).unwrap();
         let stop = CancellationToken::new();
@@ -412,6 +468,27 @@ impl Tower {
         self.task.abort();
         disks
     }
+}
+
+/// A tower that has the record of one revoked state.
+pub(crate) struct Covered {
+    pub(crate) scene: Scene,
+    pub(crate) channel: Channel,
+    pub(crate) tower: Tower,
+    pub(crate) session: u32,
+    /// The state, number 4.
+    pub(crate) old: Commitment,
+}
+
+/// A channel whose fourth state gave the cheater so much and showed these HTLCs, and a fresh tower for it.
+pub(crate) async fn covered(to_cheater: u64, htlcs: Vec<SpecHtlc>) -> Covered {
+    let mut scene = Scene::new().await;
+    let channel = Channel::new(3, scene.coin());
+    let tower = Tower::fresh(&scene).await;
+    let session = tower.open(&channel).await.session;
+    let old = channel.commitment(4, to_cheater, htlcs);
+    tower.store(session, 0, vec![channel.record(&old, 4, 0)]).await;
+    Covered { scene, channel, tower, session, old }
 }
 
 /// Waits until something is so.

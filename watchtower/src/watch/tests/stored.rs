@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bitcoin::hashes::Hash as _;
+
 use super::breaches::the_claim;
 use super::scene::{Channel, Scene, Tower, broadcast, disks, eventually};
 use crate::hint::Hint;
@@ -97,6 +99,60 @@ async fn s31_a_session_is_watched_in_its_grace_and_forgotten_behind_it() {
         tower.keeper.standing(channel.wish().key).await.is_err()
     })
     .await;
+    tower.end().await;
+}
+
+#[tokio::test]
+async fn s33_every_block_of_a_long_sleep_is_compared_with_every_record() {
+    let tower = Tower::fresh(&Scene::new().await).await;
+    let channel = Channel::new(5, bitcoin::OutPoint::null());
+    let session = tower.open(&channel).await.session;
+    for batch in 0..10_u32 {
+        let records = (batch * 2_000..batch * 2_000 + 2_000).map(record).collect();
+        tower.store(session, batch * 2_000, records).await;
+    }
+    let tip = tower.view.watching.borrow().tip.unwrap();
+    let (mut before, mut found) = (tip.hash, Vec::new());
+    for nth in 0..60_u32 {
+        let height = tip.height + 1 + nth;
+        // A thousand strangers, and one that a record is for in every tenth block.
+        let strangers = (0..1_000).map(|tx| 1_000_000 + nth * 1_000 + tx);
+        let ours = nth.is_multiple_of(10).then_some(nth);
+        let sighting = |seq| Sighting { hint: record(seq).hint, inputs: Vec::new() };
+        let txs = strangers.chain(ours).map(sighting).collect();
+        let hash = bitcoin::BlockHash::hash(&height.to_be_bytes());
+        let block = chain_backend::BlockId { height, hash };
+        for hit in tower.keeper.block(block, before, txs).await.unwrap() {
+            let read = tower.keeper.read(hit.places).await.unwrap();
+            found.extend(read.into_iter().flatten().map(|found| found.stored.seq));
+        }
+        before = hash;
+    }
+    assert_eq!(found, [0, 10, 20, 30, 40, 50]);
+    tower.end().await;
+}
+
+#[tokio::test]
+async fn s30_what_a_closed_channel_left_goes_by_itself_in_a_quiet_block() {
+    let scene = Scene::new().await;
+    let tower = Tower::fresh(&scene).await;
+    let goes = Channel::new(5, bitcoin::OutPoint::null());
+    let session = tower.open(&goes).await.session;
+    for batch in 0..20_u32 {
+        let records = (batch * 50..batch * 50 + 50).map(record).collect();
+        tower.store(session, batch * 50, records).await;
+    }
+    let before = tower.keeper.figures().await.unwrap();
+    assert!(before.segments >= 2, "{before:?}");
+    let () = tower.keeper.note(Fact::Dropped { session }).await.unwrap().into_inner();
+    let blocks = u32::try_from(before.segments).unwrap() + 1;
+    for _ in 0..blocks {
+        scene.mine(1).await;
+        tower.reach(scene.height().await).await;
+    }
+    let after = tower.keeper.figures().await.unwrap();
+    assert_eq!((after.segments, after.compacted), (0, before.segments), "{after:?}");
+    assert!(after.bytes * 2 < before.bytes, "{before:?} {after:?}");
     tower.end().await;
 }
 
