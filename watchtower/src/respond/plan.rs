@@ -7,6 +7,11 @@
 //! has no block (a mempool takes only 25 descendants) and while there is time; near the deadline, or
 //! when a mempool refused them together, each goes alone. What a mempool refuses is planned again.
 //!
+//! Pairs whose price is too low stay alone, or with those of their kind, while there is a coin of the
+//! tower's own for each; if there are fewer coins than pairs, all of them share one. What has a coin keeps
+//! it, and those that share it stay together until a mempool refuses them: then half of them each time, so that
+//! one output which the cheater holds does not hold all.
+//!
 //! Not here: signing with the keys of a replica, handing in (`watch`), coins of the tower's own (`topup`).
 
 mod keyed;
@@ -61,6 +66,11 @@ pub struct Lessons {
     floor_per_kw: u64,
     /// Outputs that cannot be taken together with others.
     alone: BTreeSet<OutPoint>,
+    /// Outputs that shared a coin of the tower's own and were refused: to which part of them each belongs. 1
+    /// is all, 2 and 3 are its halves, 4 and 5 those of 2.
+    parts: BTreeMap<OutPoint, u64>,
+    /// Outputs that were refused alone, with a coin of the tower's own: others may have it.
+    hopeless: BTreeSet<OutPoint>,
     /// What a transaction for this output must pay at least.
     least: BTreeMap<OutPoint, Sat>,
     /// Coins of the tower's own that mempools do not know, or know as spent.
@@ -76,6 +86,8 @@ pub struct Job {
     pub outpoints: Vec<OutPoint>,
     /// What it pays.
     pub fee: Sat,
+    /// What it could pay at most.
+    pub most: Sat,
     /// What it weighs when it is signed.
     pub weight: u64,
     /// Whose keys sign it, if a replica's do.
@@ -104,23 +116,57 @@ impl Lessons {
             SubmitOutcome::FeeTooLow { min } => {
                 self.floor_per_kw = self.floor_per_kw.max(per_kw(*min));
             }
-            SubmitOutcome::Replaceable { needed } => {
+            SubmitOutcome::Replaceable { needed } if *needed <= job.most => {
                 for outpoint in &job.outpoints {
                     let least = self.least.entry(*outpoint).or_default();
                     *least = (*least).max(*needed);
                 }
             }
-            SubmitOutcome::Conflict { .. }
+            // What the breach's own outputs are is known from blocks.
+            SubmitOutcome::MissingInputs if job.is_mined && job.added.is_some() => {
+                self.bad.extend(job.added.as_ref().map(|added| added.coin.outpoint));
+            }
+            SubmitOutcome::Replaceable { .. }
+            | SubmitOutcome::Conflict { .. }
             | SubmitOutcome::MissingInputs
-            | SubmitOutcome::Invalid { .. } => {
-                if job.outpoints.len() > 1 {
-                    self.alone.extend(job.outpoints.iter().copied());
-                } else if let Some(added) = job.added.as_ref().filter(|_| job.is_mined) {
-                    self.bad.insert(added.coin.outpoint);
+            | SubmitOutcome::Invalid { .. } => self.refused(job),
+        }
+        *self != before
+    }
+
+    /// One of its outputs is held by another transaction, nobody says which.
+    fn refused(&mut self, job: &Job) {
+        match (job.outpoints.len(), &job.added) {
+            (0 | 1, None) => {}
+            (0 | 1, Some(_)) => self.hopeless.extend(job.outpoints.iter().copied()),
+            (_, None) => self.alone.extend(job.outpoints.iter().copied()),
+            (count, Some(_)) => {
+                let half = count.div_ceil(2);
+                for (place, outpoint) in job.outpoints.iter().enumerate() {
+                    let part = self.part(outpoint).unwrap_or(1).saturating_mul(2);
+                    let part = part.saturating_add(u64::from(place >= half));
+                    self.parts.insert(*outpoint, part);
+                    // It was asked of all of them.
+                    self.least.remove(outpoint);
                 }
             }
         }
-        *self != before
+    }
+
+    /// To which part of what was refused together with a coin of the tower's own it belongs.
+    pub fn part(&self, outpoint: &OutPoint) -> Option<u64> {
+        self.parts.get(outpoint).copied()
+    }
+
+    /// How often the outputs of a job were refused with a coin: others go first.
+    pub fn refusals(&self, job: &Job) -> u32 {
+        let parts = job.outpoints.iter().map(|outpoint| self.part(outpoint));
+        parts.filter_map(|part| part?.checked_ilog2()).max().unwrap_or(0)
+    }
+
+    /// Whether a coin of the tower's own does not help it.
+    pub fn is_hopeless(&self, job: &Job) -> bool {
+        job.outpoints.iter().any(|outpoint| self.hopeless.contains(outpoint))
     }
 
     /// Whether a coin of the tower's own was refused.
@@ -143,66 +189,76 @@ impl Lessons {
 pub fn plan(book: &Book, now: &Now<'_>) -> Vec<Job> {
     let mut jobs = Vec::new();
     let mut done: BTreeSet<Txid> = BTreeSet::new();
-    for (txid, source) in book.sources() {
-        if source.is_void() {
-            continue;
-        }
-        let mut groups: BTreeMap<Group, Vec<&Tracked>> = BTreeMap::new();
-        let pairs = book.claims_of(*txid).filter(|(_, t)| t.taken.is_none() && t.is_pair()).count();
-        // A coin of our own for each would be too many: better together in time than alone and too cheap.
-        let is_scarce = now.coins > 0 && pairs > now.coins;
-        for (outpoint, tracked) in book.claims_of(*txid) {
-            if tracked.taken.is_some() || !can_be_spent(tracked, source, now) {
-                continue;
+    let short = due(book, now).filter(|(tracked, source)| is_short(tracked, source, now)).count();
+    // A coin for each would be too many: better together in time than alone and too cheap.
+    let is_scarce = now.coins > 0 && short > now.coins;
+    let mut groups: BTreeMap<(Txid, Group), (&Source, Vec<&Tracked>)> = BTreeMap::new();
+    for (tracked, source) in due(book, now) {
+        match &tracked.claim.way {
+            Way::Ladder(rungs) => {
+                let job = ladder(book, (tracked, source), rungs, now);
+                jobs.extend(job.filter(|job| done.insert(job.tx.compute_txid())));
             }
-            let pace = pace(tracked, source, now);
-            match &tracked.claim.way {
-                Way::Ladder(rungs) => {
-                    let job = ladder(book, (tracked, source), rungs, &pace, now);
-                    jobs.extend(job.filter(|job| done.insert(job.tx.compute_txid())));
-                }
-                Way::Pair(_) | Way::Keyed(_) => {
-                    // What has a coin of ours stays with it, and so with what that was added for.
-                    let is_topped = tracked.added.is_some();
-                    let is_short = tracked.is_pair() && tracked.price() < pace.wanted_per_kw;
-                    let is_pooled = !is_topped && is_short && is_scarce;
-                    let splits = pace.is_urgent && source.height.is_some();
-                    let alone =
-                        splits && !is_topped && !is_pooled || now.lessons.alone.contains(outpoint);
-                    let mut group = Group::of(tracked, alone.then_some(*outpoint));
-                    if is_pooled {
-                        group.sent = None;
-                    }
-                    groups.entry(group).or_default().push(tracked);
-                }
+            Way::Pair(_) | Way::Keyed(_) => {
+                let was_refused = now.lessons.part(&tracked.claim.outpoint).is_some();
+                let shares = was_refused || is_scarce && is_short(tracked, source, now);
+                let group = Group::of(tracked, source, shares, now);
+                let key = (tracked.claim.outpoint.txid, group);
+                groups.entry(key).or_insert_with(|| (source, Vec::new())).1.push(tracked);
             }
         }
-        for members in groups.into_values() {
-            jobs.extend(together(source, &members, now));
-        }
+    }
+    for (source, members) in groups.into_values() {
+        jobs.extend(together(source, &members, now));
     }
     jobs
 }
 
+/// Outputs that can be taken now.
+fn due<'a>(book: &'a Book, now: &Now<'_>) -> impl Iterator<Item = (&'a Tracked, &'a Source)> {
+    let sources = book.sources().filter(|(_, source)| !source.is_void());
+    sources.flat_map(move |(txid, source)| {
+        let open = book.claims_of(*txid).filter(|(_, tracked)| tracked.taken.is_none());
+        let due = open.filter(move |(_, tracked)| can_be_spent(tracked, source, now));
+        due.map(move |(_, tracked)| (tracked, source))
+    })
+}
+
+/// Whether a coin of the tower's own is missing beside it.
+fn is_short(tracked: &Tracked, source: &Source, now: &Now<'_>) -> bool {
+    tracked.is_pair()
+        && tracked.added.is_none()
+        && tracked.price() < pace(tracked, source, now).wanted_per_kw
+}
+
 /// What may go into one transaction.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Group {
-    kind: ClaimKind,
-    version: u8,
-    keyed: bool,
-    alone: Option<OutPoint>,
-    /// What went together stays together: another mixture would stand against both.
-    sent: Option<Txid>,
+enum Group {
+    /// Outputs that the keys of a replica open.
+    Keyed { kind: ClaimKind, alone: Option<OutPoint>, sent: Option<Txid> },
+    /// Pairs as they were signed, and what went together stays together: another mixture would stand against both.
+    Pairs { kind: ClaimKind, version: u8, alone: Option<OutPoint>, sent: Option<Txid> },
+    /// Pairs that have a coin of the tower's own, or are to share one.
+    Topped { sent: Option<Txid>, version: u8, part: Option<u64> },
 }
 
 impl Group {
-    fn of(tracked: &Tracked, alone: Option<OutPoint>) -> Self {
-        let (version, keyed) = match &tracked.claim.way {
-            Way::Pair(pair) => (pair.tx_version, false),
-            Way::Keyed(_) | Way::Ladder(_) => (2, true),
-        };
-        let sent = tracked.sent.filter(|_| alone.is_none()).map(|sent| sent.txid);
-        Self { kind: tracked.claim.kind, version, keyed, alone, sent }
+    fn of(tracked: &Tracked, source: &Source, shares: bool, now: &Now<'_>) -> Self {
+        let outpoint = tracked.claim.outpoint;
+        let splits = source.height.is_some() && pace(tracked, source, now).is_urgent;
+        let alone = (splits || now.lessons.alone.contains(&outpoint)).then_some(outpoint);
+        let kind = tracked.claim.kind;
+        let sent = tracked.sent.map(|sent| sent.txid);
+        let company = sent.filter(|_| alone.is_none());
+        match &tracked.claim.way {
+            Way::Pair(pair) if shares || tracked.added.is_some() => Self::Topped {
+                sent: sent.filter(|_| !shares),
+                version: pair.tx_version,
+                part: now.lessons.part(&outpoint),
+            },
+            Way::Pair(pair) => Self::Pairs { kind, version: pair.tx_version, alone, sent: company },
+            Way::Keyed(_) | Way::Ladder(_) => Self::Keyed { kind, alone, sent: company },
+        }
     }
 }
 
@@ -253,9 +309,9 @@ fn ladder(
     book: &Book,
     (tracked, source): (&Tracked, &Source),
     rungs: &[Rung],
-    pace: &Pace,
     now: &Now<'_>,
 ) -> Option<Job> {
+    let pace = pace(tracked, source, now);
     let coins = |rung: &Rung| -> Vec<OutPoint> {
         rung.tx.input.iter().map(|input| input.previous_output).collect()
     };
@@ -280,6 +336,7 @@ fn ladder(
         tx: rung.tx.clone(),
         outpoints,
         fee: rung.fee,
+        most: rungs.iter().map(|rung| rung.fee).max()?,
         weight: rung.tx.weight().to_wu(),
         signer: None,
         open: rung.open,
@@ -335,11 +392,13 @@ fn combine(source: &Source, pairs: &[(&Tracked, &Pair)], now: &Now<'_>) -> Optio
     };
     let value = sum(pairs.iter().map(|(tracked, _)| tracked.claim.value));
     let paid = sum(tx.output.iter().map(|output| output.value));
+    let fee = value.checked_sub(paid).unwrap_or_default();
     Some(Job {
         weight: tx.weight().to_wu(),
         tx,
         outpoints: pairs.iter().map(|(tracked, _)| tracked.claim.outpoint).collect(),
-        fee: value.checked_sub(paid).unwrap_or_default(),
+        fee,
+        most: fee,
         signer: None,
         open: true,
         wanted_per_kw: pairs.iter().map(|(t, _)| pace(t, source, now).wanted_per_kw).max()?,
@@ -350,6 +409,11 @@ fn combine(source: &Source, pairs: &[(&Tracked, &Pair)], now: &Now<'_>) -> Optio
 
 fn sum(values: impl Iterator<Item = Sat>) -> Sat {
     Sat::from_sat(values.fold(0_u64, |sum, value| sum.saturating_add(value.to_sat())))
+}
+
+/// What so much weight costs at a price per 1,000 weight units. Nodes count whole virtual bytes.
+pub fn fee_at(per_kw: u64, weight: u64) -> u64 {
+    per_kw.saturating_mul(weight.next_multiple_of(4)).div_ceil(1_000)
 }
 
 fn per_kw(rate: FeeRate) -> u64 {

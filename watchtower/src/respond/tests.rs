@@ -215,7 +215,7 @@ fn a_replicas_fee_follows_the_estimate_and_a_replacement_pays_for_itself() {
     let lessons = Lessons::default();
     let jobs = planned(&book, 100, 1_000, &lessons);
     let first = jobs[0].fee.to_sat();
-    assert_eq!((jobs.len(), first), (1, jobs[0].weight));
+    assert_eq!((jobs.len(), first), (1, jobs[0].weight.next_multiple_of(4)));
     assert_eq!(jobs[0].tx.output[0].value.to_sat(), 200_000 - first);
     send(&mut book, &jobs[0], 100);
     let same = planned(&book, 101, 1_000, &lessons);
@@ -274,6 +274,30 @@ fn coin(nth: u8, sat: u64) -> Coin {
     Coin { outpoint, value: Sat::from_sat(sat), script_pubkey: sweep() }
 }
 
+fn raised(jobs: Vec<Job>, book: &Book, lessons: &Lessons, means: &mut Means) -> Vec<Job> {
+    topup::raise_all(jobs, book, lessons, means, |_, _| false)
+}
+
+/// The plan at that height and price with these coins, which no claim has yet.
+fn with_coins(
+    book: &Book,
+    (tip_height, rate): (u32, u64),
+    lessons: &Lessons,
+    coins: &[Coin],
+) -> Vec<Job> {
+    let promised = book.promised();
+    let free: Vec<Coin> =
+        coins.iter().filter(|coin| !promised.contains(&coin.outpoint)).cloned().collect();
+    let fees = fees(rate);
+    let jobs = plan(book, &Now { tip_height, fees: &fees, lessons, coins: free.len() });
+    raised(jobs, book, lessons, &mut means(free))
+}
+
+fn shape(jobs: &[Job]) -> Vec<(Vec<u32>, bool)> {
+    let vouts = |job: &Job| job.outpoints.iter().map(|outpoint| outpoint.vout).collect();
+    jobs.iter().map(|job| (vouts(job), job.added.is_some())).collect()
+}
+
 fn means(coins: Vec<Coin>) -> Means {
     Means { coins, change: sweep(), most: Sat::from_sat(20_000), percent: 10, used: Vec::new() }
 }
@@ -282,26 +306,26 @@ fn means(coins: Vec<Coin>) -> Means {
 fn s06_what_a_tower_adds_is_bounded_by_a_sum_and_by_a_share_of_what_is_rescued() {
     let book = found(vec![pair(0, Deadline::At(BlockHeight(900)))], Some(100));
     let lessons = Lessons::default();
-    let raised = |rate: u64, coins: Vec<Coin>| {
-        let job = planned(&book, 100, rate, &lessons).remove(0);
-        topup::raise(job, &book, &lessons, &mut means(coins), |_, _| false)
+    let at_rate = |rate: u64, coins: Vec<Coin>| {
+        let jobs = planned(&book, 100, rate, &lessons);
+        raised(jobs, &book, &lessons, &mut means(coins)).remove(0)
     };
     // What was signed for is enough.
-    assert_eq!(raised(1_000, vec![coin(1, 50_000)]).added, None);
+    assert_eq!(at_rate(1_000, vec![coin(1, 50_000)]).added, None);
     // The smallest coin that leaves change, and exactly what is missing.
-    let job = raised(5_000, vec![coin(1, 50_000), coin(2, 9_000), coin(3, 400)]);
+    let job = at_rate(5_000, vec![coin(1, 50_000), coin(2, 9_000), coin(3, 400)]);
     let added = job.added.clone().unwrap();
     assert_eq!(added.coin, coin(2, 9_000));
-    assert_eq!(job.fee.to_sat(), (5_000 * job.weight).div_ceil(1_000));
+    assert_eq!(job.fee.to_sat(), (5_000 * job.weight.next_multiple_of(4)).div_ceil(1_000));
     assert_eq!(job.fee.to_sat(), 1_000 + added.own().to_sat());
     assert_eq!((job.tx.input.len(), job.tx.output.len()), (2, 2));
     // A tenth of 100,000 satoshis, whatever is asked.
-    let most = raised(1_000_000, vec![coin(1, 50_000)]).added.unwrap();
+    let most = at_rate(1_000_000, vec![coin(1, 50_000)]).added.unwrap();
     assert_eq!(most.own().to_sat(), 10_000);
     // A coin without change is spent as a whole, if that is no more.
-    let whole = raised(1_000_000, vec![coin(4, 7_000)]).added.unwrap();
+    let whole = at_rate(1_000_000, vec![coin(4, 7_000)]).added.unwrap();
     assert_eq!((whole.own().to_sat(), whole.back), (7_000, Sat::ZERO));
-    assert_eq!(raised(5_000, Vec::new()).added, None);
+    assert_eq!(at_rate(5_000, Vec::new()).added, None);
 }
 
 #[test]
@@ -312,8 +336,7 @@ fn s06_what_was_added_once_stays_until_more_is_asked_and_goes_with_one_transacti
     let now = |book: &Book, rate: u64, means: &mut Means| -> Vec<Job> {
         let fees = fees(rate);
         let now = Now { tip_height: 100, fees: &fees, lessons: &lessons, coins: 1 };
-        let jobs = plan(book, &now).into_iter();
-        jobs.map(|job| topup::raise(job, book, &lessons, means, |_, _| false)).collect()
+        raised(plan(book, &now), book, &lessons, means)
     };
     let jobs = now(&book, 5_000, &mut means(vec![coin(1, 50_000)]));
     assert_eq!(jobs.len(), 1, "one coin for two outputs: together");
@@ -326,4 +349,125 @@ fn s06_what_was_added_once_stays_until_more_is_asked_and_goes_with_one_transacti
     assert_eq!(dearer[0].added.as_ref().unwrap().coin, coin(1, 50_000), "the same coin");
     assert!(dearer[0].fee > jobs[0].fee);
     assert_eq!(Book::decode_exact(&book.encoded()).unwrap(), book);
+}
+
+#[test]
+fn s06_every_input_has_its_own_output_at_its_place_and_the_coin_and_its_change_stand_behind() {
+    let claims = (0..5).map(|vout| pair(vout, Deadline::Race)).collect();
+    let book = found(claims, Some(100));
+    let jobs = with_coins(&book, (100, 5_000), &Lessons::default(), &[coin(1, 90_000)]);
+    assert_eq!(shape(&jobs), [(vec![0, 1, 2, 3, 4], true)]);
+    let tx = &jobs[0].tx;
+    assert_eq!((tx.input.len(), tx.output.len()), (6, 6));
+    for vout in 0..5 {
+        assert_eq!(tx.input[vout].previous_output, at(u32::try_from(vout).unwrap()));
+        assert_eq!(
+            (tx.output[vout].value.to_sat(), &tx.output[vout].script_pubkey),
+            (99_000, &sweep())
+        );
+    }
+    assert_eq!(tx.input[5].previous_output, coin(1, 0).outpoint);
+    // A coin for each: then each goes alone, as there is no time.
+    let coins: Vec<Coin> = (1..=5).map(|nth| coin(nth, 90_000)).collect();
+    let jobs = with_coins(&book, (100, 5_000), &Lessons::default(), &coins);
+    assert_eq!(jobs.len(), 5);
+    let used: std::collections::BTreeSet<OutPoint> =
+        jobs.iter().map(|job| job.added.as_ref().unwrap().coin.outpoint).collect();
+    assert_eq!(used.len(), 5);
+}
+
+#[test]
+fn s08_one_output_that_the_cheater_holds_does_not_hold_those_that_share_a_coin_with_it() {
+    let claims = (0..4).map(|vout| pair(vout, Deadline::Race)).collect();
+    let mut book = found(claims, Some(100));
+    let coins = [coin(1, 90_000)];
+    let mut lessons = Lessons::default();
+    // Output 0 is held at a price that nobody pays. Nobody says which it is.
+    let held = |job: &Job| match job.outpoints.contains(&at(0)) {
+        true => SubmitOutcome::Replaceable { needed: Sat::from_sat(500_000) },
+        false => SubmitOutcome::Accepted,
+    };
+    let mut shapes = Vec::new();
+    for _ in 0..10 {
+        let jobs = with_coins(&book, (100, 5_000), &lessons, &coins);
+        shapes.push(shape(&jobs));
+        jobs.iter().for_each(|job| send(&mut book, job, 100));
+        let again: Vec<bool> = jobs
+            .iter()
+            .filter(|job| job.added.is_some())
+            .map(|job| lessons.learn(job, &held(job)))
+            .collect();
+        if !again.contains(&true) {
+            break;
+        }
+    }
+    let whole = vec![(vec![0, 1, 2, 3], true)];
+    let halves = vec![(vec![0, 1], true), (vec![2, 3], false)];
+    assert_eq!(shapes[..2], [whole, halves]);
+    assert!(shapes[2].contains(&(vec![2, 3], true)), "{shapes:?}");
+    assert_eq!(shapes.len(), 3);
+    // What went in stays, with its coin and its price.
+    let jobs = with_coins(&book, (101, 5_000), &Lessons::default(), &coins);
+    assert!(shape(&jobs).contains(&(vec![2, 3], true)));
+    assert_eq!(book.promised(), [coins[0].outpoint, coins[0].outpoint]);
+}
+
+#[test]
+fn s08_what_a_coin_can_pay_is_paid_to_replace_what_stands_in_the_way() {
+    let book = found(vec![pair(0, Deadline::Race)], Some(100));
+    let coins = [coin(1, 90_000)];
+    let mut lessons = Lessons::default();
+    let first = with_coins(&book, (100, 1_000), &lessons, &coins);
+    assert_eq!(shape(&first), [(vec![0], false)]);
+    // A tenth of 100,000 and the 1,000 that were signed for.
+    let needed = Sat::from_sat(11_001);
+    assert!(!lessons.learn(&first[0], &SubmitOutcome::Replaceable { needed }));
+    let needed = Sat::from_sat(11_000);
+    assert!(lessons.learn(&first[0], &SubmitOutcome::Replaceable { needed }));
+    let dearer = with_coins(&book, (100, 1_000), &lessons, &coins);
+    assert_eq!((shape(&dearer), dearer[0].fee), (vec![(vec![0], true)], needed));
+}
+
+#[test]
+fn s03_when_the_cheater_takes_one_of_those_that_share_a_coin_the_others_keep_it_and_pay_no_more() {
+    let claims = (0..4).map(|vout| pair(vout, Deadline::Race)).collect();
+    let mut book = found(claims, Some(100));
+    let coins = [coin(1, 90_000)];
+    let jobs = with_coins(&book, (100, 5_000), &Lessons::default(), &coins);
+    send(&mut book, &jobs[0], 100);
+    let by = Txid::from_byte_array([9; 32]);
+    book.apply(&ClaimFact::Taken { outpoint: at(1), by, taker: Taker::Them, height: 101 });
+    let jobs = with_coins(&book, (101, 5_000), &Lessons::default(), &coins);
+    assert_eq!(shape(&jobs), [(vec![0, 2, 3], true)]);
+    let (job, added) = (&jobs[0], jobs[0].added.as_ref().unwrap());
+    assert_eq!(added.coin, coins[0]);
+    assert_eq!(job.fee.to_sat(), (5_000 * job.weight.next_multiple_of(4)).div_ceil(1_000));
+    send(&mut book, job, 101);
+    assert_eq!(with_coins(&book, (102, 5_000), &Lessons::default(), &coins)[0].tx, job.tx);
+    // Nothing is promised for what is decided.
+    for vout in [0, 2, 3] {
+        let txid = job.tx.compute_txid();
+        book.apply(&ClaimFact::Taken {
+            outpoint: at(vout),
+            by: txid,
+            taker: Taker::Us,
+            height: 102,
+        });
+    }
+    assert!(book.promised().is_empty());
+    book.apply(&ClaimFact::Rewound { height: 101 });
+    assert_eq!(book.promised().len(), 3);
+}
+
+#[test]
+fn a_coin_that_is_gone_is_left_and_another_one_is_taken() {
+    let mut book = found(vec![pair(0, Deadline::Race)], Some(100));
+    let coins = [coin(1, 90_000), coin(2, 95_000)];
+    let mut lessons = Lessons::default();
+    let jobs = with_coins(&book, (100, 5_000), &lessons, &coins);
+    assert_eq!(jobs[0].added.as_ref().unwrap().coin, coins[0]);
+    send(&mut book, &jobs[0], 100);
+    assert!(lessons.learn(&jobs[0], &SubmitOutcome::MissingInputs));
+    let jobs = with_coins(&book, (100, 5_000), &lessons, &coins);
+    assert_eq!(jobs[0].added.as_ref().unwrap().coin, coins[1]);
 }

@@ -12,8 +12,8 @@ use wire::codec::{Decode, DecodeError, Encode, Reader};
 use wire::units::Sat;
 
 use crate::kit::claim::output_weight;
-use crate::respond::book::Book;
-use crate::respond::plan::{Job, Lessons};
+use crate::respond::book::{Book, Sent, Tracked};
+use crate::respond::plan::{Job, Lessons, fee_at};
 
 /// An input that spends P2WPKH, with a signature of 71 bytes.
 pub const INPUT_WEIGHT: u64 = 272;
@@ -66,72 +66,112 @@ pub struct Means {
     pub used: Vec<OutPoint>,
 }
 
-/// The same job, with a coin beside it if that is called for and can be had. `is_gone` says of a coin whether a
-/// block spends it otherwise than by that transaction.
-pub fn raise(
-    mut job: Job,
+/// The jobs, with a coin beside each for which that is called for and can be had. `is_gone` says of a coin whether
+/// a block spends it otherwise than by that transaction.
+pub fn raise_all(
+    mut jobs: Vec<Job>,
     book: &Book,
     lessons: &Lessons,
     means: &mut Means,
     is_gone: impl Fn(&OutPoint, Txid) -> bool,
+) -> Vec<Job> {
+    // A coin with which some were refused is for others now: first for those that were refused the least.
+    jobs.sort_by_key(|job| lessons.refusals(job));
+    for (outpoint, tracked) in book.claims() {
+        let Some((added, sent)) = tracked.added.as_ref().zip(tracked.sent) else { continue };
+        let coin = &added.coin;
+        let is_held = tracked.taken.is_some() || lessons.part(outpoint).is_none();
+        if !is_held && !is_gone(&coin.outpoint, sent.txid) && !means.coins.contains(coin) {
+            means.coins.push(coin.clone());
+        }
+    }
+    jobs.into_iter().map(|job| raise(job, book, lessons, means, &is_gone)).collect()
+}
+
+/// What went out for a job's outputs before, with a coin that is still there.
+struct Before {
+    sent: Sent,
+    added: Option<Added>,
+    /// Whether it was for these outputs and no others, so that it is this job or what this job replaces.
+    is_same: bool,
+}
+
+fn before(job: &Job, book: &Book) -> Option<Before> {
+    let claims = job.outpoints.iter().filter_map(|outpoint| book.claim(outpoint));
+    let dearest = claims.clone().max_by_key(|claim| claim.sent.map(|sent| sent.fee))?;
+    let sent = dearest.sent?;
+    let of_it = |claim: &&Tracked| claim.sent.is_some_and(|other| other.txid == sent.txid);
+    let all = book.claims_of(dearest.claim.outpoint.txid).filter(|(_, claim)| of_it(claim)).count();
+    let here = claims.clone().filter(of_it).count();
+    let is_same = here == all && here == job.outpoints.len();
+    let added = claims.filter(of_it).find_map(|claim| claim.added.clone());
+    Some(Before { sent, added, is_same })
+}
+
+fn raise(
+    mut job: Job,
+    book: &Book,
+    lessons: &Lessons,
+    means: &mut Means,
+    is_gone: &impl Fn(&OutPoint, Txid) -> bool,
 ) -> Job {
-    if !job.open || job.tx.input.len() != job.tx.output.len() {
+    if !job.open || job.tx.input.len() != job.tx.output.len() || lessons.is_hopeless(&job) {
         return job;
     }
+    let mut before = before(&job, book);
+    if let Some(before) = &mut before {
+        let by = before.sent.txid;
+        before.added = before.added.take().filter(|added| {
+            let coin = &added.coin.outpoint;
+            !is_gone(coin, by) && !lessons.is_bad(coin) && !means.used.contains(coin)
+        });
+    }
+    let used = before.as_ref().and_then(|before| before.added.as_ref()).map(|a| a.coin.clone());
     let claims = job.outpoints.iter().filter_map(|outpoint| book.claim(outpoint));
-    let rescued = claims.clone().fold(0_u64, |sum, c| sum.saturating_add(c.claim.value.to_sat()));
-    let dearest = claims.filter(|claim| claim.sent.is_some()).max_by_key(|c| c.sent.map(|s| s.fee));
-    let sent = dearest.and_then(|claim| claim.sent);
-    let before = sent.zip(dearest.and_then(|claim| claim.added.clone()));
-    let before = before.filter(|(sent, added)| {
-        let coin = &added.coin.outpoint;
-        !is_gone(coin, sent.txid) && !lessons.is_bad(coin) && !means.used.contains(coin)
-    });
-    let per_kw = |rate: u64, weight: u64| rate.saturating_mul(weight).div_ceil(1_000);
+    let rescued = claims.fold(0_u64, |sum, c| sum.saturating_add(c.claim.value.to_sat()));
+    let share = rescued.saturating_mul(u64::from(means.percent)).div_euclid(100);
+    let free = means.coins.iter().filter(|coin| !lessons.is_bad(&coin.outpoint));
+    let largest = free.chain(&used).map(|coin| coin.value.to_sat()).max().unwrap_or(0);
+    let limit = means.most.to_sat().min(share).min(largest);
     let least = lessons.least(&job.outpoints).to_sat();
     let fee = job.fee.to_sat();
-    let enough = per_kw(job.wanted_per_kw, job.weight).max(least);
-    if fee >= enough && before.is_none() {
+    job.most = job.most.max(Sat::from_sat(fee.saturating_add(limit)));
+    if fee >= fee_at(job.wanted_per_kw, job.weight).max(least) && used.is_none() {
         return job;
     }
     let weight =
         job.weight.saturating_add(INPUT_WEIGHT).saturating_add(output_weight(&means.change));
-    let share = rescued.saturating_mul(u64::from(means.percent)).div_euclid(100);
-    let most = means.most.to_sat().min(share);
-    let mut asked = per_kw(job.wanted_per_kw, weight).max(least);
-    if let Some((sent, added)) = &before
-        && sent.fee.to_sat() >= asked
+    let mut asked = fee_at(job.wanted_per_kw, weight).max(least);
+    // What this job replaces, if it is not the same again.
+    let same = before.filter(|before| before.is_same);
+    let again = same.as_ref().and_then(|before| before.added.clone());
+    let sent = same.as_ref().map_or(0, |before| before.sent.fee.to_sat());
+    if let Some(added) = &again
+        && sent >= asked
     {
         add(&mut job, means, added.clone());
         return job;
     }
-    // Whatever went out before, it is replaced at a price that pays for both.
-    if let Some(sent) = sent {
-        let step = per_kw(INCREMENT_PER_KW, weight);
-        asked = asked.max(sent.fee.to_sat().saturating_add(step));
+    if sent > 0 {
+        // BIP 125: a replacement pays for itself and for what it replaces.
+        asked = asked.max(sent.saturating_add(fee_at(INCREMENT_PER_KW, weight)));
     }
-    let own = asked.saturating_sub(fee).min(most);
-    let used = before.as_ref().map(|(_, added)| added.coin.clone());
-    let dearer = |own: u64| {
-        let total = fee.saturating_add(own);
-        sent.is_none_or(|sent| total > sent.fee.to_sat())
+    let own = asked.saturating_sub(fee).min(limit);
+    let is_dearer = |added: &Added| {
+        let own = added.own().to_sat();
+        own > 0 && fee.saturating_add(own) > sent
     };
-    match choose(own, used, means, lessons) {
-        Some(added) if added.own().to_sat() > 0 && dearer(added.own().to_sat()) => {
-            add(&mut job, means, added);
-        }
-        Some(_) | None => {
-            if let Some((_, added)) = before {
-                add(&mut job, means, added);
-            }
-        }
+    if let Some(added) = choose(own, used, means, lessons).filter(is_dearer).or(again) {
+        add(&mut job, means, added);
     }
     job
 }
 
-/// A coin of which `own` is spent, the one that was used before if it will do; it is not free any more. A coin
-/// that is too small for change is spent as a whole if that is no more.
+/// A coin of which `own` is spent, the one that was used before if it will do. A coin that is too small for change is spent as a whole if that is no more.
 fn choose(own: u64, used: Option<Coin>, means: &mut Means, lessons: &Lessons) -> Option<Added> {
+    if own == 0 {
+        return None;
+    }
     let needed = own.saturating_add(DUST_SAT);
     let change = means.change.clone();
     let with_change = |coin: Coin| {
@@ -149,12 +189,12 @@ fn choose(own: u64, used: Option<Coin>, means: &mut Means, lessons: &Lessons) ->
         Some(coin) => with_change(coin.clone()),
         None => Added { coin: whole()?.clone(), back: Sat::ZERO, back_to: change },
     };
-    means.coins.retain(|coin| coin.outpoint != added.coin.outpoint);
     Some(added)
 }
 
 fn add(job: &mut Job, means: &mut Means, added: Added) {
     means.used.push(added.coin.outpoint);
+    means.coins.retain(|coin| coin.outpoint != added.coin.outpoint);
     job.tx.input.push(TxIn {
         previous_output: added.coin.outpoint,
         script_sig: ScriptBuf::new(),
@@ -170,6 +210,16 @@ fn add(job: &mut Job, means: &mut Means, added: Added) {
     let own = added.own().to_sat();
     job.fee = Sat::from_sat(job.fee.to_sat().saturating_add(own));
     job.added = Some(added);
+}
+
+/// The job as it was without its coin.
+pub fn take_back(job: &mut Job) {
+    let Some(added) = job.added.take() else { return };
+    let own = job.outpoints.len();
+    job.tx.input.truncate(own);
+    job.tx.output.truncate(own);
+    job.weight = job.tx.weight().to_wu();
+    job.fee = job.fee.checked_sub(added.own()).unwrap_or_default();
 }
 
 impl Encode for Added {

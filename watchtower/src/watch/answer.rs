@@ -11,7 +11,7 @@ use crate::respond::plan::{Job, Now, plan};
 use crate::store::{Cleared, Fact};
 
 /// What a mempool refuses is planned again so often at most.
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 10;
 
 impl Watcher {
     /// Writes what was seen, then hands in all that should be in a mempool now.

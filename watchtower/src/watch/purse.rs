@@ -281,18 +281,16 @@ impl Watcher {
         };
         let (book, lessons) = (&self.book, &self.lessons);
         let is_gone = |coin: &OutPoint, by: Txid| purse.is_gone(coin, by);
-        let mut ready = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            let plain = job.clone();
-            let mut job = topup::raise(job, book, lessons, &mut means, is_gone);
-            let place = plain.tx.input.len();
-            let signed = match &job.added {
-                Some(added) => purse.sign(&mut job.tx, place, &added.coin.clone()),
-                None => true,
-            };
-            ready.push(if signed { job } else { plain });
+        let mut jobs = topup::raise_all(jobs, book, lessons, &mut means, is_gone);
+        for job in &mut jobs {
+            let Some(coin) = job.added.as_ref().map(|added| added.coin.clone()) else { continue };
+            // The coin stands behind all that is claimed.
+            if !purse.sign(&mut job.tx, job.outpoints.len(), &coin) {
+                tracing::error!("the tower's own wallet cannot sign for its coin");
+                topup::take_back(job);
+            }
         }
-        ready
+        jobs
     }
 
     /// Payments of ours that are in no block are handed in again: a mempool forgets.

@@ -7,7 +7,7 @@ use bitcoin::transaction::Version;
 use bitcoin::{OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness};
 use wire::units::Sat;
 
-use super::{AROUND, DUST_SAT, INCREMENT_PER_KW, Job, Now, expiry, pace, sum};
+use super::{AROUND, DUST_SAT, INCREMENT_PER_KW, Job, Now, expiry, fee_at, pace, sum};
 use crate::kit::claim::{Way, output_weight};
 use crate::respond::book::{Source, Tracked};
 
@@ -46,6 +46,7 @@ pub(super) fn sweep(source: &Source, members: &[&Tracked], now: &Now<'_>) -> Opt
         },
         outpoints,
         fee,
+        most: value.checked_sub(Sat::from_sat(DUST_SAT)).unwrap_or_default(),
         weight,
         signer: Some(source.session),
         open: false,
@@ -64,7 +65,7 @@ fn keyed_fee(
     wanted_per_kw: u64,
     least: Sat,
 ) -> Option<Sat> {
-    let asked = wanted_per_kw.saturating_mul(weight).div_ceil(1_000);
+    let asked = fee_at(wanted_per_kw, weight);
     let mut before: BTreeMap<Txid, (Sat, u64)> = BTreeMap::new();
     for sent in members.iter().filter_map(|tracked| tracked.sent) {
         let (_, count) = before.entry(sent.txid).or_insert((sent.fee, 0));
@@ -73,7 +74,7 @@ fn keyed_fee(
     let all = u64::try_from(members.len()).unwrap_or(u64::MAX);
     let same = before.values().next().filter(|(_, count)| before.len() == 1 && *count == all);
     let most = value.to_sat().checked_sub(DUST_SAT)?;
-    let more = INCREMENT_PER_KW.saturating_mul(weight).div_ceil(1_000);
+    let more = fee_at(INCREMENT_PER_KW, weight);
     let fee = match same {
         Some((fee, _)) if fee.to_sat() >= asked && *fee >= least => fee.to_sat(),
         Some((fee, _)) => asked.max(fee.to_sat().saturating_add(more)).max(least.to_sat()),
