@@ -12,6 +12,7 @@ mod kept;
 mod keys;
 mod spend;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use bdk_wallet::KeychainKind;
@@ -161,16 +162,30 @@ impl Purse {
         coins.filter(|coin| !promised.contains(&coin.outpoint)).map(coin).collect()
     }
 
-    /// What it holds, when those coins are promised.
+    /// What it holds, when those coins are promised. What comes back of them is counted when a block has it.
     pub fn balance(&self, promised: &[OutPoint]) -> Balance {
+        let promised: BTreeSet<&OutPoint> = promised.iter().collect();
+        let graph = self.bdk.tx_graph();
+        let comes_back = |coin: &LocalOutput| {
+            let made = graph.get_tx(coin.outpoint.txid);
+            made.is_some_and(|tx| tx.input.iter().any(|i| promised.contains(&i.previous_output)))
+        };
+        let plus = |sum: Amount, more: Amount| sum.checked_add(more).unwrap_or(Amount::MAX_MONEY);
         let mut balance = Balance::default();
         for coin in self.bdk.list_unspent() {
-            let pot = match (self.is_ripe(&coin), promised.contains(&coin.outpoint)) {
-                (false, _) => &mut balance.pending,
-                (true, true) => &mut balance.promised,
-                (true, false) => &mut balance.confirmed,
-            };
-            *pot = pot.checked_add(coin.txout.value).unwrap_or(Amount::MAX_MONEY);
+            let value = coin.txout.value;
+            if promised.contains(&coin.outpoint) {
+                continue;
+            }
+            if self.is_ripe(&coin) {
+                balance.confirmed = plus(balance.confirmed, value);
+            } else if !comes_back(&coin) {
+                balance.pending = plus(balance.pending, value);
+            }
+        }
+        // A mempool that shows the justice has them spent, and may forget it.
+        for txout in promised.iter().filter_map(|outpoint| graph.get_txout(**outpoint)) {
+            balance.promised = plus(balance.promised, txout.value);
         }
         balance
     }
