@@ -16,12 +16,15 @@ use tokio::sync::{Semaphore, oneshot};
 use watchtower::client::{ClientError, Link};
 use watchtower::message::{self, Code, KIT_SEALED, Message, Sealed};
 use watchtower::proof::audit::{Answer, AuditFault, Challenge, Record};
+use watchtower::proof::fraud::{Exhibit, LostRecords};
+use watchtower::proof::mmr::{self, Node};
 use watchtower::proof::receipt::Receipt;
 use wire::codec::Decode as _;
 use wire::id::NodeId;
 
 use super::book::{Kept, is_drill};
 use super::keep::hear;
+use super::proof;
 use super::remake::remake;
 use super::sealed::HTLCS_MAX;
 use super::shown::{Audit, AuditEnd};
@@ -35,6 +38,9 @@ use crate::rpc::refusal::{Noun, Refusal};
 
 /// Records that an audit draws if nobody says: a tower that lost one in a hundred is found by 19 of 20.
 pub(super) const DRAWS: usize = 300;
+
+/// The most records of a session whose places can be shown: a failed audit hashes all of them for each draw.
+const LEAVES_MAX: u32 = 1 << 18;
 
 /// How often a tower is called that does not take the connection, and the pause between.
 const CALLS: u32 = 15;
@@ -128,11 +134,21 @@ impl Towers {
         let Some(kept) = self.book.towers.get(&tower).cloned() else { return Vec::new() };
         let Ok(key) = PublicKey::from_slice(&tower.0) else { return Vec::new() };
         let connections = self.connections_to(tower);
-        (self.book.sessions.iter())
-            .filter(|((of, channel), session)| {
-                *of == tower && session.opened.kit == KIT_SEALED && !is_drill(*channel)
-            })
-            .map(|(_, session)| Auditor {
+        let height = self.shared.height.borrow().0;
+        let places = self.book.sessions.iter().filter(|((of, channel), session)| {
+            *of == tower && session.opened.kit == KIT_SEALED && !is_drill(*channel)
+        });
+        // Of sessions that others took the place of, those are asked about that are still promised.
+        let is_promised = |kept: &Kept| {
+            let receipt = kept.at.as_ref().and_then(|at| Receipt::decode_exact(&at.receipt).ok());
+            receipt.is_some_and(|receipt| receipt.ack.expiry >= height)
+        };
+        let sessions = places.flat_map(|(key, session)| {
+            let past = self.book.past.get(key).into_iter().flatten();
+            std::iter::once(session).chain(past.filter(move |kept| is_promised(kept)))
+        });
+        sessions
+            .map(|session| Auditor {
                 shared: Arc::clone(&self.shared),
                 tower: kept.clone(),
                 key,
@@ -163,6 +179,25 @@ fn show(shared: &Shared, audited: &TowerAudited) -> Audit {
     }
 }
 
+/// What shows to anybody that a tower answered wrongly; `None` if nobody else would believe it.
+fn lost(
+    tower: PublicKey,
+    receipt: Receipt,
+    challenge: Challenge,
+    answer: Answer,
+    records: BTreeMap<u32, Sealed>,
+    leaves: &[Node],
+) -> Option<Box<LostRecords>> {
+    let with_path = |(seq, record): (u32, Sealed)| {
+        let path = mmr::path(seq, leaves.iter().copied()).ok()?;
+        Some((record, path))
+    };
+    let records = records.into_iter().map(with_path).collect::<Option<Vec<_>>>()?;
+    let lost = LostRecords { tower, receipt, challenge, answer, records };
+    // Nobody is accused of what our own judge would not believe.
+    lost.verify(&[]).is_ok().then(|| Box::new(lost))
+}
+
 /// A number that only spreads things.
 fn dice() -> u64 {
     let mut bytes = [0; 8];
@@ -177,6 +212,8 @@ struct Outcome {
     why: String,
     drawn: usize,
     of: u32,
+    /// What convicts the tower in others' eyes.
+    exhibit: Option<Box<LostRecords>>,
 }
 
 impl Auditor {
@@ -198,7 +235,11 @@ impl Auditor {
         let channel = ChannelIndex(self.session.opened.channel);
         self.tell(channel, What::Facts(vec![fact])).await;
         if outcome.end == AuditEnd::Failed {
-            let why = format!("an audit failed: {}", outcome.why);
+            let place = match outcome.exhibit {
+                Some(lost) => proof::put(&self.shared.proofs, Exhibit::Lost(lost)).await.1,
+                None => "nobody else can be shown".to_owned(),
+            };
+            let why = format!("an audit failed: {}; {place}", outcome.why);
             tracing::error!(tower = %self.tower.tower, why, "ALARM");
             self.tell(channel, What::Faulted { evidence: None, why }).await;
         }
@@ -211,7 +252,10 @@ impl Auditor {
     }
 
     async fn audit(&self) -> Outcome {
-        let unknown = |why: String, drawn, of| Outcome { end: AuditEnd::Unknown, why, drawn, of };
+        let unknown = |why: String, drawn, of| {
+            let end = AuditEnd::Unknown;
+            Outcome { end, why, drawn, of, exhibit: None }
+        };
         let receipt = self.session.at.as_ref().map(|at| Receipt::decode_exact(&at.receipt));
         let Some(Ok(receipt)) = receipt else {
             return unknown("it has not signed for anything yet".to_owned(), 0, 0);
@@ -224,7 +268,11 @@ impl Auditor {
         let challenge = Challenge::draw(&entropy, 0..of, self.draws.max(1));
         let drawn = challenge.seqs.len();
         let mut records: BTreeMap<u32, Sealed> = BTreeMap::new();
-        let look = |seq: u32, record: &Sealed, _| {
+        let mut leaves: Vec<Node> = Vec::new();
+        let look = |seq: u32, record: &Sealed, leaf| {
+            if of <= LEAVES_MAX {
+                leaves.push(leaf);
+            }
             if challenge.seqs.binary_search(&seq).is_ok() {
                 records.insert(seq, record.clone());
             }
@@ -243,9 +291,10 @@ impl Auditor {
             Err(error) => return unknown(error.to_string(), drawn, of),
         };
         let height = self.shared.height.borrow().0;
+        let mut exhibit = None;
         let (end, why) = match answer.code {
             Code::OK => {
-                let records = records.iter().map(|(seq, record)| Record {
+                let asked = records.iter().map(|(seq, record)| Record {
                     seq: *seq,
                     hint: &record.hint.0,
                     ciphertext: &record.ciphertext,
@@ -253,9 +302,13 @@ impl Auditor {
                 let signed = Answer { digest: answer.digest, signature: answer.signature.0 };
                 let public = self.public_key();
                 let key = public.unwrap_or(self.key);
-                match signed.check(&self.key, &key, &challenge, records) {
+                match signed.check(&self.key, &key, &challenge, asked) {
                     Ok(()) => (AuditEnd::Passed, String::new()),
                     Err(fault @ (AuditFault::WrongSignature | AuditFault::Lost)) => {
+                        let (tower, records) = (self.key, records.clone());
+                        let lost =
+                            move || lost(tower, receipt, challenge, signed, records, &leaves);
+                        exhibit = tokio::task::spawn_blocking(lost).await.ok().flatten();
                         (AuditEnd::Failed, fault.to_string())
                     }
                 }
@@ -266,7 +319,7 @@ impl Auditor {
             }
             other => (AuditEnd::Unknown, other.to_string()),
         };
-        Outcome { end, why, drawn, of }
+        Outcome { end, why, drawn, of, exhibit }
     }
 
     fn public_key(&self) -> Option<PublicKey> {

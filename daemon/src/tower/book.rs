@@ -50,6 +50,13 @@ pub struct Kept {
     pub at: Option<TowerAt>,
 }
 
+impl Kept {
+    /// Whether the tower signed for anything in it.
+    pub fn is_signed(&self) -> bool {
+        self.at.as_ref().is_some_and(|at| !at.receipt.is_empty())
+    }
+}
+
 /// All towers and their sessions.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Book {
@@ -59,6 +66,9 @@ pub struct Book {
     pub faulted: BTreeMap<NodeId, TowerFaulted>,
     /// Sessions, by tower and the index of the channel.
     pub sessions: BTreeMap<(NodeId, u64), Kept>,
+    /// Earlier sessions in the same places that a tower had signed for, the oldest first: they were full, or
+    /// their time was over.
+    pub past: BTreeMap<(NodeId, u64), Vec<Kept>>,
     /// Drills that run, and the last that are over.
     pub drills: BTreeMap<u64, Drilled>,
     /// The last audit of each session, by tower and the index of the channel.
@@ -82,12 +92,19 @@ impl Book {
                 self.towers.remove(tower);
                 self.faulted.remove(tower);
                 self.sessions.retain(|(of, _), _| of != tower);
+                self.past.retain(|(of, _), _| of != tower);
                 self.audits.retain(|(of, _), _| of != tower);
             }
             Fact::TowerSession(opened) => {
                 let key = (opened.tower, opened.channel);
                 self.next.insert(key, opened.number.saturating_add(1));
-                self.sessions.insert(key, Kept { opened: opened.clone(), at: None });
+                let kept = Kept { opened: opened.clone(), at: None };
+                let before = self.sessions.insert(key, kept);
+                let is_other = |before: &Kept| before.opened.number != opened.number;
+                if let Some(before) = before.filter(|before| before.is_signed() && is_other(before))
+                {
+                    self.past.entry(key).or_default().push(before);
+                }
             }
             Fact::TowerAt(at) => {
                 if let Some(kept) = self.sessions.get_mut(&(at.tower, at.channel)) {
@@ -97,6 +114,7 @@ impl Book {
             Fact::TowerOver(over) => {
                 let key = (over.tower, over.channel);
                 self.sessions.remove(&key);
+                self.past.remove(&key);
                 self.audits.remove(&key);
                 if is_drill(over.channel) {
                     self.next.remove(&key);
@@ -163,6 +181,10 @@ impl Book {
             let kept = self.sessions.get(&(*tower, *channel));
             match (kept, next.checked_sub(1)) {
                 (Some(kept), _) => {
+                    for past in self.past.get(&(*tower, *channel)).into_iter().flatten() {
+                        facts.push(Fact::TowerSession(past.opened.clone()));
+                        facts.extend(past.at.clone().map(Box::new).map(Fact::TowerAt));
+                    }
                     facts.push(Fact::TowerSession(kept.opened.clone()));
                     facts.extend(kept.at.clone().map(Box::new).map(Fact::TowerAt));
                 }
@@ -187,6 +209,14 @@ impl Book {
             facts.push(Fact::CheckpointMade(self.checkpoint));
         }
         facts
+    }
+
+    /// All sessions with a tower for a channel that it signed for, the newest first.
+    pub fn signed(&self, tower: NodeId, channel: u64) -> Vec<Kept> {
+        let key = (tower, channel);
+        let past = self.past.get(&key).into_iter().flatten().rev();
+        let all = self.sessions.get(&key).into_iter().chain(past);
+        all.filter(|kept| kept.is_signed()).cloned().collect()
     }
 
     /// The number of the next session with a tower for a channel.
@@ -220,6 +250,35 @@ mod tests {
         let justice = bitcoin::Txid::from_byte_array([0; 32]);
         let (verdict, blocks, justice_fee_sat, cost_sat) = (1, 0, 0, 0);
         DrillEnded { drill, verdict, blocks, justice, justice_fee_sat, cost_sat, at_ms }
+    }
+
+    #[test]
+    fn a_session_that_was_signed_for_is_remembered_behind_the_one_that_takes_its_place() {
+        let tower = NodeId([2; 33]);
+        let opened = |number| {
+            let (kit, template, row) = (1, vec![1], u64::from(number));
+            Fact::TowerSession(TowerSession { tower, channel: 7, number, kit, template, row })
+        };
+        let at = |row, receipt: &[u8]| {
+            let (range, receipt) = (vec![1], receipt.to_vec());
+            let (skip, htlcs, next_htlc) = (0, 0, (0, 0));
+            let at = TowerAt { tower, channel: 7, row, skip, htlcs, next_htlc, range, receipt };
+            Fact::TowerAt(Box::new(at))
+        };
+        let mut book = Book::default();
+        let facts = [opened(0), at(5, &[8]), opened(1), opened(2), at(9, &[9]), opened(3)];
+        facts.iter().for_each(|fact| book.apply(fact));
+        let numbers = |book: &Book| -> Vec<u32> {
+            book.signed(tower, 7).iter().map(|kept| kept.opened.number).collect()
+        };
+        assert_eq!(numbers(&book), [2, 0], "nothing was signed for in the others");
+        book.apply(&at(11, &[10]));
+        assert_eq!(numbers(&book), [3, 2, 0]);
+        let mut again = Book::default();
+        book.facts().iter().for_each(|fact| again.apply(fact));
+        assert_eq!(again, book);
+        book.apply(&Fact::TowerOver(TowerOver { tower, channel: 7 }));
+        assert_eq!(numbers(&book), [0_u32; 0]);
     }
 
     #[test]

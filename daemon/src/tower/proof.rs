@@ -1,5 +1,6 @@
-//! The file that convicts a tower: its receipt, the record made again, the breach and the theft, and the
-//! blocks between them.
+//! Files that convict a tower. Of a theft: its receipt, the record made again, the breach and the theft, and the
+//! blocks between them. Of less: what was found out when it was audited (`audit`), and receipts that
+//! contradict.
 //!
 //! Not here: the file's bytes and its judge (`watchtower::proof::fraud`), who looks for thefts (`theft`).
 
@@ -17,7 +18,7 @@ use watchtower::kit::claim::ClaimKind;
 use watchtower::kit::sealed;
 use watchtower::kit::template::Template;
 use watchtower::message::{KIT_SEALED, Sealed};
-use watchtower::proof::fraud::{FraudProof, Headers, Mined, Rejection, Verdict};
+use watchtower::proof::fraud::{Exhibit, FraudProof, Headers, Mined, Rejection, Verdict};
 use watchtower::proof::mmr::{self, Path};
 use watchtower::proof::receipt::Receipt;
 use wire::codec::Decode as _;
@@ -135,11 +136,27 @@ async fn mined(chain: &dyn ChainBackend, txid: Txid) -> Result<Option<Mined>, Ba
     Ok(Mined::new(&block, at.height, index))
 }
 
-/// What a tower promised about the close of a channel.
+/// What a tower promised about the close of a channel, in whichever of its sessions it did.
 ///
 /// # Errors
-/// [`NoProof`].
+/// [`NoProof`]: of those the first that the next block may change, or that of the first session.
 pub(super) async fn promised(
+    shared: &Shared,
+    tower: PublicKey,
+    sessions: &[Kept],
+) -> Result<Promise, NoProof> {
+    let mut whys = Vec::new();
+    for session in sessions {
+        match promised_in(shared, tower, session).await {
+            Ok(promise) => return Ok(promise),
+            Err(why) => whys.push(why),
+        }
+    }
+    let place = whys.iter().position(NoProof::may_change).unwrap_or(0);
+    Err(whys.into_iter().nth(place).unwrap_or(NoProof::NothingSigned))
+}
+
+async fn promised_in(
     shared: &Shared,
     tower: PublicKey,
     session: &Kept,
@@ -204,16 +221,29 @@ async fn close_of(
     }
 }
 
-/// Writes a proof into the directory for them, durably, and says where it is.
-///
-/// # Errors
-/// Those of the file system.
-pub(super) fn write(dir: &FilePath, proof: &FraudProof) -> io::Result<PathBuf> {
+/// Writes a file into the directory for them, durably. Its path if there is one, and words about it.
+pub(super) async fn put(dir: &FilePath, exhibit: Exhibit) -> (Option<PathBuf>, String) {
+    let dir = dir.to_owned();
+    match tokio::task::spawn_blocking(move || write(&dir, &exhibit)).await {
+        Ok(Ok(path)) => (Some(path.clone()), format!("the proof is {}", path.display())),
+        Ok(Err(error)) => (None, format!("the proof cannot be written: {error}")),
+        Err(_) => (None, "the proof could not be written".to_owned()),
+    }
+}
+
+fn write(dir: &FilePath, exhibit: &Exhibit) -> io::Result<PathBuf> {
     std::fs::create_dir_all(dir)?;
-    let tower: String = proof.tower.to_string().chars().take(16).collect();
-    let path = dir.join(format!("{tower}-{}.proof", proof.breach.tx.compute_txid()));
+    let short = |key: &PublicKey| -> String { key.to_string().chars().take(16).collect() };
+    let (tower, of) = match exhibit {
+        Exhibit::Theft(proof) => (&proof.tower, proof.breach.tx.compute_txid().to_string()),
+        Exhibit::Lost(lost) => (&lost.tower, format!("lost-{}", short(&lost.receipt.session.key))),
+        Exhibit::Receipts(evidence) => {
+            (&evidence.tower, format!("receipts-{}", short(&evidence.receipt.session.key)))
+        }
+    };
+    let path = dir.join(format!("{}-{of}.proof", short(tower)));
     let aside = path.with_extension("new");
-    std::fs::write(&aside, proof.to_bytes())?;
+    std::fs::write(&aside, exhibit.to_bytes())?;
     std::fs::File::open(&aside)?.sync_all()?;
     std::fs::rename(&aside, &path)?;
     std::fs::File::open(dir)?.sync_all()?;
@@ -235,15 +265,16 @@ impl Towers {
             let _gone = reply.send(Err(refusal));
             return;
         };
-        let Some(session) = self.book.sessions.get(&(tower, channel.0)).cloned() else {
-            let _gone = reply.send(Ok(Err(NoProof::NothingSigned)));
-            return;
-        };
+        // A session without a signature says why there is no proof, too.
+        let mut sessions = self.book.signed(tower, channel.0);
+        if sessions.is_empty() {
+            sessions.extend(self.book.sessions.get(&(tower, channel.0)).cloned());
+        }
         let shared = Arc::clone(&self.shared);
         let stop = self.tasks.token();
         self.tasks.detach("tower proof", async move {
             let work = async {
-                let promise = promised(&shared, key, &session).await?;
+                let promise = promised(&shared, key, &sessions).await?;
                 promise.broken(shared.backend.as_ref(), shared.chain).await
             };
             tokio::select! {

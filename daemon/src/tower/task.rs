@@ -15,6 +15,7 @@ use secp256k1::PublicKey;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use watchtower::message::Event;
+use watchtower::proof::fraud::Exhibit;
 use watchtower::proof::receipt::Receipt;
 use wire::codec::{Decode as _, Encode as _};
 use wire::id::{ChannelId, NodeId};
@@ -24,7 +25,7 @@ use super::assign::assign;
 use super::book::Book;
 use super::guardian::{FOUND, Keeping};
 use super::keep::Made;
-use super::proof::NoProof;
+use super::proof::{self, NoProof};
 use super::shown::{Audit, Coverage, Drill, OnLag, Session, Standing, Tower};
 use super::upload::{News, Shared, Upload, What};
 use crate::archive::Archives;
@@ -559,6 +560,14 @@ impl Towers {
             What::Faulted { evidence, why } => {
                 tracing::error!(%tower, channel = channel.0, why, "a tower broke its word");
                 self.stop_sessions(tower);
+                if let Some(evidence) = evidence.as_ref().filter(|evidence| evidence.convicts()) {
+                    let exhibit = Exhibit::Receipts(evidence.clone());
+                    let shared = Arc::clone(&self.shared);
+                    self.tasks.detach("tower proof", async move {
+                        let (_, place) = proof::put(&shared.proofs, exhibit).await;
+                        tracing::error!(%tower, place, "its receipts contradict");
+                    });
+                }
                 let evidence = evidence.map(|evidence| evidence.encoded()).unwrap_or_default();
                 let why = why.as_str().into();
                 let faulted = TowerFaulted { tower, evidence, why, at_ms: now };

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use secp256k1::PublicKey;
+use watchtower::proof::fraud::{Exhibit, FraudProof};
 use wire::id::NodeId;
 
 use super::book::Kept;
@@ -22,12 +23,13 @@ impl Towers {
             .filter(|((tower, channel), kept)| {
                 let index = ChannelIndex(*channel);
                 let broken = doors.get(index).is_some_and(|door| door.glance.borrow().broken);
-                let signed = kept.at.as_ref().is_some_and(|at| !at.receipt.is_empty());
+                let signed = kept.is_signed() || self.book.past.contains_key(&(*tower, *channel));
                 broken && signed && !self.thefts.contains(&(*tower, index))
             })
-            .map(|((tower, channel), kept)| (*tower, ChannelIndex(*channel), kept.clone()))
+            .map(|((tower, channel), _)| (*tower, ChannelIndex(*channel)))
             .collect();
-        for (tower, channel, session) in new {
+        for (tower, channel) in new {
+            let sessions = self.book.signed(tower, channel.0);
             self.thefts.insert((tower, channel));
             let Ok(key) = PublicKey::from_slice(&tower.0) else { continue };
             let shared = Arc::clone(&self.shared);
@@ -36,19 +38,24 @@ impl Towers {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => {}
-                    () = look(shared, tower, key, session) => {}
+                    () = look(shared, tower, channel, key, sessions) => {}
                 }
             });
         }
     }
 }
 
-async fn look(shared: Arc<Shared>, tower: NodeId, key: PublicKey, session: Kept) {
+async fn look(
+    shared: Arc<Shared>,
+    tower: NodeId,
+    channel: ChannelIndex,
+    key: PublicKey,
+    sessions: Vec<Kept>,
+) {
     let mut height = shared.height.clone();
-    let channel = ChannelIndex(session.opened.channel);
     let promise = loop {
         height.mark_unchanged();
-        match promised(&shared, key, &session).await {
+        match promised(&shared, key, &sessions).await {
             Ok(promise) => break promise,
             Err(why) if why.may_change() => {}
             Err(why) => {
@@ -83,15 +90,10 @@ pub(super) async fn accuse(
     shared: &Shared,
     tower: NodeId,
     channel: ChannelIndex,
-    proof: &watchtower::proof::fraud::FraudProof,
+    proof: &FraudProof,
 ) -> Option<std::path::PathBuf> {
-    let (dir, written) = (shared.proofs.clone(), proof.clone());
-    let written = tokio::task::spawn_blocking(move || proof::write(&dir, &written)).await;
-    let (path, place) = match written {
-        Ok(Ok(path)) => (Some(path.clone()), format!("the proof is {}", path.display())),
-        Ok(Err(error)) => (None, format!("the proof cannot be written: {error}")),
-        Err(_) => (None, "the proof could not be written".to_owned()),
-    };
+    let exhibit = Exhibit::Theft(Box::new(proof.clone()));
+    let (path, place) = proof::put(&shared.proofs, exhibit).await;
     let breach = proof.breach.tx.compute_txid();
     let why = format!(
         "it had signed for the record of breach {breach} and let the cheater take everything; {place}"

@@ -191,6 +191,7 @@ impl Upload {
         let mut wait_ms = FIRST_MS;
         // The first connection shows whether the tower still has everything, also without new states.
         let mut first = true;
+        let mut replaced = false;
         loop {
             if !first && !self.wait_for_work().await {
                 return self.tell(What::Over).await;
@@ -199,7 +200,7 @@ impl Upload {
             let end = self.connection().await;
             match end {
                 End::Idle => {
-                    wait_ms = FIRST_MS;
+                    (wait_ms, replaced) = (FIRST_MS, false);
                     continue;
                 }
                 End::Over => return self.tell(What::Over).await,
@@ -222,6 +223,17 @@ impl Upload {
                         self.begin_another(row);
                         first = true;
                         continue;
+                    }
+                    // One whose time was over before it took anything is of no use to anybody. A tower that says
+                    // so of its successor too is asked as rarely as any that refuses.
+                    if code == Code::EXPIRED && self.session.is_some() {
+                        let row = self.at.as_ref().map(|at| at.row);
+                        let opened = self.session.as_ref().map_or(0, |session| session.row);
+                        self.begin_another(row.unwrap_or(opened));
+                        if !std::mem::replace(&mut replaced, true) {
+                            first = true;
+                            continue;
+                        }
                     }
                     self.tell(What::Refused(code)).await;
                     // Full, expired, unknown: others take over, and this one is asked again rarely.

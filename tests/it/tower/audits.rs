@@ -4,18 +4,18 @@ use daemon::rpc::model::channel::ChannelRef;
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::tower::{AuditEnd, NoProof};
 use viaduct_tests::until::until_async;
-use watchtower::proof::fraud::{FraudProof, Verdict};
+use watchtower::proof::fraud::{Exhibit, FraudProof, Verdict};
 
 use super::mute::{Bend, Flaws, Mute};
 use super::scene::{DELAY, Tower, cheat, covered, hired, scene, taker};
-use crate::nodes::pair::in_time;
+use crate::nodes::pair::{in_time, pay_some};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s22_one_wrong_bit_in_a_receipt_is_the_end_of_a_tower() {
     in_time(async {
         let (pair, _, _) = scene(&[("towers.copies", "4")]).await;
         for bent in [Bend::Root, Bend::Signature, Bend::Count, Bend::Height] {
-            let flaws = Flaws { bend: Some(bent), loses: false };
+            let flaws = Flaws { bend: Some(bent), ..Flaws::default() };
             let tower = Mute::with(&pair.layer1, flaws).await;
             let address = tower.address();
             pair.bob.handle().add_tower(tower.id(), address, false).await.expect("hired");
@@ -37,7 +37,7 @@ async fn s23_an_audit_finds_the_tower_that_lost_a_record_and_never_one_that_has_
         let (mut pair, _, _) = scene(&[("towers.copies", "2")]).await;
         let honest = Tower::start(&pair.path().join("tower"), &pair.layer1).await;
         honest.hired_by(&pair.bob, false).await;
-        let flaws = Flaws { bend: None, loses: true };
+        let flaws = Flaws { loses: true, ..Flaws::default() };
         let loser = Mute::with(&pair.layer1, flaws).await;
         let (id, address) = (loser.id(), loser.address());
         pair.bob.handle().add_tower(id, address, false).await.expect("hired");
@@ -57,6 +57,12 @@ async fn s23_an_audit_finds_the_tower_that_lost_a_record_and_never_one_that_has_
         })
         .await;
         assert!(fault.contains("records that it signed for"), "{fault}");
+        // It can be shown to anybody.
+        let file = fault.split("the proof is ").nth(1).expect("it says where");
+        let shown = Exhibit::from_bytes(&std::fs::read(file).expect("it is there"));
+        let Ok(Exhibit::Lost(lost)) = shown else { panic!("{shown:?}") };
+        let loss = lost.verify(&[]).expect("guilty");
+        assert_eq!((loss.tower.serialize(), u64::from(loss.signed)), (id.0, states));
         // It is known after a restart.
         pair.bob = pair.bob.restart().await;
         assert!(hired(&pair.bob, id).await.fault.is_some());
@@ -64,6 +70,42 @@ async fn s23_an_audit_finds_the_tower_that_lost_a_record_and_never_one_that_has_
         assert_eq!(kept.first().map(|audit| audit.end), Some(AuditEnd::Passed));
         let unknown = pair.alice.handle().audit_tower(id, 1).await.expect_err("not hers");
         assert!(unknown.to_string().contains("no tower"), "{unknown}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s31_a_session_whose_time_is_over_before_it_took_a_record_is_replaced() {
+    in_time(async {
+        let (pair, _, _) = scene(&[("towers.copies", "1")]).await;
+        let flaws = Flaws { expires: Some(0), ..Flaws::default() };
+        let tower = Mute::with(&pair.layer1, flaws).await;
+        pair.bob.handle().add_tower(tower.id(), tower.address(), false).await.expect("hired");
+        let after = covered(&pair.bob).await;
+        assert_eq!((after.uncovered_states, after.missing_copies), (0, 0), "{after:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s23_a_session_that_another_took_the_place_of_is_audited_too() {
+    in_time(async {
+        let (pair, id, _) = scene(&[("towers.copies", "1")]).await;
+        let flaws = Flaws { loses: true, expires: Some(1), ..Flaws::default() };
+        let tower = Mute::with(&pair.layer1, flaws).await;
+        pair.bob.handle().add_tower(tower.id(), tower.address(), false).await.expect("hired");
+        let first = covered(&pair.bob).await.states;
+        pay_some(&pair.alice, &pair.bob, 1_000_000).await;
+        pair.agree(id).await;
+        let all = until_async("the second session has the rest", String::new, || async {
+            let coverage = super::scene::coverage(&pair.bob).await;
+            (coverage.uncovered_states == 0 && coverage.states > first).then_some(coverage.states)
+        })
+        .await;
+        let audits = pair.bob.handle().audit_tower(tower.id(), 300).await.expect("asked");
+        let of: u64 = audits.iter().map(|audit| u64::from(audit.of)).sum();
+        assert_eq!((audits.len(), of), (2, all), "{audits:?}");
+        assert!(audits.iter().all(|audit| audit.end == AuditEnd::Failed), "{audits:?}");
     })
     .await;
 }

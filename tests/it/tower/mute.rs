@@ -40,6 +40,8 @@ pub(crate) struct Flaws {
     pub(crate) bend: Option<Bend>,
     /// It loses the first record of every session after it signed for it.
     pub(crate) loses: bool,
+    /// The time of the first session that brings records is over as soon as it has so many.
+    pub(crate) expires: Option<usize>,
 }
 
 /// It, as long as it is held.
@@ -68,7 +70,8 @@ impl Mute {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let (asks, mut asked) = mpsc::channel::<Asked>(64);
-        let mut desk = Desk { key, flaws, layer1: layer1.clone(), sessions: BTreeMap::new() };
+        let mut desk =
+            Desk { key, flaws, layer1: layer1.clone(), sessions: BTreeMap::new(), over: None };
         let task = tokio::spawn(async move {
             let mut calls = tokio::task::JoinSet::new();
             loop {
@@ -161,6 +164,8 @@ struct Desk {
     flaws: Flaws,
     layer1: Layer1,
     sessions: BTreeMap<[u8; 33], Kept>,
+    /// The session whose time is over early.
+    over: Option<[u8; 33]>,
 }
 
 impl Desk {
@@ -182,7 +187,10 @@ impl Desk {
                 .into()
             }
             Message::Records(records) => {
-                for (seq, record) in (records.first_seq..).zip(records.records) {
+                let is_first = *self.over.get_or_insert(session.serialize()) == session.serialize();
+                let is_over = flaws.expires.is_some_and(|most| kept.records.len() >= most);
+                let new = if is_first && is_over { Vec::new() } else { records.records };
+                for (seq, record) in (records.first_seq..).zip(new) {
                     if seq == kept.range.count() {
                         let leaf = mmr::leaf(seq, &record.hint.0, &record.ciphertext);
                         kept.range.append(leaf);
@@ -197,7 +205,8 @@ impl Desk {
                     expiry: expiry.0,
                 };
                 let terms = Session::new(session, KIT_SEALED, &kept.template);
-                let ack = ack.sign(terms, &key).to_message(Code::OK);
+                let code = if is_first && is_over { Code::EXPIRED } else { Code::OK };
+                let ack = ack.sign(terms, &key).to_message(code);
                 bend(ack, flaws.bend).into()
             }
             Message::Audit(audit) => {

@@ -128,11 +128,16 @@ impl Evidence {
         let (first, second) = (&before.ack, &self.receipt.ack);
         let signed = before.is_signed_by(&self.tower) && self.receipt.is_signed_by(&self.tower);
         let same_session = before.session == self.receipt.session;
+        // Behind its end a session may begin anew: then nothing contradicts.
+        let lasts = first.expiry >= second.height;
         // Blocks are added at the end of a chain; two receipts for as many records at two heights can have
         // one root alone.
         let forked = first.durable_seq == second.durable_seq && first.root != second.root;
         let later = second.height > first.height;
-        signed && same_session && (forked || later && second.durable_seq < first.durable_seq)
+        signed
+            && same_session
+            && lasts
+            && (forked || later && second.durable_seq < first.durable_seq)
     }
 }
 

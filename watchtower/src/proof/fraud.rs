@@ -10,9 +10,13 @@
 //! transaction whose every signature is good; the cheater's own output stood in a block for as long as its
 //! delay; and then the cheater took it. What is not: that a miner would have taken the justice for what its
 //! ladder pays ([`Guilt::feerate_max`] says what that was).
+//!
+//! Other files convict a tower of less: [`Exhibit`] is any of them.
 
 mod chain;
+mod exhibit;
 mod file;
+mod lost;
 mod verify;
 
 #[cfg(test)]
@@ -21,7 +25,9 @@ mod sample;
 mod tests;
 
 pub use chain::{ChainError, Headers, Mined};
+pub use exhibit::Exhibit;
 pub use file::{FILE_MAX, FileError};
+pub use lost::{Loss, LostRecords, NoLoss};
 pub use verify::{Guilt, Rejection, Verdict};
 
 use bitcoin::BlockHash;

@@ -4,7 +4,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use watchtower::proof::fraud::{FILE_MAX, FraudProof, Guilt, Verdict};
+use watchtower::proof::check::Evidence;
+use watchtower::proof::fraud::{Exhibit, FILE_MAX, FraudProof, Guilt, Loss, Verdict};
 use watchtower::proof::tombstone::Tombstone;
 
 use crate::amount::sat;
@@ -13,9 +14,10 @@ use crate::render::{Screen, Tone};
 
 /// Check a file that is said to prove that a tower broke its promise. Needs no node and no network.
 ///
-/// The tower had signed for a record, the breach came later, the record was good, and the cheater took its
-/// output after its delay: all of that is computed again from the file. What is left to you: whether the
-/// key is that tower's, and whether the blocks are on your chain.
+/// A theft: the tower had signed for a record, the breach came later, the record was good, and the cheater took
+/// its output after its delay. A loss: it had signed for records and its signed answer to an audit is not
+/// over them. Or two receipts of its own that contradict. All of that is computed again from the file. What
+/// is left to you: whether the key is that tower's, and whether the blocks are on your chain.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyProof {
     /// The file.
@@ -51,7 +53,7 @@ impl VerifyProof {
     pub(crate) fn run(&self, screen: &mut Screen) -> Result<(), Failure> {
         let bytes = read(&self.file)?;
         let refuse = |why: String| Failure::NotProved { why };
-        let proof = FraudProof::from_bytes(&bytes).map_err(|error| refuse(error.to_string()))?;
+        let exhibit = Exhibit::from_bytes(&bytes).map_err(|error| refuse(error.to_string()))?;
         let mut rebuttals: Vec<Tombstone> = Vec::new();
         for path in &self.rebuttal {
             let read = Tombstone::read_all(&read(path)?).map_err(|error| Failure::File {
@@ -60,6 +62,20 @@ impl VerifyProof {
             })?;
             rebuttals.extend(read);
         }
+        let proof = match exhibit {
+            Exhibit::Theft(proof) => proof,
+            Exhibit::Lost(lost) => {
+                let loss = lost.verify(&rebuttals).map_err(|why| refuse(why.to_string()))?;
+                let broken = Broken::lost(&loss);
+                return screen.result(&broken, |broken| vec![broken.tower.clone()], tell);
+            }
+            Exhibit::Receipts(evidence) => {
+                let broken = Broken::receipts(&evidence).filter(|_| evidence.convicts());
+                let none = || refuse("the two receipts do not contradict".to_owned());
+                let broken = broken.ok_or_else(none)?;
+                return screen.result(&broken, |broken| vec![broken.tower.clone()], tell);
+            }
+        };
         match proof.verify(&rebuttals) {
             Verdict::Guilty(guilt) => {
                 let proved = Proved::of(&guilt, &proof);
@@ -111,6 +127,73 @@ fn describe(screen: &Screen, proved: &Proved) -> String {
         format!("Compare on {}: block {} must be", proved.network, proved.theft_height),
         format!("           {}", proved.last_block),
         "and ask the tower for deletions that its client had signed (--rebuttal).".to_owned(),
+    ]
+    .join("\n")
+}
+
+/// A promise that was broken without a theft, for programs.
+#[derive(Debug, Serialize)]
+struct Broken {
+    verdict: &'static str,
+    tower: String,
+    session: String,
+    records_signed: u32,
+    receipt_height: u32,
+    /// The last height at which the tower promised to watch.
+    until_height: u32,
+    /// What it did, for people.
+    what: String,
+}
+
+impl Broken {
+    fn lost(loss: &Loss) -> Self {
+        Self {
+            verdict: "guilty",
+            tower: loss.tower.to_string(),
+            session: loss.session.to_string(),
+            records_signed: loss.signed,
+            receipt_height: loss.receipt_height,
+            until_height: loss.until,
+            what: format!("asked for {}, it gave a signed answer that is not theirs", loss.asked),
+        }
+    }
+
+    fn receipts(evidence: &Evidence) -> Option<Self> {
+        let before = evidence.before.as_ref()?;
+        let (first, second) = (&before.ack, &evidence.receipt.ack);
+        let what = if first.durable_seq == second.durable_seq {
+            format!(
+                "at height {} it signed for other records under the same numbers",
+                second.height
+            )
+        } else {
+            format!("at height {} it signed for {} only", second.height, second.durable_seq)
+        };
+        Some(Self {
+            verdict: "guilty",
+            tower: evidence.tower.to_string(),
+            session: before.session.key.to_string(),
+            records_signed: first.durable_seq,
+            receipt_height: first.height,
+            until_height: first.expiry,
+            what,
+        })
+    }
+}
+
+fn tell(screen: &Screen, broken: &Broken) -> String {
+    [
+        screen.paint(Tone::Bad, "the tower broke its promise"),
+        format!("tower      {}", broken.tower),
+        format!(
+            "promise    {} records of session {}, signed for at height {}",
+            broken.records_signed, broken.session, broken.receipt_height
+        ),
+        format!("broken     {}", broken.what),
+        String::new(),
+        format!("This holds if your chain is at height {} or below.", broken.until_height),
+        "Later the tower may have let go of the session. Ask it for deletions that its".to_owned(),
+        "client had signed (--rebuttal).".to_owned(),
     ]
     .join("\n")
 }

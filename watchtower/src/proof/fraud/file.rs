@@ -20,8 +20,11 @@ use crate::proof::tombstone::Tombstone;
 /// What every file begins with, so that a person who looks at it knows.
 const HEAD: &[u8] = b"viaduct watchtower fraud proof\n";
 
-/// The only version there is.
-const VERSION: u16 = 1;
+/// A theft, and nothing else.
+pub(super) const VERSION_THEFT: u16 = 1;
+
+/// What the first byte of the contents says.
+pub(super) const VERSION_ANY: u16 = 2;
 
 /// Bytes of the checksum: SHA256.
 const CHECKSUM: usize = 32;
@@ -52,37 +55,48 @@ pub enum FileError {
     Malformed(#[from] DecodeError),
 }
 
+/// A file of that version around these contents.
+pub(super) fn file(version: u16, contents: &[u8]) -> Vec<u8> {
+    let mut out = HEAD.to_vec();
+    version.encode(&mut out);
+    out.extend_from_slice(contents);
+    let checksum = sha256::Hash::hash(&out);
+    out.extend_from_slice(checksum.as_byte_array());
+    out
+}
+
+/// The version of a file and its contents, which are whole; only of those versions.
+pub(super) fn body<'a>(bytes: &'a [u8], known: &[u16]) -> Result<(u16, &'a [u8]), FileError> {
+    if bytes.len() > FILE_MAX {
+        return Err(FileError::TooLong(bytes.len()));
+    }
+    let body = bytes.strip_prefix(HEAD).ok_or(FileError::NotAProof)?;
+    let mut r = Reader::new(body);
+    let version = u16::decode(&mut r)?;
+    if !known.contains(&version) {
+        return Err(FileError::Version(version));
+    }
+    let (whole, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or(FileError::Checksum)?;
+    if sha256::Hash::hash(whole).as_byte_array() != checksum {
+        return Err(FileError::Checksum);
+    }
+    let contents = r.rest();
+    let contents = contents.split_last_chunk::<CHECKSUM>().ok_or(FileError::Checksum)?.0;
+    Ok((version, contents))
+}
+
 impl FraudProof {
     /// The file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = HEAD.to_vec();
-        VERSION.encode(&mut out);
-        self.encode(&mut out);
-        let checksum = sha256::Hash::hash(&out);
-        out.extend_from_slice(checksum.as_byte_array());
-        out
+        file(VERSION_THEFT, &self.encoded())
     }
 
-    /// Reads a file.
+    /// Reads a file about a theft.
     ///
     /// # Errors
     /// [`FileError`]; a file that reads well is not yet a proof.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FileError> {
-        if bytes.len() > FILE_MAX {
-            return Err(FileError::TooLong(bytes.len()));
-        }
-        let body = bytes.strip_prefix(HEAD).ok_or(FileError::NotAProof)?;
-        let mut r = Reader::new(body);
-        let version = u16::decode(&mut r)?;
-        if version != VERSION {
-            return Err(FileError::Version(version));
-        }
-        let (whole, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or(FileError::Checksum)?;
-        if sha256::Hash::hash(whole).as_byte_array() != checksum {
-            return Err(FileError::Checksum);
-        }
-        let contents = r.rest();
-        let contents = contents.split_last_chunk::<CHECKSUM>().ok_or(FileError::Checksum)?.0;
+        let (_, contents) = body(bytes, &[VERSION_THEFT])?;
         Ok(Self::decode_exact(contents)?)
     }
 }
