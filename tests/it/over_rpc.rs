@@ -5,9 +5,15 @@ use std::process::{Command, Stdio};
 
 use viaduct_tests::layer1::{BITCOIND, OVER};
 
-/// What is run: where blocks, the mempool and restarts matter. Others say the same whatever the chain is.
-const RUN: &[&str] =
-    &["nodes::closes::", "nodes::crash::", "nodes::funding::", "nodes::unconfirmed::"];
+/// What is run, by beginnings of names: where blocks, the mempool, reorganisations and restarts matter. Others say the
+/// same whatever the chain is, or take long.
+const RUN: &[&str] = &[
+    "nodes::closes::a_node_that_was_away",
+    "nodes::closes::the_other_side_closes_alone",
+    "nodes::crash::",
+    "nodes::funding::a_",
+    "nodes::unconfirmed::a_",
+];
 
 #[test]
 fn what_nodes_do_with_their_chain_is_the_same_over_bitcoin_cores_rpc() {

@@ -116,6 +116,16 @@ async fn crashes_while_a_channel_is_opened_leave_a_channel_or_the_coins() {
             opening.abort();
             pair.alice.connect(pair.bob.id(), pair.bob.address()).await;
             pair.mine(3).await;
+            // What a restarted node broadcasts again may come to the miners after these blocks.
+            while pair
+                .alice
+                .channels()
+                .await
+                .iter()
+                .any(|channel| channel.phase == ChannelPhase::AwaitingDepth)
+            {
+                pair.mine(1).await;
+            }
             // Whatever is still there is a real channel and can be used and closed.
             for channel in pair.alice.channels().await {
                 match channel.phase {
