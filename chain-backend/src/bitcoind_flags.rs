@@ -25,6 +25,9 @@ const WITHOUT_EFFECT: [&str; 19] = [
     "rpcallowip",
 ];
 
+/// What the cache of `viaduct-chain` may take, megabytes.
+const CACHE_MB: (u64, u64) = (1, 16_384);
+
 /// Where signet's callers look.
 pub(crate) const SIGNET_PORT: u16 = 38_332;
 
@@ -35,6 +38,7 @@ pub(crate) const SIGNET_PORT: u16 = 38_332;
 pub(crate) fn translated(args: impl Iterator<Item = String>) -> Result<Vec<String>, String> {
     let (mut dir, mut port, mut user, mut password) = (None, None, None, None);
     let (mut signet, mut challenge) = (false, None);
+    let (mut reindex, mut prune, mut cache) = (None, None, None);
     for arg in args {
         let text = arg.trim_start_matches('-');
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
@@ -45,6 +49,9 @@ pub(crate) fn translated(args: impl Iterator<Item = String>) -> Result<Vec<Strin
             "rpcpassword" => password = Some(value.to_owned()),
             "signet" => signet = true,
             "signetchallenge" => challenge = Some(value.to_owned()),
+            "reindex" | "reindex-chainstate" => reindex = Some(value.to_owned()),
+            "prune" => prune = Some(value.to_owned()),
+            "dbcache" => cache = Some(value.to_owned()),
             name if WITHOUT_EFFECT.contains(&name) => {}
             _ => return Err(format!("Invalid parameter {arg}")),
         }
@@ -56,6 +63,9 @@ pub(crate) fn translated(args: impl Iterator<Item = String>) -> Result<Vec<Strin
         let own = if signet { "signet." } else { "regtest." };
         let (name, value) = (name.trim().trim_start_matches(own), value.trim().to_owned());
         match name {
+            "reindex" | "reindex-chainstate" => drop(reindex.get_or_insert(value)),
+            "prune" => drop(prune.get_or_insert(value)),
+            "dbcache" => drop(cache.get_or_insert(value)),
             "signetchallenge" if signet => drop(challenge.get_or_insert(value)),
             "rpcport" => drop(port.get_or_insert(value)),
             "rpcuser" => drop(user.get_or_insert(value)),
@@ -73,11 +83,28 @@ pub(crate) fn translated(args: impl Iterator<Item = String>) -> Result<Vec<Strin
     if let (Some(user), Some(password)) = (user, password) {
         words.extend(["--rpc-login".to_owned(), format!("{user}:{password}")]);
     }
+    // `-reindex` alone is `-reindex=1`.
+    if reindex.is_some_and(|value| value != "0") {
+        words.push("--reindex".to_owned());
+    }
+    // Core's figure is how many megabytes may stay; here what nobody needs goes. 1 is by hand, of which there is none.
+    let prune = prune.map(|value| number("prune", &value)).transpose()?;
+    if prune.is_some_and(|megabytes| megabytes > 1) {
+        words.push("--prune".to_owned());
+    }
+    if let Some(cache) = cache {
+        let megabytes = number("dbcache", &cache)?.clamp(CACHE_MB.0, CACHE_MB.1);
+        words.extend(["--cache-mb".to_owned(), megabytes.to_string()]);
+    }
     if signet {
         words.extend(["--network".to_owned(), "signet".to_owned()]);
         words.extend(challenge.into_iter().flat_map(|hex| ["--signet-challenge".to_owned(), hex]));
     }
     Ok(words)
+}
+
+fn number(name: &str, value: &str) -> Result<u64, String> {
+    value.parse().map_err(|_| format!("Invalid value for -{name}: {value}"))
 }
 
 #[cfg(test)]
@@ -98,6 +125,19 @@ mod tests {
         let words = translated(signet.iter().map(|arg| (*arg).to_owned())).unwrap();
         let tail = &words[words.len() - 4..];
         assert_eq!(tail, ["--network", "signet", "--signet-challenge", "51"]);
+        let sizes = [datadir.as_str(), "-reindex", "-prune=550", "-dbcache=450"];
+        let words = translated(sizes.iter().map(|arg| (*arg).to_owned())).unwrap();
+        for wanted in ["--reindex", "--prune", "--cache-mb", "450"] {
+            assert!(words.iter().any(|word| word == wanted), "{wanted} in {words:?}");
+        }
+        let none = [datadir.as_str(), "-reindex=0", "-prune=0", "-dbcache=99999999"];
+        let words = translated(none.iter().map(|arg| (*arg).to_owned())).unwrap();
+        assert!(!words.iter().any(|word| word == "--reindex" || word == "--prune"), "{words:?}");
+        assert_eq!(words.last().map(String::as_str), Some("16384"));
+        for wrong in ["-prune=much", "-prune", "-dbcache=-1"] {
+            let words = [datadir.as_str(), wrong];
+            assert!(translated(words.iter().map(|arg| (*arg).to_owned())).is_err(), "{wrong}");
+        }
         assert!(translated(["-reindex-everything".to_owned()].into_iter()).is_err());
         assert!(translated(std::iter::empty()).is_err());
     }

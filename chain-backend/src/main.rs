@@ -9,7 +9,9 @@ mod signet_flags;
 
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::{Address, Network, ScriptBuf};
-use chain_backend::{BuiltinChain, ChainBackend, ChainError, Options, explorer, rest, rpc};
+use chain_backend::{
+    BuiltinChain, ChainBackend, ChainError, Options, Policy, Profile, explorer, rest, rpc,
+};
 use clap::Parser;
 use mining::{Mining, mine};
 use std::io::{IsTerminal, Write};
@@ -74,9 +76,13 @@ struct Args {
     /// Makes the index of the chain anew from its blocks: after damage, or to be sure.
     #[arg(long)]
     reindex: bool,
-    /// Drops old block files: those 288 blocks below the tip that every reader who is kept has.
+    /// Drops old block files: those 288 blocks below the tip that every reader has who said so in the last 30 days. Scripts
+    /// can be looked up afterwards (by Esplora's callers, in the explorer) only if one of those two was served from the start.
     #[arg(long, env = "VIADUCT_CHAIN_PRUNE")]
     prune: bool,
+    /// What the mempool takes: what every Bitcoin Core from 29.0 to 31 does (strict), or what one of them does.
+    #[arg(long, env = "VIADUCT_CHAIN_POLICY", default_value = "strict", value_parser = ["strict", "core29", "core30", "core31"])]
+    policy: String,
     /// How much memory the index may take, in MB, about; what is not in it is read from the disk.
     #[arg(long, env = "VIADUCT_CHAIN_CACHE_MB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=16_384))]
     cache_mb: u16,
@@ -171,11 +177,14 @@ async fn run(args: Args) -> Result<(), Failure> {
     let rules =
         signet_flags::rules(args.network.as_deref(), challenge, args.signet_key.as_deref())?;
     let replay = args.fee_replay.as_deref().map(fee_replay::script).transpose()?;
+    let profile = Profile::named(&args.policy).unwrap_or_default();
     let listener = bind(args.listen).await?;
     let options = Options {
         rules,
         reindex: args.reindex,
         prune: args.prune,
+        scripts: args.prune && (args.esplora_listen.is_some() || args.explorer_listen.is_some()),
+        policy: Policy::of(profile),
         cache_bytes: usize::from(args.cache_mb) << 20,
         ..Options::directory(&args.dir, now)
     };
@@ -196,7 +205,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     };
     let tip = chain.tip().await.map_err(|_| ChainError::Stopped)?;
     let listen = listener.local_addr().unwrap_or(args.listen);
-    tracing::info!(dir = %args.dir.display(), height = tip.height, %listen, "ready");
+    tracing::info!(dir = %args.dir.display(), height = tip.height, policy = profile.name(), %listen, "ready");
     if let Some((listener, _)) = &rpc {
         let rpc = listener.local_addr().map(|at| at.to_string()).unwrap_or_default();
         tracing::info!(%rpc, "Bitcoin Core's JSON-RPC is served");

@@ -32,11 +32,6 @@ pub(crate) use money::read_amount;
 /// Where regtest's callers look.
 pub const PORT: u16 = 18_443;
 
-/// What this server says it is. Callers compare the number (Core Lightning wants 220000 at least) and the text
-/// (LND compares it as text with `/Satoshi:25.0.0/`).
-const VERSION: u32 = 300_000;
-const SUBVERSION: &str = "/Satoshi:30.0.0/";
-
 /// Calls that are worked on at one time, and as many again that wait for a block; others wait.
 const TURNS: usize = 64;
 

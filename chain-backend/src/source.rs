@@ -16,6 +16,10 @@ use std::time::Duration;
 /// How the text of a source is written.
 pub const USAGE: &str = "http://HOST:PORT, bitcoind=http://HOST:PORT or esplora=https://HOST/api (also http, with a port)";
 
+/// An Esplora server under TLS is somebody else's, as a rule, and each look costs it the names of all that waits: it is
+/// never asked for news more often. A channel has blocks of time.
+const OTHERS_POLL: Duration = Duration::from_secs(5);
+
 /// Where blocks come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -43,7 +47,7 @@ pub struct SourceOptions {
     pub rpc_password: String,
     /// `esplora_ca`: a PEM file of certificates to trust instead of the system's.
     pub esplora_ca: String,
-    /// `poll_ms`: how often what must be polled is.
+    /// `poll_ms`: how often what must be polled is; an Esplora server under TLS every five seconds at most.
     pub poll: Duration,
 }
 
@@ -75,7 +79,11 @@ impl Source {
             Some(("esplora", url)) if is_api(url) => Ok(Self::Esplora(EsploraSettings {
                 url: url.to_owned(),
                 network: options.network,
-                poll: options.poll,
+                poll: if url.starts_with("https:") {
+                    options.poll.max(OTHERS_POLL)
+                } else {
+                    options.poll
+                },
                 patience: PATIENCE,
                 trusted: Some(&options.esplora_ca).filter(|ca| !ca.is_empty()).map(PathBuf::from),
             })),
@@ -205,6 +213,8 @@ mod tests {
             let Source::Esplora(usual) = Source::parse(&text, &nobody).unwrap() else {
                 panic!("{url}")
             };
+            let slow = url.starts_with("https") && usual.poll == OTHERS_POLL;
+            assert!(slow || usual.poll == nobody.poll, "{url}");
             assert_eq!((usual.url.as_str(), usual.trusted), (url, None));
             let Source::Esplora(own) = Source::parse(&text, &own).unwrap() else { panic!("{url}") };
             assert_eq!(own.trusted, Some("/ca.pem".into()));

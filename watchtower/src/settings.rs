@@ -7,7 +7,7 @@
 //! rpc_user = ""                          # who we are to it
 //! rpc_password = ""
 //! esplora_ca = ""                        # a PEM file of certificates to trust instead of the system's
-//! poll_ms = 1000                         # how often it is asked for news
+//! poll_ms = 1000                         # how often it is asked for news; Esplora under TLS every 5000 at most
 //! listen = "0.0.0.0:9911"                # clients, BOLT 8
 //! admin = "127.0.0.1:9912"               # gRPC, TLS and macaroons
 //! metrics = "127.0.0.1:9913"             # Prometheus

@@ -19,10 +19,39 @@ pub enum Profile {
     V31,
 }
 
+impl Profile {
+    /// The one of this name: `strict`, `core29`, `core30` or `core31`.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Strict, Self::V29, Self::V30, Self::V31].into_iter().find(|one| one.name() == name)
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::V29 => "core29",
+            Self::V30 => "core30",
+            Self::V31 => "core31",
+        }
+    }
+
+    /// The major version of Bitcoin Core that it takes after.
+    pub(crate) const fn core(self) -> u32 {
+        match self {
+            Self::V29 => 29,
+            // Those that take what all take are the newest that everybody knows.
+            Self::Strict | Self::V30 => 30,
+            Self::V31 => 31,
+        }
+    }
+}
+
 /// The figures and rules of a mempool. Rates are satoshi per 1000 virtual bytes, as Bitcoin Core states
 /// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// Whose rules these are, or come from.
+    pub profile: Profile,
     /// The least a transaction pays.
     pub min_relay_sat_kvb: u64,
     /// The least a replacement pays on top for its own size.
@@ -70,6 +99,7 @@ impl Policy {
     /// The rules of a profile.
     pub const fn of(profile: Profile) -> Self {
         let strict = Self {
+            profile,
             min_relay_sat_kvb: 1_000,
             incremental_sat_kvb: 1_000,
             mempool_size_max: 300_000_000,
@@ -129,4 +159,18 @@ impl Policy {
 /// What a size costs at a rate, satoshi, rounded up.
 pub(crate) fn fee_at(rate_sat_kvb: u64, vsize: u64) -> u64 {
     rate_sat_kvb.saturating_mul(vsize).div_ceil(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_are_known_by_their_names() {
+        for profile in [Profile::Strict, Profile::V29, Profile::V30, Profile::V31] {
+            assert_eq!(Profile::named(profile.name()), Some(profile));
+            assert_eq!(Policy::of(profile).profile, profile);
+        }
+        assert_eq!(Profile::named("core28"), None);
+    }
 }

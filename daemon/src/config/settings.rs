@@ -162,8 +162,9 @@ settings! {
         rpc_password: text = "\"\"",
         /// A PEM file of certificates to trust instead of the system's, for an Esplora server of one's own.
         esplora_ca: text = "\"\"",
-        /// How often Bitcoin Core or an Esplora server is asked for news, in milliseconds. A public server may want
-        /// to be asked less often: 10000 is as good for channels.
+        /// How often Bitcoin Core or an Esplora server is asked for news, in milliseconds; an Esplora server under
+        /// TLS, which is somebody else's as a rule, every 5000 at most. It may want to be asked less often: 10000 is
+        /// as good for channels.
         poll_ms: number = "1_000",
         /// When the built-in chain makes a block: "manual", "on-tx" (as soon as a transaction waits)
         /// or a number of seconds between blocks.

@@ -2,7 +2,7 @@
 
 use super::{page_of, rows};
 use crate::backend::BackendError;
-use crate::builtin::{Chainstate, Together};
+use crate::builtin::{Chainstate, Profile, Together};
 use crate::explorer::html::Html;
 use crate::explorer::look::{self, LOOKUPS, Seen};
 use crate::explorer::page::Page;
@@ -26,6 +26,7 @@ struct Found {
     newest: Vec<Seen>,
     txs: usize,
     vsize: u64,
+    profile: Profile,
     now: u32,
     mark: String,
 }
@@ -52,7 +53,9 @@ fn look(chain: &mut Chainstate, page: usize) -> Result<Found, BackendError> {
     }
     let sums = chain.mempool_sums();
     let (now, mark) = (chain.now(), look::mark(chain));
-    Ok(Found { groups, groups_in_all, newest, txs: sums.count, vsize: sums.vsize, now, mark })
+    let profile = chain.mempool().policy().profile;
+    let (txs, vsize) = (sums.count, sums.vsize);
+    Ok(Found { groups, groups_in_all, newest, txs, vsize, profile, now, mark })
 }
 
 pub(in crate::explorer) async fn show(State(shop): State<Shop>, uri: Uri) -> Reply {
@@ -70,7 +73,13 @@ pub(in crate::explorer) async fn show(State(shop): State<Shop>, uri: Uri) -> Rep
     ));
     body.raw("</h1><p class=\"dim\">")
         .text(grouped(found.vsize))
-        .raw(" vB; a block has room for 1\u{202f}000\u{202f}000.");
+        .raw(" vB; a block has room for 1\u{202f}000\u{202f}000. Taken is ")
+        .raw(match found.profile {
+            Profile::Strict => "what every Bitcoin Core from 29.0 to 31 takes.",
+            Profile::V29 => "what Bitcoin Core 29.0 takes.",
+            Profile::V30 => "what Bitcoin Core 30 takes.",
+            Profile::V31 => "what Bitcoin Core 31 takes.",
+        });
     match &found.groups {
         Some(_) => body.raw(" In the order in which a miner takes them, a child together with the parents it pays for.</p></section>"),
         None => body.raw(" The newest of them:</p></section>"),

@@ -5,7 +5,7 @@ use crate::backend::ChainBackend;
 use crate::rpc::error::RpcError;
 use crate::rpc::money::Btc;
 use crate::rpc::request::Args;
-use crate::rpc::{Answer, Node, SUBVERSION, VERSION, answer};
+use crate::rpc::{Answer, Node, answer};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ const INDEXES: [&str; 3] = ["txindex", "txospenderindex", "basic block filter in
 #[derive(Serialize)]
 struct Info {
     version: u32,
-    subversion: &'static str,
+    subversion: String,
     protocolversion: u32,
     localservices: &'static str,
     localservicesnames: [&'static str; 2],
@@ -36,9 +36,12 @@ struct Info {
 
 pub(super) async fn info(node: &Node) -> Answer {
     let fees = node.chain.fees().await?;
+    // The Bitcoin Core whose mempool this one takes after. Callers compare the number (Core Lightning wants 220000 at
+    // least) and the text (LND compares it as text with `/Satoshi:25.0.0/`).
+    let core = node.chain.ask(|chain| chain.mempool().policy().profile.core()).await?;
     answer(&Info {
-        version: VERSION,
-        subversion: SUBVERSION,
+        version: core.saturating_mul(10_000),
+        subversion: format!("/Satoshi:{core}.0.0/"),
         protocolversion: 70_016,
         localservices: "0000000000000009",
         localservicesnames: ["NETWORK", "WITNESS"],
