@@ -360,3 +360,47 @@ fn secrets(config: &Config, entropy: Option<[u8; 32]>) -> Result<Secrets, Cause>
     };
     Ok(seed.secrets(config.network.params())?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chain_backend::bitcoind::Login;
+    use chain_backend::{BitcoindChain, BitcoindSettings, EsploraChain, EsploraSettings, PATIENCE};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    #[tokio::test]
+    async fn the_chain_of_a_sandbox_is_shown_and_served_as_core_and_esplora_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let chain = BuiltinChain::in_memory(|| 1_700_000_000).unwrap();
+        let any = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let chain_dir = dir.path().to_path_buf();
+        let wanted = Doors { explorer: any, esplora: any, rpc: any };
+        let plan = Plan { chain_dir, nodes: Vec::new(), shared: true, doors: wanted };
+        let open = doors(&chain, &plan, || 1_700_000_000).await.unwrap();
+        let [pages, esplora, core] = open.as_slice() else { panic!("three doors") };
+        let (network, poll) = (chain.network(), Duration::from_millis(10));
+
+        let url = esplora.state.url.clone();
+        let esplora = EsploraSettings { url, network, poll, patience: PATIENCE, trusted: None };
+        let seen = EsploraChain::connect(&esplora).await.unwrap();
+        assert_eq!(seen.tip().await.unwrap().height, 0);
+        let url = core.state.url.clone();
+        let login = Login::Cookie(core.state.cookie.clone().unwrap());
+        let core = BitcoindSettings { url, login, network, poll, patience: PATIENCE };
+        let seen = BitcoindChain::connect(&core).await.unwrap();
+        assert_eq!(seen.tip().await.unwrap().height, 0);
+        let at = pages.state.url.trim_start_matches("http://").trim_end_matches('/');
+        let mut page = TcpStream::connect(at).await.unwrap();
+        let ask = format!("GET / HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
+        page.write_all(ask.as_bytes()).await.unwrap();
+        let mut shown = String::new();
+        page.read_to_string(&mut shown).await.unwrap();
+        assert!(shown.starts_with("HTTP/1.1 200") && shown.contains("Block 0"), "{shown}");
+
+        // A place that somebody has is no place.
+        let taken = Doors { explorer: at.parse().ok(), ..Doors::default() };
+        let refused = doors(&chain, &Plan { doors: taken, ..plan }, || 0).await.map(drop);
+        assert_eq!(refused.unwrap_err().part, "explorer");
+    }
+}
