@@ -273,7 +273,7 @@ fn has_way(tree: &Tree, storage: &Storage, reached: &Reached) -> bool {
     let Some(end) = tree.get(&towards.tip).map(|node| node.at) else { return false };
     let fork = tree.fork(tip, end);
     let below = towards.scripts.filter(|scripts| Some(*scripts) != reached.scripts);
-    let below = below.and(tree.ancestor(end, reached.scripts.unwrap_or(0)));
+    let below = below.and_then(|_| tree.ancestor(end, reached.scripts.unwrap_or(0)));
     let scripts = below.map(|below| tree.above(below, end)).unwrap_or_default();
     let way = tree.above(fork, tip).into_iter().chain(tree.above(fork, end));
     let mut way = way.chain(scripts.into_iter().filter(|at| Some(at.height) <= towards.scripts));
