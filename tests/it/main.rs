@@ -22,7 +22,6 @@ mod forwards;
 mod gossip;
 mod interop;
 mod nodes;
-mod over_rpc;
 mod payments_network;
 mod processes;
 mod rubbish;

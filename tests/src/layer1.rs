@@ -32,7 +32,7 @@ const MATURITY: u32 = 100;
 
 /// Says over what nodes see the chain: `bitcoind` is Bitcoin Core's JSON-RPC, `esplora` an Esplora server; else they see
 /// the chain itself.
-pub const OVER: &str = "VIADUCT_TEST_CHAIN";
+const OVER: &str = "VIADUCT_TEST_CHAIN";
 
 /// Names a Bitcoin Core that each test is to start.
 pub const BITCOIND: &str = "BITCOIND";
@@ -115,7 +115,12 @@ impl Layer1 {
     /// # Panics
     /// When the system gives no thread.
     pub fn built_in() -> Self {
-        let chain = Arc::new(empty());
+        Self::of(empty())
+    }
+
+    /// A chain that is there already, and nodes see it itself.
+    pub fn of(chain: BuiltinChain) -> Self {
+        let chain = Arc::new(chain);
         Self { miners: Miners(chain.clone()), backend: chain, _behind: Behind::Itself }
     }
 

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::{ScriptBuf, Txid};
@@ -25,8 +24,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn start() -> Self {
         let served = Served::start(empty());
-        let chain = Arc::new(served.chain().clone());
-        let layer1 = Layer1::reached(chain, &served.settings());
+        // Ours see the chain itself: it is the others who are to get along with its servers.
+        let layer1 = Layer1::of(served.chain().clone());
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime");
         Self { served, layer1, runtime }
