@@ -187,7 +187,8 @@ impl Desk {
                 .into()
             }
             Message::Records(records) => {
-                let is_first = *self.over.get_or_insert(session.serialize()) == session.serialize();
+                let id = session.serialize();
+                let is_first = *self.over.get_or_insert(id) == id;
                 let is_over = flaws.expires.is_some_and(|most| kept.records.len() >= most);
                 let new = if is_first && is_over { Vec::new() } else { records.records };
                 for (seq, record) in (records.first_seq..).zip(new) {
