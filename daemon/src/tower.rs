@@ -15,6 +15,7 @@ mod delete;
 mod drill;
 mod guardian;
 mod keep;
+mod lease;
 mod proof;
 mod remake;
 mod replica;

@@ -10,6 +10,7 @@ mod kills;
 mod lag;
 mod mute;
 mod outages;
+mod renewals;
 mod restored;
 mod scene;
 mod theft;

@@ -14,7 +14,7 @@ mod purse;
 mod read;
 mod replica;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,6 +166,8 @@ pub struct Watcher {
     /// Keys of replica sessions with a breach.
     replicas: BTreeMap<u32, (Replica, Vec<HtlcAdd>)>,
     disk_key: DiskKey,
+    /// Records that opened in vain and were told of: the transaction, the session, the number. The newest of a run.
+    vain: BTreeSet<(Txid, u32, u32)>,
     /// What came late and is still to be looked at.
     in_hand: VecDeque<Late>,
     /// The block a late record was last for.
@@ -218,6 +220,7 @@ pub fn watcher(beginning: Beginning) -> Option<(Watcher, View)> {
         book,
         cursor,
         lessons: Lessons::default(),
+        vain: BTreeSet::new(),
         bottom: None,
         replicas: BTreeMap::new(),
         disk_key,

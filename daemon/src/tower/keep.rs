@@ -34,7 +34,7 @@ const FIRST: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(300);
 
 /// A session that ends within so many blocks is renewed: a month.
-const RENEW_BLOCKS: u32 = 4_320;
+pub(super) const RENEW_BLOCKS: u32 = 4_320;
 
 /// As much as the tower gives.
 const WANT: u32 = u32::MAX;

@@ -32,7 +32,8 @@ impl Upload {
             want_blocks: u32::MAX,
             want_bytes: u32::MAX,
         };
-        link.open(open).await?;
+        let ack = link.open(open).await?;
+        self.lease.note(ack.expiry.0);
         // What is valid now is said on every connection, and whenever it changes.
         let mut said: Option<Now> = None;
         loop {

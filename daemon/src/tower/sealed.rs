@@ -84,6 +84,7 @@ impl Upload {
             want_bytes: WANT,
         };
         let ack = link.open(open).await?;
+        self.lease.note(ack.expiry.0);
         let mut progress = self.resume(public, template, &ack)?;
         let htlcs = link.record_max().map_or(HTLCS_MAX, |bytes| {
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -181,6 +182,11 @@ impl Upload {
             }
             None => (Mmr::new(), None),
         };
+        let height = self.shared.height.borrow().0;
+        if ack.next_seq < range.count() && receipt.is_some_and(|last| last.ack.expiry < height) {
+            // It kept its word while it had promised to: its states are brought again, in another session.
+            return Err(End::Another(opened));
+        }
         if ack.next_seq < range.count() {
             let why = format!(
                 "it signed for {} records and now says that it has {}",

@@ -25,6 +25,7 @@ use super::assign::assign;
 use super::book::Book;
 use super::guardian::{FOUND, Keeping};
 use super::keep::Made;
+use super::lease::Lease;
 use super::proof::{self, NoProof};
 use super::shown::{Audit, Coverage, Drill, OnLag, Session, Standing, Tower};
 use super::upload::{News, Shared, Upload, What};
@@ -413,6 +414,8 @@ impl Towers {
         let session = (self.book.sessions.get(&(tower, channel.0)))
             .filter(|session| session.opened.kit != FOUND)
             .cloned();
+        let past = self.book.past.get(&(tower, channel.0)).cloned().unwrap_or_default();
+        let lease = Lease::of(past.iter().chain(&session));
         let connections = self.connections_to(tower);
         let stop = self.tasks.token().child_token();
         let mut seed = [0; 8];
@@ -428,6 +431,8 @@ impl Towers {
             session: session.map(|kept| kept.opened),
             next_number: self.book.next_number(tower, channel.0),
             next_row: 0,
+            past: past.into_iter().map(|kept| kept.opened).collect(),
+            lease,
             seen: 0,
             seen_now: (0, 0),
             connections,

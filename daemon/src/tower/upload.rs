@@ -25,6 +25,7 @@ use wire::id::NodeId;
 use wire::units::BlockHeight;
 
 use super::keep::Found;
+use super::lease::Lease;
 use super::rows::{Cursor, NoRows};
 use crate::archive::Archives;
 use crate::channels::directory::{Directory, Glance};
@@ -166,6 +167,10 @@ pub(super) struct Upload {
     /// The number that a new session gets, and the row that it begins with.
     pub(super) next_number: u32,
     pub(super) next_row: u64,
+    /// Earlier sessions for this channel, which hold older states.
+    pub(super) past: Vec<TowerSession>,
+    /// When sessions are to be renewed.
+    pub(super) lease: Lease,
     /// Revoked states that were looked at.
     pub(super) seen: u64,
     /// What was in flight then, for a tower of one's own.
@@ -193,7 +198,7 @@ impl Upload {
         let mut first = true;
         let mut replaced = false;
         loop {
-            if !first && !self.wait_for_work().await {
+            if !first && !self.wait_for_work_or_renewal().await {
                 return self.tell(What::Over).await;
             }
             first = false;
@@ -261,6 +266,9 @@ impl Upload {
     fn begin_another(&mut self, row: u64) {
         if let Some(session) = self.session.take() {
             self.next_number = session.number.saturating_add(1);
+            if row > session.row {
+                self.past.push(session);
+            }
         }
         self.at = None;
         self.next_row = row;
@@ -284,9 +292,23 @@ impl Upload {
         self.shared.directory.doors().get(self.channel).is_some()
     }
 
+    /// The same, or until a session should be renewed.
+    async fn wait_for_work_or_renewal(&self) -> bool {
+        let (lease, mut height) = (self.lease, self.shared.height.clone());
+        tokio::select! {
+            more = self.wait_for_work() => more,
+            Ok(_) = height.wait_for(|height| lease.is_due(*height)) => true,
+        }
+    }
+
     async fn connection(&mut self) -> End {
         let connections = Arc::clone(&self.connections);
         let Ok(_turn) = connections.acquire().await else { return End::Idle };
+        if self.lease.is_due(*self.shared.height.borrow())
+            && let Err(end) = self.renew().await
+        {
+            return end;
+        }
         let mut cursor = self.cursor();
         match cursor.ask().await {
             Ok(told) => {
@@ -351,9 +373,13 @@ impl Upload {
     }
 
     /// Waits for new states as long as a connection without work is kept, and for those right behind them;
-    /// `false` if none came.
+    /// `false` if none came, or it is time to renew sessions.
     pub(super) async fn linger(&self) -> bool {
-        let come = tokio::time::timeout(LINGER, self.wait_for_work()).await.unwrap_or(false);
+        let (lease, mut height) = (self.lease, self.shared.height.clone());
+        let come = tokio::select! {
+            come = tokio::time::timeout(LINGER, self.wait_for_work()) => come.unwrap_or(false),
+            Ok(_) = height.wait_for(|height| lease.is_due(*height)) => false,
+        };
         if come {
             tokio::time::sleep(GATHER).await;
         }

@@ -186,7 +186,14 @@ pub(crate) async fn pay(
 /// Makes an invoice and pays it; answers its hash.
 pub(crate) async fn pay_some(from: &OurNode, to: &OurNode, msat: u64) -> PaymentHash {
     let (invoice, hash) = to.create_invoice(Some(msat), 3_600).await;
-    let (fresh, status) = pay(from.handle(), pay_order(&invoice)).await.expect("not refused");
+    // Who lost sight of the chain for a moment pays a moment later.
+    let paid = until_async("a node that sees the chain", String::new, || async {
+        match pay(from.handle(), pay_order(&invoice)).await {
+            Err(Refusal::NotReady { .. }) => None,
+            paid => Some(paid.expect("not refused")),
+        }
+    });
+    let (fresh, status) = paid.await;
     assert!(fresh);
     assert!(matches!(status, PaymentStatus::Succeeded { .. }), "{status:?}");
     assert_eq!(to.settled(hash).await, Some(msat));

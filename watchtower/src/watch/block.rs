@@ -1,6 +1,6 @@
 //! Blocks that come and go, and the mempool.
 
-use bitcoin::{OutPoint, Transaction};
+use bitcoin::{OutPoint, Transaction, Txid};
 use chain_backend::{
     BlockId, BlockRef, ChainEvent, ChainStream, Locator, MempoolDelta, RemovedBecause, Txs,
 };
@@ -20,6 +20,8 @@ use crate::store::{Fact, Hit, Sighting};
 const PAGE: usize = 256;
 /// Mempool events that are looked at together.
 const TOGETHER: usize = 512;
+/// Records that opened in vain and are remembered, so that each is told of once.
+const VAIN_MAX: usize = 65_536;
 /// Alerts before a session ends, in blocks.
 const EXPIRY_ALERTS: [u32; 3] = [1_008, 144, 0];
 
@@ -212,16 +214,32 @@ impl Watcher {
                         self.tell(EventKind::Matched, Some(session), Some(txid), text);
                     }
                     Meaning::Useless(reason) => {
-                        tracing::error!(%txid, session, seq, reason, "a record opens and is of no use");
-                        self.tell(EventKind::Failed, Some(session), Some(txid), reason.clone());
-                        let fact = ClaimFact::Useless { source: txid, session, seq, reason };
-                        self.follow_fact(fact, facts);
+                        self.in_vain((txid, session, seq), reason, "a record", facts);
                     }
                 }
             }
             tokio::task::yield_now().await;
         }
         Ok(())
+    }
+
+    /// Tells once of what opened and is of no use: the mempool shows it, and then a block.
+    pub(super) fn in_vain(
+        &mut self,
+        (source, session, seq): (Txid, u32, u32),
+        reason: String,
+        what: &'static str,
+        facts: &mut Vec<Fact>,
+    ) {
+        if self.vain.len() >= VAIN_MAX {
+            self.vain.clear();
+        }
+        if !self.vain.insert((source, session, seq)) {
+            return;
+        }
+        tracing::error!(txid = %source, session, seq, reason, "{what} opens and is of no use");
+        self.tell(EventKind::Failed, Some(session), Some(source), reason.clone());
+        self.follow_fact(ClaimFact::Useless { source, session, seq, reason }, facts);
     }
 
     /// Tells whoever listens what a block brought.

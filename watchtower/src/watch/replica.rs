@@ -50,10 +50,7 @@ impl Watcher {
             // Our client's own commitment has a number as well.
             Err(ReplicaError::NoOutput) => {}
             Err(error) => {
-                let reason = error.to_string();
-                tracing::error!(%txid, session, reason, "a replica is of no use");
-                self.tell(EventKind::Failed, Some(session), Some(txid), reason.clone());
-                self.follow_fact(ClaimFact::Useless { source: txid, session, seq, reason }, facts);
+                self.in_vain((txid, session, seq), error.to_string(), "a replica", facts);
             }
         }
         Ok(())

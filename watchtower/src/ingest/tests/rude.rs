@@ -82,9 +82,11 @@ async fn s37_records_that_open_and_are_rubbish_hide_no_good_one_and_end_no_tower
         panic!()
     };
     assert_eq!(ack.code, Code::OK);
+    // It is seen twice: in the mempool, and in a block.
     assert!(house.scene.hand_in(broadcast(&old)).await);
-    house.scene.mine(1).await;
     house.tower.until(|watching| watching.book.claims().count() == 1).await;
+    house.scene.mine(1).await;
+    house.tower.reach(house.scene.height().await).await;
     let outpoint: OutPoint = *house.tower.book().claims().next().unwrap().0;
     eventually("justice", || async { house.scene.spender(outpoint).await.is_some() }).await;
     house.tower.until(|watching| watching.book.useless() >= u64::from(count)).await;
