@@ -29,7 +29,7 @@ fn a_payment_takes_the_largest_coins_and_gives_change_back() {
     let out: u64 = tx.output.iter().map(|output| output.value.to_sat()).sum();
     let weight = 42 + 2 * 272 + 2 * 124;
     assert_eq!((tx.output.len(), 140_000 - out), (2, weight));
-    let (all, spent) = build(coins.clone(), &script(1), None, 1_000, &script(2)).unwrap();
+    let (all, spent) = build(coins, &script(1), None, 1_000, &script(2)).unwrap();
     assert_eq!((all.output.len(), spent.len()), (1, 3));
     assert_eq!(all.output[0].value.to_sat(), 150_000 - (42 + 3 * 272 + 124));
 }

@@ -26,11 +26,10 @@ fn read_files(directory: &Path) -> Option<Files> {
 fn copy(from: &Path, to: &Path) {
     let mut before = None;
     let files = loop {
-        let now = read_files(from);
-        if now.is_some() && now == before {
-            break now.unwrap();
+        match (read_files(from), before) {
+            (Some(now), Some(before)) if now == before => break now,
+            (now, _) => before = now,
         }
-        before = now;
     };
     for (path, bytes) in files {
         let target = to.join(path.strip_prefix(from).unwrap());

@@ -62,17 +62,13 @@ async fn s37_records_that_open_and_are_rubbish_hide_no_good_one_and_end_no_tower
     let zeroes = [&point[..], &[2], &[0; 128]].concat();
     let rubbish: [Vec<u8>; 6] = [Vec::new(), vec![0], huge, bad_point, zeroes, vec![0xff; 60_000]];
     let count = u32::try_from(rubbish.len()).unwrap();
-    let sealed = (0..).zip(&rubbish).map(|(seq, plain)| Sealed {
-        hint: Hint::of(&txid),
-        ciphertext: seal_bytes(plain, &record_key(&txid, &key, seq)),
-    });
-    let mut first_seq = 0;
-    for record in sealed {
+    for (first_seq, plain) in (0..).zip(&rubbish) {
+        let ciphertext = seal_bytes(plain, &record_key(&txid, &key, first_seq));
+        let record = Sealed { hint: Hint::of(&txid), ciphertext };
         caller
             .say(&Message::from(Records { first_seq, records: vec![record] }).encode_frame())
             .await;
         assert_eq!(caller.ack().await.code, Code::OK);
-        first_seq += 1;
     }
     // Another client has the good one.
     let mut other = house.call(channel_key(&channel)).await;
