@@ -589,9 +589,10 @@ impl Registry {
     fn follow(&self, index: ChannelIndex, reply: Reply<watch::Receiver<View>>) {
         let doors = self.common.directory.doors();
         let Some(door) = doors.get(index).cloned() else { return };
+        // At once: the peer may refuse the channel, and its task be gone, before another task comes to ask.
+        let (shown, view) = oneshot::channel();
+        let asked = door.asks.try_send(crate::channels::task::Ask::Watch { reply: shown });
         self.common.tasks.spawn("follow channel", async move {
-            let (shown, view) = oneshot::channel();
-            let asked = door.asks.send(crate::channels::task::Ask::Watch { reply: shown }).await;
             let answer = match (asked, view.await) {
                 (Ok(()), Ok(view)) => Ok(view),
                 _ => Err(Refusal::NoAnswer),

@@ -148,6 +148,8 @@ async fn c33a_a_payment_whose_payer_dies_at_a_write_and_is_asked_again_is_paid_o
             .await;
             pair.alice = pair.alice.crash_and_restart().await;
             pair.usable(id).await;
+            // Who does not know yet that it is at the tip does not pay.
+            pair.synced().await;
             let (_, status) = pay(pair.alice.handle(), order).await.expect("not refused");
             assert!(matches!(status, PaymentStatus::Succeeded { .. }), "{moments}: {status:?}");
             assert_eq!(pair.bob.settled(hash).await, Some(MSAT));
