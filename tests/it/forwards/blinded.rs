@@ -6,6 +6,7 @@ use daemon::rpc::model::payment::PaymentStatus;
 use daemon::rpc::node_api::NodeApi as _;
 use secp256k1::SecretKey;
 use viaduct_tests::ours::OurNode;
+use viaduct_tests::until::until_async;
 use wire::id::PaymentHash;
 use wire::onion::blind::{BlindedHop, BlindedPath, PaymentRelay, RecipientData};
 use wire::onion::failure::code;
@@ -160,7 +161,7 @@ async fn a_blinded_payment_survives_a_crash_of_the_node_where_its_route_begins()
     in_time(async {
         let line = Line::start().await;
         let (text, hash) = line.carol.create_bundle(Some(MSAT)).await;
-        let Line { alice, bob, carol, second, .. } = line;
+        let Line { alice, bob, carol, first, second, .. } = line;
         // Carol is away when bob has it: he tries, cannot, and says so after a while.
         carol.stop().await;
         bob.channel_where(second, "without its peer", |channel| {
@@ -168,6 +169,13 @@ async fn a_blinded_payment_survives_a_crash_of_the_node_where_its_route_begins()
         })
         .await;
         alice.begin_pay(&text).await.expect("not refused");
+        // Before that there is no way while bob is dead.
+        until_async("the payment to be under way", String::new, || async {
+            let offered = !find(&alice, first).await.htlcs.is_empty();
+            let over = alice.handle().payment(hash).await.is_ok_and(|payment| payment.is_final());
+            (offered || over).then_some(())
+        })
+        .await;
         let bob = bob.crash_and_restart().await;
         let status = alice.outcome(hash).await;
         assert_eq!(failure(&status), (code::INVALID_ONION_BLINDING, bob.id()));
