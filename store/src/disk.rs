@@ -130,3 +130,17 @@ pub fn put<D: Disk>(disk: &D, name: &str, parts: &[&[u8]]) -> io::Result<()> {
     disk.rename(&aside, name)?;
     disk.sync_dir()
 }
+
+/// The same for a file somewhere in the system's tree, for its owner alone from its first byte. One that an attempt
+/// left beside it is overwritten.
+pub fn put_at(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let aside = path.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&aside, path)?;
+    path.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
+}

@@ -3,9 +3,8 @@
 //! The same in a program of its own and inside `viaductd`: whoever starts it gives the chain.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -248,19 +247,9 @@ fn secret_file(path: &Path) -> Result<[u8; 32], StartError> {
                     break;
                 }
             }
-            let aside = path.with_extension("new");
-            let write = || -> io::Result<()> {
-                let mut file = fs::OpenOptions::new()
-                    .write(true)
-                    .create(true)
-                    .truncate(true)
-                    .mode(0o600)
-                    .open(&aside)?;
-                writeln!(file, "{}", secret.as_hex())?;
-                file.sync_all()?;
-                fs::rename(&aside, path)
-            };
-            write().map_err(failed)?;
+            // Clients know the tower by it: it must be there after a power cut, too.
+            let text = format!("{}\n", secret.as_hex());
+            ::store::disk::put_at(path, text.as_bytes()).map_err(failed)?;
             Ok(secret)
         }
         Err(error) => Err(failed(error)),

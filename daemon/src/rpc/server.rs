@@ -239,25 +239,12 @@ async fn routes<N: NodeApi>(rpc: &Rpc<N>, verifier: &Arc<Verifier>) -> Result<Ro
 
 /// Writes a token unless one is there. It is a secret: 0600 from its first byte.
 fn write_token(path: &Path, root: &RootKey, role: Role) -> Result<(), ServeError> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
     if path.exists() {
         return Ok(());
     }
     let bytes = Token::bake(root, role)?.to_bytes()?;
-    let aside = path.with_extension("new");
-    let written = || -> io::Result<()> {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&aside)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&aside, path)
-    };
-    written().map_err(|source| ServeError::File { path: path.into(), source })
+    let written = store::disk::put_at(path, &bytes);
+    written.map_err(|source| ServeError::File { path: path.into(), source })
 }
 
 /// The socket, which its owner alone may open. A path that is too long for one goes without.

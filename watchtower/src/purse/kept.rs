@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::PathBuf;
 
 use bdk_wallet::ChangeSet;
@@ -141,19 +140,6 @@ impl Purse {
         let Some(path) = &self.file.path else { return Ok(()) };
         let failed = |source| PurseError::File { path: path.clone(), source };
         let bytes = serde_json::to_vec(&self.file.sum).map_err(|error| failed(error.into()))?;
-        let aside = path.with_extension("new");
-        let write = || -> io::Result<()> {
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&aside)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&aside, path)?;
-            path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
-        };
-        write().map_err(failed)
+        ::store::disk::put_at(path, &bytes).map_err(failed)
     }
 }
