@@ -8,6 +8,7 @@
 //! Not here: Bitcoin's rules (`chain_backend`), coin selection (`wallet`).
 
 mod asks;
+mod behind;
 mod bump;
 mod closes;
 mod drill;
@@ -38,6 +39,7 @@ use crate::clock::now_ms;
 use crate::edge::Inbox;
 use crate::fact::{ChannelIndex, Fact, IntentMade, SweepMade, record};
 use crate::journal::Writer;
+use crate::layer1::behind::{Behind, Look};
 use crate::layer1::intents::Intents;
 use crate::layer1::watches::Watches;
 use crate::rpc::model::UnixMillis;
@@ -152,6 +154,7 @@ pub struct Layer1 {
     cursor: Locator,
     directory: Directory,
     watches: Watches,
+    behind: Behind,
     intents: Intents,
     mempool: mempool::Seen,
     closes: closes::Waiting,
@@ -255,6 +258,7 @@ impl Layer1 {
             cursor,
             directory,
             watches: Watches::default(),
+            behind: Behind::default(),
             intents: Intents::new(intents),
             mempool: mempool::Seen::default(),
             closes: closes::Waiting::default(),
@@ -331,7 +335,7 @@ impl Layer1 {
             };
             let mut fees = tokio::time::interval(FEES_EVERY);
             loop {
-                let sweep_at = self.sweep_at;
+                let (sweep_at, look_at) = (self.sweep_at, self.behind.at());
                 tokio::select! {
                     biased;
                     Ok(()) = disk.changed(), if !self.waiting.is_empty() => {}
@@ -339,6 +343,7 @@ impl Layer1 {
                     Some(ask) = asks.recv() => self.answer(ask).await,
                     // Before the next block: a flood of them must not keep claims waiting.
                     () = at(sweep_at) => self.sweep().await,
+                    () = at(look_at) => self.look_back().await,
                     event = stream.next() => match event {
                         Some(Ok(event)) => self.follow(event).await?,
                         Some(Err(error)) => {
@@ -523,17 +528,18 @@ impl Layer1 {
                 self.watches.add_funding(channel, outpoint, confirmed, spent);
                 self.watches.origins.watch(channel, outpoint.txid, &coins, conflict);
                 if confirmed.is_none() && conflict.is_none() {
-                    self.look_back_at_coins(&coins, since).await;
+                    for coin in coins {
+                        self.behind.add(Look::Coin { channel, coin, since });
+                    }
                 }
-                self.look_back_at_funding(channel, outpoint).await;
+                let since = confirmed.map_or(since, |height| height.max(since));
+                self.behind.add(Look::Funding { channel, outpoint, since });
             }
             FromChannel::WatchOutputs { channel, outpoints, since } => {
                 for (outpoint, spent) in outpoints {
                     // All are named again whenever one of them is spent: a block says that of those known.
-                    if self.watches.add_output(channel, outpoint, spent)
-                        && !self.look_back_at_spend(channel, outpoint, since).await
-                    {
-                        self.watches.drop_output(channel, outpoint);
+                    if self.watches.add_output(channel, outpoint, spent) {
+                        self.behind.add(Look::Spend { channel, outpoint, since });
                     }
                 }
             }

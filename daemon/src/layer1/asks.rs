@@ -1,6 +1,6 @@
 //! What users and channels want of the wallet and the chain.
 
-use bitcoin::{Address, Amount, OutPoint, ScriptBuf, Transaction};
+use bitcoin::{Address, Amount, ScriptBuf, Transaction};
 use chain_backend::backend::{Package, SubmitOutcome};
 use channel::Command;
 use tokio::sync::oneshot;
@@ -339,50 +339,6 @@ impl Layer1 {
         outcome != SubmitOutcome::Unavailable
     }
 
-    /// What was watched too late to be seen in a block.
-    pub(super) async fn look_back_at_funding(&mut self, channel: ChannelIndex, outpoint: OutPoint) {
-        if self.watches.is_confirmed(channel, outpoint) {
-            return;
-        }
-        let found = match self.backend.tx(outpoint.txid).await {
-            Ok(found) => found,
-            Err(error) => return tracing::warn!(%error, "cannot look back; blocks will tell"),
-        };
-        let Some(found) = found else { return };
-        let Some((block, index)) = found.confirmed else {
-            return self.tell_all(|watches| watches.origins.seen(&found.tx)).await;
-        };
-        let tx = found.tx;
-        if block.height > self.cursor.tip().height {
-            return;
-        }
-        let height = BlockHeight(block.height);
-        for (channel, fact) in self.watches.confirm(outpoint, &tx, height, index) {
-            self.tell_one(channel, fact).await;
-        }
-        let _asked = self.look_back_at_spend(channel, outpoint, height).await;
-    }
-
-    /// What spent the coins of a funding before they were watched.
-    pub(super) async fn look_back_at_coins(&mut self, coins: &[OutPoint], since: BlockHeight) {
-        for coin in coins {
-            let spend = match self.backend.spender(*coin, since.0).await {
-                Ok(Some(spend)) => spend,
-                Ok(None) => continue,
-                Err(error) => return tracing::warn!(%error, "cannot look back; blocks will tell"),
-            };
-            let followed = self.cursor.tip().height;
-            match spend.block {
-                Some(block) if block.height <= followed => {
-                    let height = BlockHeight(block.height);
-                    self.tell_all(|watches| watches.origins.connect(&spend.tx, height)).await;
-                }
-                Some(_) => {}
-                None => self.tell_all(|watches| watches.origins.seen(&spend.tx)).await,
-            }
-        }
-    }
-
     /// Tells channels what watches make of something.
     pub(super) async fn tell_all(
         &mut self,
@@ -391,35 +347,6 @@ impl Layer1 {
         for (channel, fact) in of(&mut self.watches) {
             self.tell_one(channel, fact).await;
         }
-    }
-
-    /// Says whether the backend answered.
-    pub(super) async fn look_back_at_spend(
-        &mut self,
-        channel: ChannelIndex,
-        outpoint: OutPoint,
-        since: BlockHeight,
-    ) -> bool {
-        if self.watches.is_spent(channel, outpoint) {
-            return true;
-        }
-        let spend = match self.backend.spender(outpoint, since.0).await {
-            Ok(spend) => spend,
-            Err(error) => {
-                tracing::warn!(%error, "cannot look back; blocks will tell");
-                return false;
-            }
-        };
-        let done = self.cursor.tip().height;
-        let mined = spend.and_then(|spend| Some((spend.block?, spend.tx)));
-        let Some((block, tx)) = mined.filter(|(block, _)| block.height <= done) else {
-            return true;
-        };
-        let height = BlockHeight(block.height);
-        for (channel, fact) in self.watches.spend(outpoint, &tx, height) {
-            self.tell_one(channel, fact).await;
-        }
-        true
     }
 
     pub(super) async fn tell_one(&self, channel: ChannelIndex, fact: channel::ChainFact) {

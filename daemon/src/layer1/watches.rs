@@ -90,11 +90,6 @@ impl Watches {
         is_new
     }
 
-    /// It could not be found out what blocks had of it: as if it were not watched yet.
-    pub(super) fn drop_output(&mut self, channel: ChannelIndex, outpoint: OutPoint) {
-        self.by_outpoint.remove(&(outpoint, channel));
-    }
-
     pub(super) fn forget(&mut self, channel: ChannelIndex) {
         self.origins.forget(channel);
         self.by_outpoint.retain(|(_, whose), _| *whose != channel);
@@ -103,6 +98,11 @@ impl Watches {
             outpoints.retain(|outpoint| kept.range(all_of(*outpoint)).next().is_some());
             !outpoints.is_empty()
         });
+    }
+
+    /// Whether a channel watches an output.
+    pub(super) fn has(&self, channel: ChannelIndex, outpoint: OutPoint) -> bool {
+        self.by_outpoint.contains_key(&(outpoint, channel))
     }
 
     pub(super) fn is_confirmed(&self, channel: ChannelIndex, outpoint: OutPoint) -> bool {

@@ -2,7 +2,7 @@
 
 use bitcoin::Amount;
 use daemon::rpc::model::backup::{BackupSource, RestoreBackup};
-use daemon::rpc::model::channel::{Channel, ChannelPhase, OpenChannel};
+use daemon::rpc::model::channel::{Channel, ChannelFilter, ChannelPhase, OpenChannel};
 use daemon::rpc::model::wallet::Coins;
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::rpc::refusal::{Refusal, Unready};
@@ -162,6 +162,57 @@ async fn all_data_and_all_files_are_lost_and_peers_give_back_what_brings_every_b
         let status = pair.alice.handle().backup_status().await.expect("a status");
         assert_eq!(status.ahead, None);
         comes_home(&pair, &carol, ids, had).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_that_was_mined_before_the_restore_is_known_whichever_write_a_crash_hits() {
+    in_time(async {
+        let (mut pair, id) = Pair::with_channel().await;
+        pay_some(&pair.alice, &pair.bob, 300_000_000).await;
+        let file = backup_of(&pair.alice, 1).await;
+        let funding = find(&pair.alice, id).await.funding.expect("funded");
+        pair.alice = pair.alice.lose_everything().await;
+        pair.bob.close(id, true).await;
+        let close = pair.layer1.spend_seen(funding).await.compute_txid();
+        pair.mine(2).await;
+        let source = || BackupSource::File(file.clone());
+        let restore = || RestoreBackup { key: None, source: source() };
+        let mut hit = 0;
+        for writes in 1.. {
+            pair.alice.fail_after(writes);
+            let _cut_short = pair.alice.handle().restore_backup(restore()).await;
+            let knows = || async {
+                let all = pair.alice.handle().list_channels(ChannelFilter::default()).await;
+                let Some(all) = all.ok().filter(|_| !pair.alice.has_failed()) else {
+                    return Some(false);
+                };
+                let closing = all.first().and_then(|channel| channel.closing.as_ref());
+                (closing?.txid == Some(close)).then_some(true)
+            };
+            let survived = until_async("the close, or the end", String::new, knows).await;
+            pair.alice = pair.alice.crash_and_restart().await;
+            if survived {
+                break;
+            }
+            hit += 1;
+            // What the disk did not have yet is asked for again.
+            pair.alice.handle().restore_backup(restore()).await.expect("restored");
+            until_async(
+                "she knows of the close",
+                || format!("write {writes}"),
+                || async {
+                    let closing = find(&pair.alice, id).await.closing;
+                    (closing?.txid == Some(close)).then_some(())
+                },
+            )
+            .await;
+            pair.alice = pair.alice.lose_everything().await;
+            pair.synced().await;
+        }
+        assert!(hit > 3, "only {hit} writes were hit");
+        pair.buried(id).await;
     })
     .await;
 }
