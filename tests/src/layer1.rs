@@ -41,10 +41,20 @@ pub const BITCOIND: &str = "BITCOIND";
 #[derive(Clone, Debug)]
 pub struct Layer1 {
     miners: Miners,
-    /// The way nodes reach it.
-    backend: Arc<dyn ChainBackend>,
+    way: Way,
     /// What ends with it.
     _behind: Behind,
+}
+
+/// The way nodes reach a chain.
+#[derive(Clone, Debug)]
+enum Way {
+    /// Itself.
+    Direct(Arc<dyn ChainBackend>),
+    /// Bitcoin Core's JSON-RPC.
+    Rpc(BitcoindSettings),
+    /// Esplora's REST.
+    Esplora(EsploraSettings),
 }
 
 /// What stands behind a chain, and runs as long as somebody has it.
@@ -121,7 +131,8 @@ impl Layer1 {
     /// A chain that is there already, and nodes see it itself.
     pub fn of(chain: BuiltinChain) -> Self {
         let chain = Arc::new(chain);
-        Self { miners: Miners(chain.clone()), backend: chain, _behind: Behind::Itself }
+        let way = Way::Direct(chain.clone());
+        Self { miners: Miners(chain), way, _behind: Behind::Itself }
     }
 
     /// The same, and nodes reach it by Bitcoin Core's JSON-RPC, as they would reach Bitcoin Core.
@@ -136,12 +147,9 @@ impl Layer1 {
     }
 
     /// A chain that is steered in one way and reached by nodes in another.
-    ///
-    /// # Panics
-    /// When the settings make no sense.
     pub fn reached(miners: Arc<dyn Sandbox>, settings: &BitcoindSettings) -> Self {
-        let backend = Arc::new(BitcoindChain::lazy(settings).expect("a URL"));
-        Self { miners: Miners(miners), backend, _behind: Behind::Itself }
+        let way = Way::Rpc(settings.clone());
+        Self { miners: Miners(miners), way, _behind: Behind::Itself }
     }
 
     /// An empty chain in memory, and nodes reach it by an Esplora server.
@@ -156,9 +164,6 @@ impl Layer1 {
     }
 
     /// A chain that is steered in one way, and reached by nodes through an Esplora server or what stands before it.
-    ///
-    /// # Panics
-    /// When the place makes no sense.
     pub fn reached_by_esplora(miners: Arc<dyn Sandbox>, at: SocketAddr) -> Self {
         let settings = EsploraSettings {
             url: format!("http://{at}/api"),
@@ -167,8 +172,7 @@ impl Layer1 {
             patience: PATIENCE,
             trusted: None,
         };
-        let backend = Arc::new(EsploraChain::lazy(&settings).expect("a URL"));
-        Self { miners: Miners(miners), backend, _behind: Behind::Itself }
+        Self { miners: Miners(miners), way: Way::Esplora(settings), _behind: Behind::Itself }
     }
 
     /// The chain of a program that is started for it.
@@ -192,9 +196,16 @@ impl Layer1 {
         Arc::clone(&self.miners.0)
     }
 
-    /// The chain as nodes see it.
+    /// The chain as a node sees it: each has connections of its own, which end with it.
+    ///
+    /// # Panics
+    /// When its place makes no sense.
     pub fn backend(&self) -> Arc<dyn ChainBackend> {
-        Arc::clone(&self.backend)
+        match &self.way {
+            Way::Direct(chain) => Arc::clone(chain),
+            Way::Rpc(settings) => Arc::new(BitcoindChain::lazy(settings).expect("a URL")),
+            Way::Esplora(settings) => Arc::new(EsploraChain::lazy(settings).expect("a URL")),
+        }
     }
 
     /// Mines blocks that pay nobody; answers the height of the tip.

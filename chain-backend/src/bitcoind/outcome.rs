@@ -3,7 +3,7 @@
 use super::BitcoindChain;
 use super::client::CallError;
 use crate::backend::{Package, SubmitOutcome};
-use crate::polled::{first_error, foresee, is_price, meaning};
+use crate::polled::{first_error, foresee, is_price, meaning, what_is_new};
 use bitcoin::FeeRate;
 use bitcoin::consensus::encode::serialize_hex;
 use serde_json::{Value, json};
@@ -44,6 +44,10 @@ impl BitcoindChain {
     }
 
     pub(super) async fn try_in(&self, package: &Package) -> SubmitOutcome {
+        let package = &match what_is_new(self, package).await {
+            Ok(new) => new,
+            Err(known) => return known,
+        };
         let hex: Vec<String> = package.txs().iter().map(serialize_hex).collect();
         match self.client.call("testmempoolaccept", json!([hex, "0"])).await {
             Ok(answer) => {

@@ -3,7 +3,7 @@
 use super::EsploraChain;
 use super::client::{AskError, parsed};
 use crate::backend::{ChainBackend as _, Package, SubmitOutcome};
-use crate::polled::{first_error, foresee, is_price, is_within, meaning};
+use crate::polled::{first_error, foresee, is_price, is_within, meaning, what_is_new};
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{FeeRate, Transaction};
 use serde_json::{Value, json};
@@ -93,6 +93,10 @@ impl EsploraChain {
     }
 
     pub(super) async fn try_in(&self, package: &Package) -> SubmitOutcome {
+        let package = &match what_is_new(self, package).await {
+            Ok(new) => new,
+            Err(known) => return known,
+        };
         let hex: Vec<String> = package.txs().iter().map(serialize_hex).collect();
         let posted = self.client.post("/txs/test", "application/json", json!(hex).to_string());
         match posted.await.and_then(|body| parsed(&body)) {

@@ -1,6 +1,6 @@
 //! What a refusal means, and what can be said of a transaction without handing it in.
 
-use super::Polled;
+use super::{Polled, Waiting};
 use crate::backend::{BackendError, BlockRef, FeeTable, Lock, Package, SubmitOutcome};
 use bitcoin::absolute::LockTime;
 use bitcoin::{Amount, FeeRate, OutPoint, Transaction, Txid};
@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 
 /// Blocks until a coinbase may be spent.
 const MATURITY: u32 = 100;
+/// Weight units of a vbyte.
+const VBYTE_WU: u64 = 4;
 
 /// Bitcoin Core's word for a broken rule, as something to decide by.
 pub(crate) async fn meaning<P: Polled>(
@@ -102,7 +104,15 @@ fn wanted(word: &str, package: &Package) -> Option<FeeRate> {
     Some(FeeRate::from_sat_per_kwu(rate.saturating_add(1)))
 }
 
-/// Transactions of a package that neither wait nor are mined, with what they spend of others.
+/// What a transaction counts for where fees are weighed: whole vbytes, as weight.
+fn weighed(tx: &Transaction) -> u64 {
+    tx.weight().to_wu().div_ceil(VBYTE_WU).saturating_mul(VBYTE_WU)
+}
+
+/// Those of a package that neither wait nor are mined.
+///
+/// # Errors
+/// [`BackendError`] when the backend does not answer.
 async fn new_ones<'a, P: Polled>(
     chain: &P,
     package: &'a Package,
@@ -116,6 +126,24 @@ async fn new_ones<'a, P: Polled>(
     Ok(new)
 }
 
+/// A package without the parents that are there already, which would be refused as known; or what that says of the
+/// whole.
+pub(crate) async fn what_is_new<P: Polled>(
+    chain: &P,
+    package: &Package,
+) -> Result<Package, SubmitOutcome> {
+    let unavailable = |_| SubmitOutcome::Unavailable;
+    let Some(last) = package.txs().last() else { return Err(SubmitOutcome::MissingInputs) };
+    match chain.tx(last.compute_txid()).await.map_err(unavailable)?.map(|found| found.confirmed) {
+        Some(Some((block, _))) => return Err(SubmitOutcome::Confirmed(Some(block))),
+        Some(None) => return Err(SubmitOutcome::InMempool),
+        None => {}
+    }
+    let new = new_ones(chain, package).await.map_err(unavailable)?;
+    let new = new.into_iter().cloned().collect();
+    Package::new(new).map_err(|error| SubmitOutcome::Invalid { reason: error.to_string() })
+}
+
 /// What those of a package pay that are new, and their weight; `None` when a coin is not there.
 pub(super) async fn paid<P: Polled>(
     chain: &P,
@@ -124,7 +152,7 @@ pub(super) async fn paid<P: Polled>(
     let new = new_ones(chain, package).await?;
     let (mut fee, mut weight_wu) = (0_u64, 0_u64);
     for tx in &new {
-        weight_wu = weight_wu.saturating_add(tx.weight().to_wu());
+        weight_wu = weight_wu.saturating_add(weighed(tx));
         for input in &tx.input {
             let OutPoint { txid, vout } = input.previous_output;
             let place = usize::try_from(vout).unwrap_or(usize::MAX);
@@ -159,7 +187,8 @@ async fn rivals<P: Polled>(chain: &P, package: &Package) -> Result<BTreeSet<Txid
     Ok(rivals)
 }
 
-/// What a replacement would have to pay: all it throws out, and for its own relay; `None` without a rival.
+/// What those of a package that are new would have to pay to replace others: all they throw out, their own relay, and a
+/// higher price than that of whom they conflict with; `None` without a rival.
 async fn price<P: Polled>(chain: &P, package: &Package) -> Result<Option<Amount>, BackendError> {
     let rivals = rivals(chain, package).await?;
     if rivals.is_empty() {
@@ -167,9 +196,17 @@ async fn price<P: Polled>(chain: &P, package: &Package) -> Result<Option<Amount>
     }
     let owed = chain.paid_by(&rivals).await?;
     let incremental = chain.fees().await.map_or(FeeRate::BROADCAST_MIN, |fees| fees.incremental);
-    let weight_wu =
-        package.txs().iter().fold(0_u64, |sum, tx| sum.saturating_add(tx.weight().to_wu()));
-    Ok(owed.checked_add(fee_of(incremental, weight_wu)))
+    let new = new_ones(chain, package).await?;
+    let weight_wu = new.into_iter().fold(0_u64, |sum, tx| sum.saturating_add(weighed(tx)));
+    let above = |(tx, fee): &Waiting| {
+        let same = u128::from(fee.to_sat()).saturating_mul(u128::from(weight_wu));
+        let same = same.checked_div(u128::from(weighed(tx))).unwrap_or_default();
+        u64::try_from(same).unwrap_or(u64::MAX).saturating_add(1)
+    };
+    let rivals: Vec<Txid> = rivals.into_iter().collect();
+    let by_rate = chain.fetch(&rivals).await?.values().map(above).max().unwrap_or_default();
+    let by_sum = owed.checked_add(fee_of(incremental, weight_wu));
+    Ok(by_sum.map(|sum| sum.max(Amount::from_sat(by_rate))))
 }
 
 /// The first lock of a package that is not open: a lock time, a coin's age in blocks, a coinbase.

@@ -71,6 +71,8 @@ of_both! {
     a_place_on_another_chain_is_refused,
     a_chain_that_is_shorter_than_it_was_is_believed_in_the_end,
     a_parent_that_pays_nothing_is_paid_for_by_its_child,
+    a_package_that_pays_just_enough_or_just_too_little_is_told_apart_as_by_the_chain_itself,
+    a_child_that_replaces_another_of_a_parent_that_waits_is_told_what_it_must_pay,
 }
 
 async fn every_question_has_the_chains_own_answer(Seen { chain, seen: core }: Seen) {
@@ -247,4 +249,56 @@ async fn a_parent_that_pays_nothing_is_paid_for_by_its_child(Seen { chain, seen 
     assert_eq!(seen.submit(package.clone(), None).await, SubmitOutcome::InMempool);
     chain.mine(1, anyone()).await.unwrap();
     assert!(matches!(seen.submit(package, None).await, SubmitOutcome::Confirmed(Some(_))));
+}
+
+async fn a_package_that_pays_just_enough_or_just_too_little_is_told_apart_as_by_the_chain_itself(
+    Seen { chain, seen }: Seen,
+) {
+    chain.mine(110, anyone()).await.unwrap();
+    let hash = chain.header_at(1).await.unwrap().hash;
+    let coin = chain.block(hash).await.unwrap().txdata[0].compute_txid();
+    let [parent, child] = pair(coin);
+    let vsize = parent.vsize() + child.vsize();
+    assert_ne!(4 * vsize as u64, (parent.weight() + child.weight()).to_wu(), "it is rounded");
+    let (mut refused, mut taken) = (0, 0);
+    for fee in vsize as u64 - 3..=vsize as u64 + 3 {
+        let mut child = child.clone();
+        child.output[0].value = parent.output[0].value - Amount::from_sat(fee);
+        let package = Package::new(vec![parent.clone(), child]).unwrap();
+        let (ours, theirs) = (seen.test(&package).await, chain.test(&package).await);
+        match theirs {
+            SubmitOutcome::Accepted => taken += 1,
+            SubmitOutcome::FeeTooLow { .. } => refused += 1,
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(
+            std::mem::discriminant(&ours),
+            std::mem::discriminant(&theirs),
+            "{fee}: {ours:?}, {theirs:?}"
+        );
+    }
+    assert!(refused > 0 && taken > 0, "{refused}, {taken}");
+}
+
+async fn a_child_that_replaces_another_of_a_parent_that_waits_is_told_what_it_must_pay(
+    Seen { chain, seen }: Seen,
+) {
+    chain.mine(110, anyone()).await.unwrap();
+    let parent = spend(&chain, 1, 1_000).await;
+    let child = |fee: u64| {
+        let mut child = pair(parent.compute_txid())[0].clone();
+        child.version = bitcoin::transaction::Version::TWO;
+        child.output[0].value = parent.output[0].value - Amount::from_sat(fee);
+        Package::new(vec![parent.clone(), child]).unwrap()
+    };
+    assert_eq!(seen.submit(child(2_000), None).await, SubmitOutcome::Accepted);
+    assert_eq!(seen.test(&child(2_000)).await, SubmitOutcome::InMempool);
+    let told = seen.test(&child(2_001)).await;
+    assert_eq!(told, chain.test(&child(2_001)).await);
+    let SubmitOutcome::Replaceable { needed } = told else { panic!("{told:?}") };
+    assert_eq!(seen.test(&child(needed.to_sat())).await, SubmitOutcome::Accepted);
+    assert_eq!(seen.submit(child(needed.to_sat()), None).await, SubmitOutcome::Accepted);
+    // The parent is in a block, the child waits again.
+    chain.mine(1, anyone()).await.unwrap();
+    assert!(matches!(seen.test(&child(9_000)).await, SubmitOutcome::Conflict { .. }));
 }

@@ -7,6 +7,7 @@ use bitcoin::{FeeRate, OutPoint, Transaction};
 use daemon::rpc::model::channel::ChannelPhase;
 use daemon::rpc::model::wallet::{BumpHow, Bumping, RaiseFee};
 use daemon::rpc::node_api::NodeApi as _;
+use daemon::rpc::refusal::{BumpNo, Refusal};
 use viaduct_tests::layer1::Layer1;
 use viaduct_tests::until::until_async;
 use wire::units::FeeratePerKw;
@@ -122,13 +123,20 @@ async fn the_peers_commitment_that_waits_is_paid_for_by_our_anchor_on_it() {
         let rival = alone(&pair, id).await;
         assert_eq!(rival, commitment, "bob's is there first");
         let channel = find(&pair.alice, id).await.id;
-        let order = RaiseFee {
-            key: None,
-            channel: Some(daemon::rpc::model::channel::ChannelRef::Id(channel)),
-            txid: None,
-            how: BumpHow::Feerate(FeeratePerKw(8_000)),
-        };
-        let bumped = pair.alice.handle().bump(order).await.expect("raised");
+        // She may not have seen it yet.
+        let bumped = until_async("alice to see what waits", String::new, || async {
+            let order = RaiseFee {
+                key: None,
+                channel: Some(daemon::rpc::model::channel::ChannelRef::Id(channel)),
+                txid: None,
+                how: BumpHow::Feerate(FeeratePerKw(8_000)),
+            };
+            match pair.alice.handle().bump(order).await {
+                Err(Refusal::BumpRefused { why: BumpNo::NothingWaits, .. }) => None,
+                bumped => Some(bumped.expect("raised")),
+            }
+        })
+        .await;
         assert_eq!(bumped.what, Bumping::Commitment);
         let child = pair.layer1.mempool_of(2).await;
         let child = child.iter().find(|tx| tx.compute_txid() == bumped.txid).expect("the child");

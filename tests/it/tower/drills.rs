@@ -33,24 +33,53 @@ enum Is {
     Away,
 }
 
-/// A machine under load is no reason to fail: before the next block a breach is out, and answered by a tower that
-/// is awake.
+/// Blocks on top of a drill's funding from which the tower hears of it.
+const DEPTH: u32 = 3;
+
+/// What each anchor holds, in sat.
+const ANCHOR: u64 = 330;
+
+/// A machine under load, or a chain that has to be asked, is no reason to fail: before the next block what is deep
+/// enough is with the tower, a breach is out, and answered by a tower that is awake, and the rest of it is on its way.
 async fn settle(pair: &Pair, tower: NodeId, is: Is) {
     until_async("what the next block must have", String::new, || async {
         let Ok(towers) = pair.bob.handle().list_towers().await else { return Some(()) };
+        if pair.bob.has_failed() {
+            return Some(());
+        }
         let tower = towers.into_iter().find(|one| one.tower == tower);
         let Some(drill) = tower.and_then(|mut tower| tower.drills.pop()) else { return Some(()) };
-        let Some(breach) = drill.breach.filter(|_| drill.stage != DrillStage::Over) else {
-            return (drill.stage != DrillStage::Uploading).then_some(());
-        };
-        let found = pair.layer1.chain().tx(breach).await.expect("it answers")?;
-        let target = found.tx.output.iter().map(|output| output.value).max()?;
-        if is == Is::Awake {
-            taker(&pair.layer1, breach, target).await?;
+        match drill.stage {
+            DrillStage::Funding | DrillStage::Over => Some(()),
+            DrillStage::Uploading => None,
+            // A start says so before it has looked.
+            DrillStage::Confirming(_) => (depth(pair, &drill).await < DEPTH).then_some(()),
+            DrillStage::Breached | DrillStage::Waiting(_) | DrillStage::Homing => {
+                let breach = drill.breach?;
+                let found = pair.layer1.chain().tx(breach).await.expect("it answers")?;
+                let target = found.tx.output.iter().map(|output| output.value).max()?;
+                if is == Is::Awake {
+                    taker(&pair.layer1, breach, target).await?;
+                }
+                let comes_home = is == Is::Awake && drill.stage == DrillStage::Homing;
+                let left = pair.layer1.unspent_of(&found.tx).await;
+                let anchors = left.iter().all(|(_, output)| output.value.to_sat() == ANCHOR);
+                (anchors || !comes_home).then_some(())
+            }
         }
-        Some(())
     })
     .await;
+}
+
+/// How many blocks have the coins of a drill.
+async fn depth(pair: &Pair, drill: &Drill) -> u32 {
+    let Some(funding) = drill.funding else { return 0 };
+    let found = pair.layer1.chain().tx(funding.txid).await.expect("it answers");
+    let mined = found.and_then(|found| found.confirmed);
+    match mined {
+        Some((block, _)) => pair.layer1.height().await + 1 - block.height,
+        None => 0,
+    }
 }
 
 /// Mines until the drill is as `wanted`; one block at a time, and only when the drill has seen the last.

@@ -10,6 +10,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ),
     ("disputes_cheat::c65", "the same"),
     ("disputes::crowd", "the same"),
+    ("tower::htlcs::s1_", "the same"),
+    ("tower::htlcs::s2_", "the same"),
     (
         "sweeps::again::what_is_evicted",
         "who polls misses what comes and goes between two looks, until the next block",
@@ -24,6 +26,7 @@ pub const OBEDIENT: &[(&str, &str)] = &[
     ("nodes::unconfirmed::a_trusted_peer", "the same"),
     ("rubbish::closers", "the same, and the fee that it asks for is set"),
     ("sweeps::", "the same"),
+    ("tower::outages::s11_", "the mempool forgets a transaction"),
 ];
 
 /// What a test of this name needs.

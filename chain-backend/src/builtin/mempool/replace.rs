@@ -92,13 +92,15 @@ impl Mempool {
         self.check_diagram(&[parent, child]).map_err(|()| PackageRbf::Diagram)
     }
 
-    /// What some transactions together would have to pay at least to replace all they conflict with,
-    /// satoshi.
+    /// What some transactions, less those that wait already, would have to pay together at least to replace all they
+    /// conflict with, satoshi.
     pub(crate) fn needed_sat(&self, txs: &[bitcoin::Transaction]) -> u64 {
+        let new = txs.iter().filter(|tx| self.get(&tx.compute_txid()).is_none());
+        let txs: Vec<&bitcoin::Transaction> = new.collect();
         let inputs = txs.iter().flat_map(|tx| &tx.input);
         let mut rivals: Vec<Txid> =
             inputs.filter_map(|input| self.spender(&input.previous_output).copied()).collect();
-        if let ([tx], []) = (txs, rivals.as_slice()) {
+        if let ([tx], []) = (txs.as_slice(), rivals.as_slice()) {
             // Nobody spends the same: it was the other child of its parent.
             let parents = tx.input.iter().map(|input| input.previous_output.txid);
             rivals =
