@@ -103,6 +103,8 @@ impl Table {
     /// The node crashes in the middle of whatever it does and comes back.
     pub(super) async fn we_crash(self) -> Self {
         let ours = self.ours.crash_and_restart().await;
+        // Who does not see the chain yet does not pay.
+        ours.at_height(self.layer1.height().await).await;
         Self { ours, ..self }
     }
 
