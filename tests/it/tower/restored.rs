@@ -2,7 +2,6 @@
 
 use daemon::rpc::model::backup::{BackupSource, RestoreBackup};
 use daemon::rpc::model::channel::{ChannelPhase, ChannelRef, CloseChannel, CloseHow};
-use daemon::rpc::model::peer::DisconnectPeer;
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::rpc::refusal::Refusal;
 use viaduct_tests::until::until_async;
@@ -77,9 +76,6 @@ async fn s29_words_and_a_tower_bring_back_sessions_backup_and_the_money_of_a_lat
         .await;
         checkpointed(&pair.bob, tower.id()).await;
         let alice = pair.alice.balance().await.confirmed;
-        // Else she would hear that her peer knows no such channel, and close it honestly.
-        let part = DisconnectPeer { node: pair.bob.id(), force: true };
-        pair.alice.handle().disconnect_peer(part).await.expect("they part");
         pair.bob = pair.bob.lose_everything().await;
         pair.synced().await;
         assert!(pair.bob.channels().await.is_empty(), "nothing is left but the words");
