@@ -124,9 +124,16 @@ pub fn quarantine_all(
     Ok(made)
 }
 
+/// What came of [`check`].
+#[derive(Debug)]
+pub struct Checked {
+    /// Whether the store may be an older copy.
+    pub is_doubtful: bool,
+    /// The records that were made of it, so that the index hears of them.
+    pub records: Vec<(Lsn, Vec<u8>)>,
+}
+
 /// Acts on a doubt, durably, and lets the note follow the journal from here on. Nothing may run before.
-///
-/// The records it made, so that the index hears of them.
 ///
 /// # Errors
 /// [`QuarantineError`].
@@ -135,10 +142,11 @@ pub fn check(
     (journal, recovered): (&mut Journal, &Recovered),
     state: &mut State,
     dir: &DataDir,
-) -> Result<Vec<(Lsn, Vec<u8>)>, QuarantineError> {
+) -> Result<Checked, QuarantineError> {
     let mark = dir.restored();
-    let made = match doubt(guard, recovered, state, &mark) {
-        Some(why) => quarantine_all(journal, state, &why)?,
+    let why = doubt(guard, recovered, state, &mark);
+    let records = match &why {
+        Some(why) => quarantine_all(journal, state, why)?,
         None => Vec::new(),
     };
     // Only now: until the channels know it, the note must go on saying it.
@@ -146,7 +154,7 @@ pub fn check(
     if mark.exists() {
         fs::remove_file(&mark).map_err(QuarantineError::Mark)?;
     }
-    Ok(made)
+    Ok(Checked { is_doubtful: why.is_some(), records })
 }
 
 /// Puts one channel into quarantine before its task runs: the record is in the journal before any of its

@@ -174,6 +174,7 @@ struct Opened {
     index: Index,
     under_way: UnderWay,
     guard: Guard,
+    is_doubtful: bool,
     archives: Archives,
 }
 
@@ -326,11 +327,12 @@ fn open(config: &Config, us: &Identity) -> Result<Opened, StartError> {
     }
     marker::check(&beside, &us.node_id().0, recovered.last)?;
     // Last: a start that is refused leaves the note as it is.
-    let doubts = guard::check(&mut guard, (&mut journal, &recovered), &mut state, &config.dir)?;
-    for (at, bytes) in doubts {
+    let checked = guard::check(&mut guard, (&mut journal, &recovered), &mut state, &config.dir)?;
+    for (at, bytes) in checked.records {
         keeper::fill(&mut index, &mut under_way, at, &bytes)?;
     }
-    Ok(Opened { journal, recovered, state, index, under_way, guard, archives })
+    let is_doubtful = checked.is_doubtful;
+    Ok(Opened { journal, recovered, state, index, under_way, guard, is_doubtful, archives })
 }
 
 fn run(
@@ -342,7 +344,8 @@ fn run(
     listeners: Vec<TcpListener>,
     listening: Vec<SocketAddr>,
 ) -> Result<Node, StartError> {
-    let Opened { journal, recovered, mut state, index, under_way, guard, archives } = opened;
+    let Opened { journal, recovered, mut state, index, under_way, guard, is_doubtful, archives } =
+        opened;
     let tasks = Tasks::default();
     let history = journal.history();
     let directory = Directory::default();
@@ -541,6 +544,7 @@ fn run(
                 registry: orders.clone(),
                 backup: backup_asks.clone(),
                 ahead: ahead_seen,
+                is_doubtful,
                 gossip: heard,
                 gossip_peers,
             },

@@ -58,6 +58,8 @@ pub struct Readers {
     pub backup: Forward<backup::Ask>,
     /// Whether somebody holds a newer backup than our journal knows of.
     pub ahead: watch::Receiver<Option<Ahead>>,
+    /// Whether this start could not be sure that the journal is the newest.
+    pub is_doubtful: bool,
     /// Who believes gossip.
     pub gossip: Forward<gossip::Heard>,
     /// The same, of connections that come and go.
@@ -226,8 +228,10 @@ async fn to_channel(
     let doors = to.directory.doors();
     let Some(door) = doors.heard_by(node, id) else {
         // BOLT 2: "MUST ... send an `error`" for a channel we know nothing of: the peer then gets its
-        // money without us. But where a backup says that it is we who forgot, we do not know nothing.
-        if matches!(message, Message::ChannelReestablish(_)) && to.ahead.borrow().is_none() {
+        // money without us. But where a backup says that it is we who forgot, or it may still say so, we do
+        // not know nothing.
+        let forgot = to.is_doubtful || to.ahead.borrow().is_some();
+        if matches!(message, Message::ChannelReestablish(_)) && !forgot {
             link.say_error(id, "unknown channel");
         }
         return Ok(false);

@@ -71,6 +71,7 @@ impl World {
                 registry,
                 backup,
                 ahead,
+                is_doubtful: false,
                 gossip: forward(1).0,
                 gossip_peers: back(1).0,
             },

@@ -154,6 +154,12 @@ impl Checkpoint {
         place(self) == place(other) && self.backup.channels == other.backup.channels
     }
 
+    /// Whether it has all the sessions that it has room for.
+    pub(super) fn names(&self, sessions: &[Known]) -> bool {
+        self.sessions.len() >= SESSIONS_MAX
+            || sessions.iter().all(|one| self.sessions.contains(one))
+    }
+
     /// The same, so short that it fits `size` bytes: what has the most at stake stays.
     #[must_use]
     pub(super) fn fitting(mut self, size: usize, stake: impl Fn(u64) -> u64) -> Self {

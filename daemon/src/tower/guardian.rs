@@ -108,24 +108,7 @@ impl Towers {
         let asked = self.backup.send(backup::Ask::Newest { reply }).await;
         let answer = if asked.is_ok() { answer.await.ok() } else { None };
         let Some(backup) = answer.flatten() else { return };
-        let towers: Vec<_> = (self.book.towers.values())
-            .map(|kept| Whereabouts {
-                tower: kept.tower,
-                address: kept.address.clone(),
-                kit: kept.kit,
-            })
-            .collect();
-        let place = |tower: &NodeId| {
-            let at = towers.iter().position(|one| one.tower == *tower)?;
-            u8::try_from(at).ok()
-        };
-        let sessions = (self.book.sessions.iter())
-            .filter(|((_, channel), _)| !is_drill(*channel))
-            .filter_map(|((tower, channel), kept)| {
-                let number = kept.opened.number;
-                Some(Known { tower: place(tower)?, channel: *channel, number })
-            })
-            .collect();
+        let (towers, sessions) = self.places();
         let height = *self.shared.height.borrow();
         let stakes: BTreeMap<u64, u64> =
             (doors.iter()).map(|door| (door.index.0, door.glance.borrow().ours_sat)).collect();
@@ -144,6 +127,29 @@ impl Towers {
         let version = self.book.checkpoint.saturating_add(1);
         let lsn = self.keep(Fact::CheckpointMade(version));
         self.newest.send_replace(Some(Arc::new(Made { version, lsn, checkpoint })));
+    }
+
+    /// All towers, and all sessions with them.
+    fn places(&self) -> (Vec<Whereabouts>, Vec<Known>) {
+        let towers: Vec<_> = (self.book.towers.values())
+            .map(|kept| Whereabouts {
+                tower: kept.tower,
+                address: kept.address.clone(),
+                kit: kept.kit,
+            })
+            .collect();
+        let place = |tower: &NodeId| {
+            let at = towers.iter().position(|one| one.tower == *tower)?;
+            u8::try_from(at).ok()
+        };
+        let sessions = (self.book.sessions.iter())
+            .filter(|((_, channel), _)| !is_drill(*channel))
+            .filter_map(|((tower, channel), kept)| {
+                let number = kept.opened.number;
+                Some(Known { tower: place(tower)?, channel: *channel, number })
+            })
+            .collect();
+        (towers, sessions)
     }
 
     /// A tower had this when it was asked first. If it proves that the journal is an older copy, every
@@ -199,7 +205,9 @@ impl Towers {
         let newest = self.newest.borrow();
         let doors = self.shared.directory.doors();
         let current = newest.as_ref().is_some_and(|made| {
-            made.version == keeping.version && made.checkpoint.positions == Self::positions(&doors)
+            made.version == keeping.version
+                && made.checkpoint.positions == Self::positions(&doors)
+                && made.checkpoint.names(&self.places().1)
         });
         Some(CheckpointShown { version: keeping.version, at_ms: keeping.at_ms, current })
     }

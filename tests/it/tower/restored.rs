@@ -69,7 +69,7 @@ async fn s29_words_and_a_tower_bring_back_sessions_backup_and_the_money_of_a_lat
         let tower = Tower::start(&pair.path().join("tower"), &pair.layer1).await;
         tower.hired_by(&pair.bob, false).await;
         covered(&pair.bob).await;
-        until_async("the checkpoint names the channel's session", String::new, || async {
+        until_async("a checkpoint is with the tower", String::new, || async {
             let tower = hired(&pair.bob, tower.id()).await;
             (tower.checkpoint?.current && tower.checkpoint?.version > 0).then_some(())
         })
@@ -85,9 +85,14 @@ async fn s29_words_and_a_tower_bring_back_sessions_backup_and_the_money_of_a_lat
         })
         .await;
         assert_eq!(content.channels.iter().map(|one| one.id).collect::<Vec<_>>(), [id]);
-        let found = hired(&pair.bob, tower.id()).await;
-        assert_eq!(found.found_sessions, 1, "{found:?}");
-        // The peer cheats while the node does not know its channel yet.
+        until_async("the tower's list has the session", String::new, || async {
+            (hired(&pair.bob, tower.id()).await.found_sessions == 1).then_some(())
+        })
+        .await;
+        // Alice may have called bob before the tower had told him of his loss: nobody said a word of it to her.
+        let channel = find(&pair.alice, id).await;
+        assert_eq!(channel.phase, ChannelPhase::Open, "{channel:?}");
+        // She cheats while he does not know the channel yet.
         let cheating = cheat(&pair.alice, id, old).await;
         pair.layer1.mine(1).await;
         justice(&pair.layer1, &cheating).await;

@@ -32,7 +32,9 @@ fn world() -> (Link, Readers, Inbox<Heard>) {
     let (registry, backup) = (forward(1).0, forward(1).0);
     let (gossip, gossip_peers) = (forward(1).0, back(1).0);
     let ahead = watch::channel(None).1;
-    (link, Readers { directory, registry, backup, ahead, gossip, gossip_peers }, heard)
+    let readers =
+        Readers { directory, registry, backup, ahead, is_doubtful: false, gossip, gossip_peers };
+    (link, readers, heard)
 }
 
 #[tokio::test]
