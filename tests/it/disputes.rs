@@ -14,7 +14,7 @@
 
 mod blocks;
 mod breach;
-mod catalogue;
+pub(crate) mod catalogue;
 mod crowd;
 mod kills;
 mod matrix;

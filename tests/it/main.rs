@@ -22,6 +22,7 @@ mod forwards;
 mod gossip;
 mod interop;
 mod nodes;
+mod over;
 mod payments_network;
 mod processes;
 mod rubbish;

@@ -2,9 +2,9 @@
 //! again and again, and once.
 
 mod again;
-mod anchored;
+pub(crate) mod anchored;
 mod closed;
-mod dearer;
+pub(crate) mod dearer;
 mod together;
 
 use std::sync::Arc;

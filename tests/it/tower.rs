@@ -13,4 +13,4 @@ mod outages;
 mod renewals;
 mod restored;
 mod scene;
-mod theft;
+pub(crate) mod theft;

@@ -1,9 +1,8 @@
 //! A chain of a test's own, with what tests do to it: mine, give coins away, look for transactions.
 //!
 //! `VIADUCT_TEST_CHAIN=bitcoind`: nodes see the built-in chain through Bitcoin Core's JSON-RPC alone, `=esplora`: through
-//! an Esplora server. `BITCOIND=PATH`:
-//! there is no built-in chain, each test starts this program (Bitcoin Core 30 or newer). Tests that only the built-in
-//! chain can run are listed in [`only`].
+//! an Esplora server. `BITCOIND=PATH`: there is no built-in chain, each test starts this program (Bitcoin Core 30 or
+//! newer). Tests that only the built-in chain can run, and those that always run over a protocol, are listed in [`only`].
 
 pub mod core;
 pub mod line;
@@ -108,9 +107,13 @@ impl Layer1 {
     pub fn start() -> Self {
         // The name of a test is that of its thread.
         let this = std::thread::current();
-        let needs = this.name().map_or(Needs::Any, Needs::of);
-        let over = std::env::var(OVER).unwrap_or_default();
-        match (std::env::var_os(BITCOIND), needs) {
+        let test = this.name().unwrap_or_default();
+        let wanted = || std::env::var(OVER).unwrap_or_default();
+        let (over, core) = match only::always(test) {
+            Some(always) => (always.to_owned(), None),
+            None => (wanted(), std::env::var_os(BITCOIND)),
+        };
+        match (core, Needs::of(test)) {
             (_, Needs::BuiltIn) => Self::built_in(),
             (Some(program), Needs::Any) => Self::over_core(Path::new(&program)),
             (Some(_), Needs::Obedient) => Self::over_rpc(),

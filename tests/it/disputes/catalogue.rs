@@ -43,6 +43,11 @@ async fn c33_crashes_at_every_record_while_htlcs_are_taken_lose_no_preimage() {
 /// What was claimed together comes apart and together again as branches change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c52_reorganisations_under_claims_of_many_htlcs_lose_none() {
+    claimed_again().await;
+}
+
+/// Each branch is followed, and each claim made again on it.
+pub(crate) async fn claimed_again() {
     super::logged();
     let trouble = Trouble::Reorgs { depth: 6 };
     let htlcs = EVERY_HTLC.to_vec();

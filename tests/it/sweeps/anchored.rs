@@ -58,6 +58,11 @@ async fn comes_in(layer1: &Layer1, funding: OutPoint) -> Arc<Transaction> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commitment_below_the_mempools_minimum_is_brought_in_by_its_anchor() {
+    brought_in().await;
+}
+
+/// Parent and child are handed in, and found dear enough, together.
+pub(crate) async fn brought_in() {
     in_time(async {
         let (mut pair, id) = scene().await;
         let funding = find(&pair.alice, id).await.funding.expect("funded");

@@ -28,6 +28,11 @@ async fn raise(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sweep_in_the_mempool_is_replaced_for_all_that_it_paid_and_its_own_relay() {
+    replaced().await;
+}
+
+/// What a replacement must pay is known beforehand.
+pub(crate) async fn replaced() {
     in_time(async {
         let (mut pair, id) = scene().await;
         let (commitment, first) = sweeping(&pair, id).await;

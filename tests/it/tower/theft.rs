@@ -68,6 +68,11 @@ async fn s27_what_was_revoked_right_before_a_crash_is_sent_after_it_and_the_very
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s5_a_tower_of_ones_own_answers_with_keys_before_a_block_has_the_breach() {
+    answered_at_once().await;
+}
+
+/// The mempool is seen, by a node and by a tower.
+pub(crate) async fn answered_at_once() {
     in_time(async {
         let (mut pair, id, old) = scene(&[("towers.copies", "1")]).await;
         let tower = Tower::start(&pair.path().join("tower"), &pair.layer1).await;

@@ -29,6 +29,15 @@ pub const OBEDIENT: &[(&str, &str)] = &[
     ("tower::outages::s11_", "the mempool forgets a transaction"),
 ];
 
+/// Who is always played over one protocol, whatever the environment wants.
+pub const ALWAYS: &[(&str, &str)] = &[("over::core::", "bitcoind"), ("over::esplora::", "esplora")];
+
+/// The protocol that a test of this name is always played over, if there is one.
+pub fn always(test: &str) -> Option<&'static str> {
+    let named = ALWAYS.iter().find(|(name, _)| test.starts_with(name));
+    named.map(|(_, over)| *over)
+}
+
 /// What a test of this name needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
