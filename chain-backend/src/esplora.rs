@@ -6,7 +6,7 @@
 //!
 //! A mempool of more than some 15,000 transactions is not followed: then nothing is told before a block has it. The
 //! least that the mempool takes is not told by Esplora; it is taken to be a satoshi for a virtual byte until a refusal
-//! says otherwise.
+//! says otherwise, which is remembered for some minutes.
 
 mod client;
 mod outcome;
@@ -29,7 +29,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
+/// For how long the mempool's minimum is believed that a refusal told: Bitcoin Core's falls by half in three hours at
+/// the soonest, but one that is no more must not be paid for long.
+const TOLD_LASTS: Duration = Duration::from_secs(600);
 /// Transactions of the mempool that are followed at most.
 const WAITING_MAX: usize = 5_000;
 /// Questions that are under way at one time while the mempool is fetched.
@@ -60,6 +65,8 @@ pub struct EsploraChain {
     client: Client,
     network: Network,
     poll: Duration,
+    /// What the mempool took at least when a refusal said so, and until when that is believed.
+    told: watch::Sender<Option<(Instant, FeeRate)>>,
 }
 
 impl EsploraChain {
@@ -88,7 +95,22 @@ impl EsploraChain {
     /// [`BackendError::Unavailable`] when the URL or the certificates cannot be used.
     pub fn lazy(settings: &EsploraSettings) -> Result<Self, BackendError> {
         let client = Client::new(&settings.url, settings.trusted.as_deref(), settings.patience)?;
-        Ok(Self { client, network: settings.network, poll: settings.poll })
+        let told = watch::Sender::new(None);
+        Ok(Self { client, network: settings.network, poll: settings.poll, told })
+    }
+
+    /// What the mempool takes at least, as far as refusals told.
+    fn least(&self) -> FeeRate {
+        let fresh = self.told.borrow().filter(|(until, _)| Instant::now() < *until);
+        fresh.map_or(FeeRate::BROADCAST_MIN, |(_, rate)| rate.max(FeeRate::BROADCAST_MIN))
+    }
+
+    /// Remembers the minimum that a refusal names.
+    fn learn(&self, word: &str, package: &Package) {
+        if let Some(rate) = polled::wanted(word, package) {
+            let until = Instant::now().checked_add(TOLD_LASTS);
+            self.told.send_replace(until.map(|until| (until, rate)));
+        }
     }
 
     async fn hash_at(&self, height: u32) -> Result<BlockHash, BackendError> {
@@ -243,8 +265,8 @@ impl ChainBackend for EsploraChain {
     async fn fees(&self) -> Result<FeeTable, BackendError> {
         let found = self.client.json("/fee-estimates").await?;
         let targets = read::estimates(&found.ok_or(nonsense("no fee estimates at all"))?)?;
-        let least = FeeRate::BROADCAST_MIN;
-        let (mempool_min, relay_min, incremental) = (least, least, least);
+        let mempool_min = self.least();
+        let (relay_min, incremental) = (FeeRate::BROADCAST_MIN, FeeRate::BROADCAST_MIN);
         Ok(polled::raised(FeeTable { targets, mempool_min, relay_min, incremental }))
     }
 }

@@ -18,7 +18,9 @@ use std::sync::Arc;
 
 pub(crate) use follow::open;
 pub use http::PATIENCE;
-pub(crate) use outcome::{first_error, foresee, is_price, is_within, meaning, raised, what_is_new};
+pub(crate) use outcome::{
+    first_error, foresee, is_price, is_within, meaning, raised, wanted, what_is_new,
+};
 
 /// A transaction that waits, and what it pays.
 pub(crate) type Waiting = (Arc<Transaction>, Amount);

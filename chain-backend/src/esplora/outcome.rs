@@ -44,7 +44,11 @@ impl EsploraChain {
     ) -> SubmitOutcome {
         match self.client.post("/tx", "text/plain", serialize_hex(tx)).await {
             Ok(_) => SubmitOutcome::Accepted,
-            Err(AskError::Refused(words)) => meaning(self, &reason(&words), package, max).await,
+            Err(AskError::Refused(words)) => {
+                let word = reason(&words);
+                self.learn(&word, package);
+                meaning(self, &word, package, max).await
+            }
             Err(_) => SubmitOutcome::Unavailable,
         }
     }

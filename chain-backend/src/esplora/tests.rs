@@ -1,14 +1,16 @@
 //! How an Esplora server is reached. What it answers is tested with all that are asked so (`polled::tests`).
 
 use super::{EsploraChain, EsploraSettings};
-use crate::backend::{BackendError, ChainBackend as _};
+use crate::backend::{BackendError, ChainBackend as _, Package, SubmitOutcome};
 use crate::builtin::BuiltinChain;
 use crate::polled::PATIENCE;
 use crate::rest;
+use crate::rpc::tests::{anyone, pair};
+use crate::sandbox::Sandbox as _;
 use axum::Router;
 use axum::routing::get;
-use bitcoin::Network;
 use bitcoin::constants::genesis_block;
+use bitcoin::{Amount, FeeRate, Network};
 use std::time::Duration;
 use tokio::net::TcpListener;
 
@@ -116,4 +118,35 @@ async fn a_server_of_ones_own_is_known_by_its_certificate() {
         let words = error.to_string();
         assert!(words.contains("certificate") || words.contains("Unavailable"), "{words}");
     }
+}
+
+/// Esplora tells nowhere what the mempool takes at least; a refusal does, and estimates are no less from then on.
+#[tokio::test]
+async fn what_a_refusal_says_of_the_mempools_minimum_is_remembered_for_a_while() {
+    let (chain, settings) = served().await;
+    let seen = EsploraChain::connect(&settings).await.unwrap();
+    chain.mine(110, anyone()).await.unwrap();
+    let floor = FeeRate::from_sat_per_vb_u32(30);
+    chain.set_floor(Some(floor)).await.unwrap();
+    assert_eq!(seen.fees().await.unwrap().floor(), FeeRate::BROADCAST_MIN);
+    let hash = chain.header_at(1).await.unwrap().hash;
+    let coin = chain.block(hash).await.unwrap().txdata[0].compute_txid();
+    let [parent, child] = pair(coin);
+    let refused = seen.submit(Package::single(parent.clone()), None).await;
+    let SubmitOutcome::FeeTooLow { min } = refused else { panic!("{refused:?}") };
+    assert!(min >= floor, "{min}");
+    assert!(seen.fees().await.unwrap().floor() >= floor);
+    // A child that does not bring both up to it is told so beforehand.
+    let package = Package::new(vec![parent.clone(), child]).unwrap();
+    assert_eq!(seen.test(&package).await, SubmitOutcome::Accepted);
+    let mut poor = package.txs()[1].clone();
+    poor.output[0].value = parent.output[0].value - Amount::from_sat(1_000);
+    let package = Package::new(vec![parent, poor]).unwrap();
+    let told = seen.test(&package).await;
+    assert!(matches!(told, SubmitOutcome::FeeTooLow { .. }), "{told:?}");
+    seen.told.send_modify(|told| {
+        let (until, _) = told.as_mut().unwrap();
+        *until = tokio::time::Instant::now();
+    });
+    assert_eq!(seen.fees().await.unwrap().floor(), FeeRate::BROADCAST_MIN);
 }

@@ -94,7 +94,7 @@ fn fee_of(rate: FeeRate, weight_wu: u64) -> Amount {
 }
 
 /// The feerate that a refusal names: what was paid and what would have to be, for this size.
-fn wanted(word: &str, package: &Package) -> Option<FeeRate> {
+pub(crate) fn wanted(word: &str, package: &Package) -> Option<FeeRate> {
     let [tx] = package.txs() else { return None };
     let (_, figures) = word.split_once("fee not met, ")?;
     let (_, wanted) = figures.split_once(" < ")?;
