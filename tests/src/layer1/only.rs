@@ -16,6 +16,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
         "sweeps::again::what_is_evicted",
         "who polls misses what comes and goes between two looks, until the next block",
     ),
+    ("sweeps::anchored::a_commitment_that_a_fee_spike", "the same"),
 ];
 
 /// Who needs a chain whose mempool does as it is told: over RPC, but never Bitcoin Core's own.
