@@ -9,6 +9,7 @@ mod funding;
 pub(crate) mod pair;
 mod refusals;
 pub(crate) mod restored;
+mod signet;
 mod startup;
 mod twice;
 mod unconfirmed;

@@ -7,3 +7,4 @@ mod money;
 mod network;
 pub(crate) mod programs;
 mod refusals;
+mod signet;

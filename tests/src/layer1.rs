@@ -8,6 +8,7 @@ pub mod core;
 pub mod line;
 pub mod only;
 pub mod served;
+pub mod signet;
 pub mod steered;
 
 use crate::until::{PATIENCE, until_async};

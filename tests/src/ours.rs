@@ -5,7 +5,7 @@ use crate::layer1::Layer1;
 use crate::until::{PATIENCE, until_async};
 use bitcoin::ScriptBuf;
 use channel::Kind;
-use daemon::config::{Config, Sources};
+use daemon::config::{Config, Network, Sources};
 use daemon::datadir::DataDir;
 use daemon::node::{ChainAccess, Handle, Node, StartError};
 use daemon::rpc::model::channel::{
@@ -125,8 +125,9 @@ impl OurNode {
                 let (config, layer1) = (place.config.clone(), place.layer1.clone());
                 let secrets = seed.secrets(config.network.params()).expect("keys");
                 let starting = on.spawn(async move {
-                    let sandbox = layer1.sandbox();
-                    let access = ChainAccess { backend: layer1.backend(), sandbox: Some(sandbox) };
+                    let is_sandbox = config.network == Network::Sandbox;
+                    let sandbox = is_sandbox.then(|| layer1.sandbox());
+                    let access = ChainAccess { backend: layer1.backend(), sandbox };
                     Node::start(&config, secrets, access).await
                 });
                 async move {

@@ -51,10 +51,16 @@ impl Pair {
 
     /// The same on this chain.
     pub(crate) async fn on(layer1: Layer1, settings: &[(&str, &str)]) -> Self {
+        let bobs = layer1.clone();
+        Self::apart(layer1, &bobs, settings).await
+    }
+
+    /// The same, and bob looks at the chain elsewhere.
+    pub(crate) async fn apart(layer1: Layer1, bobs: &Layer1, settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let place = |name| Place::with_settings(name, dir.path(), &layer1, settings);
-        let alice = OurNode::start(place("alice")).await;
-        let bob = OurNode::start(place("bob")).await;
+        let place = |name, at| Place::with_settings(name, dir.path(), at, settings);
+        let alice = OurNode::start(place("alice", &layer1)).await;
+        let bob = OurNode::start(place("bob", bobs)).await;
         let mut pair = Self { layer1, alice, bob, dir, given: 0 };
         let scripts = [pair.alice.wallet_script().await, pair.bob.wallet_script().await];
         pair.layer1.give(&scripts).await;

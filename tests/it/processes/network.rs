@@ -15,6 +15,8 @@ pub(crate) struct Daemon {
     pub(crate) p2p: String,
     pub(crate) rpc: String,
     chain: String,
+    network: Option<&'static str>,
+    settings: Vec<String>,
 }
 
 /// The line that starts a daemon.
@@ -27,16 +29,31 @@ pub(crate) fn viaductd(dir: &Path, chain: &str, p2p: &str, rpc: &str) -> Command
 
 impl Daemon {
     pub(crate) fn start(dir: &Path, chain: &str) -> Self {
+        Self::start_on(dir, chain, None, &[])
+    }
+
+    /// On another network than the sandbox, with settings such as `chain.rpc_cookie=/a/path`.
+    pub(crate) fn start_on(
+        dir: &Path,
+        chain: &str,
+        network: Option<&'static str>,
+        settings: &[String],
+    ) -> Self {
+        let settings: Vec<String> =
+            settings.iter().flat_map(|one| ["--set".to_owned(), one.clone()]).collect();
         let mut command = viaductd(dir, chain, "127.0.0.1:0", "127.0.0.1:0");
+        command.args(network.iter().flat_map(|name| ["--network", name])).args(&settings);
         let process = Process::start(&mut command, &dir.with_extension("log"));
         let (node_id, p2p) = (process.said("node_id"), process.said("p2p"));
-        let rpc = process.said("rpc");
-        Self { process, dir: dir.to_owned(), node_id, p2p, rpc, chain: chain.to_owned() }
+        let (rpc, dir, chain) = (process.said("rpc"), dir.to_owned(), chain.to_owned());
+        Self { process, dir, node_id, p2p, rpc, chain, network, settings }
     }
 
     /// Starts it again where it was, after it ended somehow.
     pub(crate) fn again(&mut self) {
         let mut command = viaductd(&self.dir, &self.chain, &self.p2p, &self.rpc);
+        command.args(self.network.iter().flat_map(|name| ["--network", name]));
+        command.args(&self.settings);
         self.process = Process::start(&mut command, &self.dir.with_extension("log"));
         assert_eq!(self.process.said("node_id"), self.node_id);
     }
@@ -50,6 +67,7 @@ impl Daemon {
     pub(crate) fn viaduct(&self) -> Command {
         let mut command = viaduct();
         command.arg("--dir").arg(&self.dir);
+        command.args(self.network.iter().flat_map(|name| ["--network", name]));
         command
     }
 

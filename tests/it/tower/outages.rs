@@ -1,14 +1,22 @@
-//! Towers that slept through a breach, chains that change their mind, towers of another chain.
+//! Towers that slept through a breach, chains that change their mind or fall silent, towers of another chain.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
-use chain_backend::Reorg;
+use chain_backend::{BitcoindChain, BitcoindSettings, ChainBackend, Reorg};
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::tower::Standing;
-use viaduct_tests::layer1::nobody;
+use viaduct_tests::layer1::line::{Line, State};
+use viaduct_tests::layer1::served::{Served, settings_at};
+use viaduct_tests::layer1::{Layer1, empty, nobody};
 use viaduct_tests::until::until_async;
 
-use super::scene::{DELAY, Tower, bob_has_all, cheat, coverage, covered, justice, scene, taker};
+use super::scene::{
+    DELAY, Tower, bob_has_all, cheat, coverage, covered, justice, scene, scene_on, taker,
+};
+use watchtower::watch::EventKind;
+
 use crate::nodes::pair::{in_time, pay_some};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,6 +111,61 @@ async fn s38_a_tower_of_another_chain_is_told_nothing_and_payments_go_on() {
         pair.bob.handle().remove_tower(other.id()).await.expect("dismissed");
         ours.hired_by(&pair.bob, false).await;
         covered(&pair.bob).await;
+    })
+    .await;
+}
+
+/// A chain server as a tower reaches it over a line, and does not wait for it for long.
+fn over(line: &Line) -> Arc<dyn ChainBackend> {
+    let settings = BitcoindSettings { patience: Duration::from_secs(2), ..settings_at(line.at()) };
+    Arc::new(BitcoindChain::lazy(&settings).expect("a URL"))
+}
+
+/// Waits until a tower has looked at every block, and hears of the next from this one of its chains.
+async fn watches_by(tower: &Tower, number: usize) {
+    tower.at_tip().await;
+    until_async("the tower to hear of the chain", String::new, || async {
+        let now = tower.view().watching.borrow().clone();
+        (now.backend == number && now.is_synced && now.trouble.is_none()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s39_a_tower_whose_first_chain_falls_silent_punishes_by_its_second_and_comes_back() {
+    in_time(async {
+        let chain = empty();
+        let served = Served::start(chain.clone());
+        let lines = [Line::to(served.at()), Line::to(served.at())];
+        let (mut pair, id, old) = scene_on(Layer1::of(chain), &[("towers.copies", "1")]).await;
+        let chains = lines.iter().map(over).collect();
+        let tower = Tower::start_through(&pair.path().join("tower"), &pair.layer1, chains).await;
+        tower.at_tip().await;
+        let mut events = tower.view().events.subscribe();
+        tower.hired_by(&pair.bob, false).await;
+        covered(&pair.bob).await;
+
+        // Whoever waits for an answer waits; nobody says that the first one is gone.
+        lines[0].set(State::Silent);
+        let before = pair.alice.balance().await.confirmed;
+        let bob = pair.bob.sleep().await;
+        let cheating = cheat(&pair.alice, id, old).await;
+        pair.alice.at_height(pair.layer1.mine(1).await).await;
+        let mined = pair.layer1.chain().tx(cheating.txid).await.unwrap().expect("it is there");
+        assert!(mined.confirmed.is_some(), "the breach is in a block");
+        justice(&pair.layer1, &cheating).await;
+        watches_by(&tower, 1).await;
+        let told = std::iter::from_fn(|| events.try_recv().ok());
+        assert!(told.into_iter().any(|event| event.kind == EventKind::Chain), "it tells of it");
+
+        // Now the second one hangs up, and the first is there again.
+        lines[1].set(State::Cut);
+        lines[0].set(State::Up);
+        pair.alice.at_height(pair.layer1.mine(DELAY).await).await;
+        watches_by(&tower, 0).await;
+        pair.bob = bob.wake().await;
+        pair.mine(1).await;
+        bob_has_all(&pair, &cheating, before).await;
     })
     .await;
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bitcoin::{Amount, OutPoint, Transaction, Txid};
+use chain_backend::ChainBackend;
 use daemon::rpc::model::channel::ChannelRef;
 use daemon::rpc::model::sandbox::{Cheat, Cheating};
 use daemon::rpc::node_api::NodeApi as _;
@@ -36,6 +37,8 @@ pub(crate) struct Tower {
     running: Option<Running>,
     settings: Settings,
     layer1: Layer1,
+    /// Where it looks at the chain, the best first.
+    chains: Vec<Arc<dyn ChainBackend>>,
 }
 
 impl Tower {
@@ -49,6 +52,24 @@ impl Tower {
         layer1: &Layer1,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
+        Self::begin(dir, layer1, vec![layer1.backend()], change).await
+    }
+
+    /// One that looks at the chain through these, the best first.
+    pub(crate) async fn start_through(
+        dir: &Path,
+        layer1: &Layer1,
+        chains: Vec<Arc<dyn ChainBackend>>,
+    ) -> Self {
+        Self::begin(dir, layer1, chains, |_| {}).await
+    }
+
+    async fn begin(
+        dir: &Path,
+        layer1: &Layer1,
+        chains: Vec<Arc<dyn ChainBackend>>,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let mut settings = Settings::usual(dir);
         settings.listen = Some("127.0.0.1:0".parse().unwrap());
         (settings.admin, settings.metrics) = (None, None);
@@ -56,7 +77,7 @@ impl Tower {
         // Tests die and call again as often as they like.
         settings.bounds.calls_per_minute = 100_000;
         change(&mut settings);
-        let mut tower = Self { running: None, settings, layer1: layer1.clone() };
+        let mut tower = Self { running: None, settings, layer1: layer1.clone(), chains };
         tower.wake().await;
         // From now on it is always at the same place.
         tower.settings.listen = tower.running.as_ref().unwrap().listen;
@@ -64,8 +85,8 @@ impl Tower {
     }
 
     pub(crate) async fn wake(&mut self) {
-        let chain = vec![self.layer1.backend()];
-        self.running = Some(tower::start(&self.settings, chain, now_ms).await.expect("a tower"));
+        let chains = self.chains.clone();
+        self.running = Some(tower::start(&self.settings, chains, now_ms).await.expect("a tower"));
     }
 
     pub(crate) async fn sleep(&mut self) {
@@ -113,10 +134,15 @@ impl Tower {
 
 /// Alice may cheat, and has a state in which she had 300,000 sat more than now.
 pub(crate) async fn scene(settings: &[(&str, &str)]) -> (Pair, ChannelId, u64) {
+    scene_on(Layer1::start(), settings).await
+}
+
+/// The same on this chain.
+pub(crate) async fn scene_on(layer1: Layer1, settings: &[(&str, &str)]) -> (Pair, ChannelId, u64) {
     // Checkpoints have tests of their own; elsewhere towers have nothing but states.
     let cheat = [("chain.cheat", "true"), NO_CHECKPOINTS];
     let settings: Vec<_> = cheat.iter().chain(settings).copied().collect();
-    let pair = Pair::start(&settings).await;
+    let pair = Pair::on(layer1, &settings).await;
     let id = pair.open(CAPACITY).await;
     pay_some(&pair.alice, &pair.bob, 400_000_000).await;
     let then = pair.agree(id).await;

@@ -15,7 +15,8 @@ use super::breaches::the_claim;
 use super::scene::{Channel, Scene, Tower, broadcast, disks, eventually};
 use crate::watch::EventKind;
 
-/// How a backend fails: 0 not at all, 1 it cannot be reached, 2 it leaves out every second block.
+/// How a backend fails: 0 not at all, 1 it cannot be reached, 2 it leaves out every second block, 3 its next word is that
+/// it is away, and then it says no more and fails at nothing.
 #[derive(Clone, Debug)]
 struct Moody {
     chain: BuiltinChain,
@@ -47,9 +48,15 @@ impl ChainBackend for Moody {
         self.fail()?;
         let mood = Arc::clone(&self.mood);
         let events = self.chain.events(from, what).await?;
+        let mut is_away = false;
         let events = events.filter_map(move |event| {
             let mood = mood.load(Ordering::SeqCst);
             let told = match &event {
+                _ if is_away => None,
+                _ if mood == 3 => {
+                    is_away = true;
+                    Some(Ok(ChainEvent::Away { why: "moody".to_owned() }))
+                }
                 _ if mood == 1 => Some(Err(BackendError::Unavailable("moody".to_owned()))),
                 Ok(ChainEvent::Connected { block, .. }) if mood == 2 && block.height % 2 == 0 => {
                     None
@@ -128,8 +135,8 @@ async fn s39_a_backend_that_fails_and_then_leaves_out_blocks_hides_no_breach() {
     tower.end().await;
 }
 
-#[tokio::test]
-async fn s39_a_second_backend_takes_over_from_one_that_is_gone() {
+/// The first of two backends fails, a breach is mined, and the second tells of it.
+async fn taken_over_from_one_that_fails(how: u32) {
     let mut scene = Scene::new().await;
     let channel = Channel::new(3, scene.coin());
     let mood = Arc::new(AtomicU32::new(0));
@@ -140,11 +147,21 @@ async fn s39_a_second_backend_takes_over_from_one_that_is_gone() {
     let session = tower.open(&channel).await.session;
     let old = channel.commitment(4, 3_000_000, vec![]);
     tower.store(session, 0, vec![channel.record(&old, 4, 0)]).await;
-    mood.store(1, Ordering::SeqCst);
+    mood.store(how, Ordering::SeqCst);
     assert!(scene.hand_in(broadcast(&old)).await);
     scene.mine(1).await;
     let outpoint = the_claim(&tower).await;
     eventually("justice", || async { scene.spender(outpoint).await.is_some() }).await;
     assert_eq!(tower.view.watching.borrow().backend, 1);
     tower.end().await;
+}
+
+#[tokio::test]
+async fn s39_a_second_backend_takes_over_from_one_that_is_gone() {
+    taken_over_from_one_that_fails(1).await;
+}
+
+#[tokio::test]
+async fn s39_a_second_backend_takes_over_from_one_that_says_that_it_is_away() {
+    taken_over_from_one_that_fails(3).await;
 }
