@@ -17,13 +17,14 @@ use chain_backend::{
 
 use crate::clock::{UnixTime, now_ms};
 use crate::config::{ChainSource, Config, Mining, Network};
+use crate::datadir::DataDir;
 use crate::node::{ChainAccess, Handle, Node, StartError};
 use crate::rpc::model::UnixMillis;
 use crate::rpc::model::sandbox::Mine;
 use crate::rpc::server::{Bound, ServeError};
 use crate::rpc::{NodeApi as _, World};
 use crate::seed::file::{self, Effort, SeedFileError, private_directory};
-use crate::seed::password::{Password, PasswordError};
+use crate::seed::password::{Password, PasswordError, PasswordSource};
 use crate::seed::{Seed, SeedError};
 use crate::tasks::{Fatal, Tasks};
 
@@ -107,18 +108,18 @@ pub fn open_seed(config: &Config) -> Result<Seed, BootError> {
         return Err(BootError::NoSeed { path });
     }
     let seed = Seed::generate()?;
-    save_seed(config, &seed)?;
+    save_seed(&config.dir, &config.password, &seed)?;
     Ok(seed)
 }
 
-/// Writes a seed to its place, under the password of the settings.
+/// Writes a seed to its place, under its password ([`Config::seed_place`]).
 ///
 /// # Errors
 /// [`BootError`], about the seed.
-pub fn save_seed(config: &Config, seed: &Seed) -> Result<(), BootError> {
-    private_directory(&config.dir.network())?;
-    let password = Password::fetch(&config.password)?;
-    Ok(file::create(&config.dir.seed(), seed, &password, Effort::default())?)
+pub fn save_seed(dir: &DataDir, password: &PasswordSource, seed: &Seed) -> Result<(), BootError> {
+    private_directory(&dir.network())?;
+    let password = Password::fetch(password)?;
+    Ok(file::create(&dir.seed(), seed, &password, Effort::default())?)
 }
 
 /// The chain that a daemon runs on.

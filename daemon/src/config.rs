@@ -267,10 +267,7 @@ impl Config {
     /// [`ConfigError`], which names the setting, its origin and what is wrong with it.
     pub fn read(root: PathBuf, sources: &Sources) -> Result<Self, ConfigError> {
         let layered = Layered::lay(sources)?;
-        let raw = RawConfig::read(|section| layered.section(section)).map_err(|error| {
-            // Every kind was checked before; what is left is a number beyond 64 bits.
-            ConfigError::Syntax { path: PathBuf::new(), line: 0, what: error.message().to_owned() }
-        })?;
+        let raw = raw(&layered)?;
         let check = Check { layered: &layered };
         let network = check.network(&raw)?;
         let dir = DataDir::new(root, network);
@@ -311,6 +308,22 @@ impl Config {
         })
     }
 
+    /// Where the seed of these settings lies, and where its password comes from. A seed needs no more, so the other
+    /// settings may still be missing or wrong.
+    ///
+    /// # Errors
+    /// [`ConfigError`], for the network and the password alone.
+    pub fn seed_place(
+        root: PathBuf,
+        sources: &Sources,
+    ) -> Result<(DataDir, PasswordSource), ConfigError> {
+        let layered = Layered::lay(sources)?;
+        let raw = raw(&layered)?;
+        let check = Check { layered: &layered };
+        let network = check.network(&raw)?;
+        Ok((DataDir::new(root, network), check.password(&raw, network)?))
+    }
+
     /// Holds the door to real money: the sentence must be typed once, then a file remembers it.
     ///
     /// # Errors
@@ -326,6 +339,14 @@ impl Config {
         std::fs::write(&mark, REAL_MONEY)
             .map_err(|source| ConfigError::Unreadable { path: mark, source })
     }
+}
+
+/// What the sources say, not checked.
+fn raw(layered: &Layered) -> Result<RawConfig, ConfigError> {
+    RawConfig::read(|section| layered.section(section)).map_err(|error| {
+        // Every kind was checked before; what is left is a number beyond 64 bits.
+        ConfigError::Syntax { path: PathBuf::new(), line: 0, what: error.message().to_owned() }
+    })
 }
 
 /// Checks raw values and says where a wrong one came from.
@@ -458,8 +479,9 @@ impl Check<'_> {
         };
         if backend == "builtin" && network != Network::Sandbox {
             let why = format!(
-                "the built-in chain is the sandbox's; on {} use http://HOST:PORT",
-                network.name()
+                "the built-in chain is the sandbox's; on {} use {}",
+                network.name(),
+                chain_backend::source::USAGE
             );
             return Err(self.invalid("chain", "backend", why));
         }

@@ -14,7 +14,7 @@ use daemon::datadir::DataDir;
 use daemon::logging;
 use daemon::rpc::NodeApi as _;
 use daemon::seed::Seed;
-use daemon::seed::password::VARIABLE;
+use daemon::seed::password::{PasswordSource, VARIABLE};
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
@@ -55,7 +55,8 @@ struct Flags {
     /// Where to serve the API: an address with port.
     #[arg(long, value_name = "ADDRESS")]
     rpc_listen: Option<String>,
-    /// Where blocks come from: builtin, or http://HOST:PORT of a viaduct-chain.
+    /// Where blocks come from: builtin, http://HOST:PORT of a viaduct-chain, bitcoind=http://HOST:PORT, or
+    /// esplora=https://HOST/api.
     #[arg(long, value_name = "SOURCE")]
     chain: Option<String>,
     /// Read the seed's password from a file (a systemd credential, for example).
@@ -127,7 +128,8 @@ impl Flags {
         Ok(settings)
     }
 
-    fn config(&self) -> Result<Config, Box<dyn Error>> {
+    /// The data directory, and all that says what the settings are.
+    fn sources(&self) -> Result<(PathBuf, Sources), Box<dyn Error>> {
         let root = self.dir.clone().or_else(DataDir::home).ok_or(ConfigError::NoHome)?;
         let path = DataDir::settings(&root);
         let file = match std::fs::read_to_string(&path) {
@@ -139,7 +141,7 @@ impl Flags {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| name.starts_with("VIADUCT_"))
             .collect();
-        Ok(Config::read(root, &Sources { file, variables, flags: self.settings()? })?)
+        Ok((root, Sources { file, variables, flags: self.settings()? }))
     }
 }
 
@@ -167,11 +169,18 @@ fn act(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
         io::stdout().write_all(sample().as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let config = flags.config()?;
+    let (root, sources) = flags.sources()?;
     match &flags.command {
-        Some(Command::Seed(SeedCommand::New)) => new_seed(&config),
-        Some(Command::Seed(SeedCommand::Restore)) => restore_seed(&config),
+        // Seeds are made before anybody knows where the chain will be.
+        Some(Command::Seed(verb)) => {
+            let (dir, password) = Config::seed_place(root, &sources)?;
+            match verb {
+                SeedCommand::New => new_seed(&dir, &password),
+                SeedCommand::Restore => restore_seed(&dir, &password),
+            }
+        }
         None => {
+            let config = Config::read(root, &sources)?;
             logging::start(&config.log)?;
             if flags.restored {
                 daemon::seed::file::private_directory(&config.dir.network())?;
@@ -185,24 +194,24 @@ fn act(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-fn new_seed(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
+fn new_seed(dir: &DataDir, password: &PasswordSource) -> Result<ExitCode, Box<dyn Error>> {
     let seed = Seed::generate()?;
-    boot::save_seed(config, &seed)?;
+    boot::save_seed(dir, password, &seed)?;
     let mut out = io::stdout().lock();
     writeln!(out, "{}", seed.words()?.as_str())?;
     writeln!(io::stderr(), "Write these words down. They are shown once and are all the money.")?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn restore_seed(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
+fn restore_seed(dir: &DataDir, password: &PasswordSource) -> Result<ExitCode, Box<dyn Error>> {
     let mut text = Zeroizing::new(String::new());
     io::stdin().lock().take(WORDS_LEN_MAX).read_to_string(&mut text)?;
     let mut lines = text.lines();
     let words = lines.next().unwrap_or_default().trim().to_lowercase();
     let passphrase = lines.next().unwrap_or_default();
     let seed = Seed::from_words(&Zeroizing::new(words), passphrase)?;
-    boot::save_seed(config, &seed)?;
-    writeln!(io::stderr(), "The seed is restored at {}.", config.dir.seed().display())?;
+    boot::save_seed(dir, password, &seed)?;
+    writeln!(io::stderr(), "The seed is restored at {}.", dir.seed().display())?;
     Ok(ExitCode::SUCCESS)
 }
 

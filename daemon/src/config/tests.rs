@@ -206,6 +206,25 @@ fn the_passwords_source_is_named_and_the_password_never_is() {
 }
 
 #[test]
+fn a_seed_needs_a_network_and_a_password_and_no_chain() {
+    let place = |network: &str, password: &str| {
+        let flag = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let flags = vec![flag("network", network), flag("password", password)];
+        let sources = Sources { flags, ..Sources::default() };
+        let whole = Config::read("/d".into(), &sources).map_err(|error| error.to_string());
+        (Config::seed_place("/d".into(), &sources), whole)
+    };
+    let (seed, whole) = place("signet", "file:/run/pw");
+    let (dir, password) = seed.unwrap();
+    assert_eq!(dir, DataDir::new("/d".into(), Network::Signet));
+    assert_eq!(password, PasswordSource::File("/run/pw".into()));
+    let why = whole.unwrap_err();
+    assert!(why.contains("on signet use http://HOST:PORT, bitcoind=http://HOST:PORT"), "{why}");
+    assert!(place("sygnet", "none").0.is_err());
+    assert!(place("signet", "hunter2").0.is_err());
+}
+
+#[test]
 fn real_money_needs_the_sentence_once_whoever_tells_of_the_chain() {
     for backend in ["http://h:1", "bitcoind=http://h:1", "esplora=https://h/api"] {
         needs_the_sentence_once(backend);
