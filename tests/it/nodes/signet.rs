@@ -67,6 +67,7 @@ async fn channels_live_and_end_on_a_signet_whose_blocks_one_side_alone_can_make(
 
         let id = pair.open(CAPACITY).await;
         pay_some(&pair.alice, &pair.bob, 500_000_000).await;
+        pair.agree(id).await;
         pay_some(&pair.bob, &pair.alice, 200_000_000).await;
         let view = pair.agree(id).await;
         assert_eq!(view.theirs.to_u64(), 300_000_000);

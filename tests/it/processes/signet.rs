@@ -15,7 +15,7 @@ use viaduct_tests::layer1::signet::{
 };
 
 use super::network::{Daemon, viaductd};
-use super::programs::{Process, program, run, until};
+use super::programs::{PATIENCE, Process, program, run, until};
 
 /// What each daemon gets, in satoshi.
 const COIN: u64 = 100_000_000;
@@ -31,14 +31,15 @@ struct Server {
 
 impl Server {
     /// On the signet of the tests, with the key to make blocks if there is a file with it.
-    async fn start(dir: &Path, more: &[&str]) -> Self {
+    fn start(dir: &Path, more: &[&str]) -> Self {
         let mut command = Command::new(program("viaduct-chain"));
         command.env_clear().arg("--dir").arg(dir).args(["--listen", "127.0.0.1:0"]);
         let challenge = challenge().to_hex_string();
         command.args(["--network", "signet", "--signet-challenge", &challenge]).args(more);
         let process = Process::start(&mut command, &dir.with_extension("log"));
         let url = format!("http://{}", process.said("listen"));
-        let chain = RemoteChain::connect(&url, Network::Signet).await.expect("it answers");
+        // A block takes as long as it takes.
+        let chain = RemoteChain::patient(&url, Network::Signet, PATIENCE).expect("a URL");
         Self { process, chain }
     }
 
@@ -101,30 +102,31 @@ fn confirmed(node: &Daemon) -> u64 {
     node.number(&["wallet"], "/confirmed_sat")
 }
 
-/// Waits until somebody's transaction waits with the one who makes blocks, and both daemons have the block with it. The
-/// block takes the work of a signet, which is the point.
-fn mine(runtime: &tokio::runtime::Runtime, signer: &Server, nodes: [&Daemon; 2]) {
-    let chain = &signer.chain;
-    let waits = || !runtime.block_on(chain.mempool()).expect("it answers").is_empty();
-    until("a transaction to wait", waits);
-    runtime.block_on(chain.mine(1, anyone())).expect("the signer mines");
-    let height = runtime.block_on(chain.tip()).expect("a tip").height;
-    for node in nodes {
-        until("the daemon to see the block", || {
-            let info = node.get(&["status"])["info"].clone();
-            info["block_height"] == height && info["synced_to_chain"] == Value::Bool(true)
-        });
-    }
-}
-
 fn pay(from: &Daemon, to: &Daemon, sat: u64) {
     let invoice = to.id_of(&["invoice", &sat.to_string(), "a payment"]);
     assert!(invoice.starts_with("lntbs"), "{invoice}");
-    from.get(&["pay", &invoice]);
+    done(from, &["pay", &invoice]);
 }
 
-fn our_msat(node: &Daemon) -> u64 {
-    node.number(&["channels"], "/channels/0/our_msat")
+/// Asks until it is done: a daemon that lost sight of its chain for a moment does it a moment later.
+fn done(node: &Daemon, words: &[&str]) {
+    until("a daemon that sees its chain", || {
+        let said = node.ask(words);
+        if said.code != 0 {
+            let (reason, money) = (&said.error()["reason"], &said.error()["money"]);
+            let is_blind = reason == "CHAIN_BEHIND" || reason == "CHAIN_UNAVAILABLE";
+            assert!(is_blind && money == "untouched", "{said:?}");
+        }
+        said.code == 0
+    });
+}
+
+/// Waits until a daemon has so much in its channel, and nothing is in flight.
+fn settled(node: &Daemon, msat: u64) {
+    until("a payment to be settled", || {
+        let channel = node.get(&["channels"])["channels"][0].clone();
+        channel["our_msat"] == msat && channel["htlcs"].as_array().is_some_and(Vec::is_empty)
+    });
 }
 
 #[test]
@@ -133,10 +135,12 @@ fn daemons_on_a_signet_of_ones_own_pay_each_other_and_only_the_holder_of_its_key
     let wif = dir.path().join("key.wif");
     std::fs::write(&wif, format!("{}\n", key())).expect("a key file");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _inside = runtime.enter();
     let (at, by) = (dir.path().join("signer"), dir.path().join("follower"));
-    let with_key = ["--signet-key", wif.to_str().expect("a path")];
-    let signer = runtime.block_on(Server::start(&at, &with_key));
-    let follower = runtime.block_on(Server::start(&by, &["--rpc-listen", "127.0.0.1:0"]));
+    // Whenever something waits it makes a block, and works for it as a signet asks.
+    let with_key = ["--signet-key", wif.to_str().expect("a path"), "--mine", "on-tx=50ms"];
+    let signer = Server::start(&at, &with_key);
+    let follower = Server::start(&by, &["--rpc-listen", "127.0.0.1:0"]);
     let blocks = premined();
     runtime.block_on(async {
         for block in &blocks {
@@ -166,20 +170,14 @@ fn daemons_on_a_signet_of_ones_own_pay_each_other_and_only_the_holder_of_its_key
     let gift = gift(coin, &[address_of(&alice), address_of(&bob)]);
     let given = runtime.block_on(signer.chain.submit(Package::single(gift), None));
     assert!(given.is_success(), "{given:?}");
-    mine(&runtime, &signer, [&alice, &bob]);
     for node in [&alice, &bob] {
         until("the gift", || confirmed(node) == COIN);
     }
     let poured = alice.ask(&["sandbox", "faucet", "1000"]);
     assert_eq!((poured.code, &poured.error()["reason"]), (1, &"NOT_SANDBOX".into()), "{poured:?}");
 
-    alice.get(&[
-        "open",
-        "--no-wait",
-        &format!("{}@{}", bob.node_id, bob.p2p),
-        &CAPACITY.to_string(),
-    ]);
-    mine(&runtime, &signer, [&alice, &bob]);
+    let peer = format!("{}@{}", bob.node_id, bob.p2p);
+    done(&alice, &["open", "--no-wait", &peer, &CAPACITY.to_string()]);
     for node in [&alice, &bob] {
         until("the channel to be usable", || {
             let channel = node.get(&["channels"])["channels"][0].clone();
@@ -187,11 +185,12 @@ fn daemons_on_a_signet_of_ones_own_pay_each_other_and_only_the_holder_of_its_key
         });
     }
     pay(&alice, &bob, 500_000);
+    settled(&bob, 500_000_000);
     pay(&bob, &alice, 200_000);
-    until("both payments to be settled", || our_msat(&bob) == 300_000_000);
+    settled(&alice, (CAPACITY - 300_000) * 1_000);
+    settled(&bob, 300_000_000);
 
-    bob.get(&["close", "--no-wait", &alice.node_id]);
-    mine(&runtime, &signer, [&alice, &bob]);
+    done(&bob, &["close", "--no-wait", &alice.node_id]);
     until("both to have their coins", || {
         let fees = runtime.block_on(signer.chain.totals()).expect("totals").fees_sat - GIFT_FEE;
         confirmed(&bob) == COIN + 300_000 && confirmed(&alice) + fees + 300_000 == COIN

@@ -5,6 +5,7 @@
 //! minutes. The blocks are made and signed here by the letter of BIP 325, and not by the code that is tested.
 
 use super::unix_now;
+use crate::until::until_async;
 use bitcoin::absolute::LockTime;
 use bitcoin::block::{Header, Version as BlockVersion};
 use bitcoin::consensus::encode::serialize;
@@ -19,7 +20,7 @@ use bitcoin::{
 };
 use chain_backend::{
     BuiltinChain, ChainEvent, Interest, Locator, MempoolDelta, Options, Package, Rules, Sandbox,
-    Signet,
+    Signet, SubmitOutcome,
 };
 use futures_util::StreamExt as _;
 use secp256k1::{Message, SECP256K1};
@@ -246,16 +247,14 @@ async fn carry(from: Arc<dyn Sandbox>, to: Arc<dyn Sandbox>, with_blocks: bool) 
     while let Some(event) = events.next().await {
         match event.expect("the chain goes on") {
             ChainEvent::Connected { txs, .. } if with_blocks => {
-                let block = txs.block().expect("whole blocks").as_ref().clone();
-                to.submit_block(block).await.expect("it is taken");
+                hand_over(txs.block().expect("whole blocks"), to.as_ref()).await;
             }
-            // Who has it already, or a rival of it, is right as well.
             ChainEvent::Mempool(MempoolDelta::Added { tx, .. }) => {
-                let _outcome = to.submit(Package::single(tx.as_ref().clone()), None).await;
+                tell(&tx, to.as_ref()).await;
             }
             ChainEvent::Mempool(MempoolDelta::Snapshot(all)) => {
                 for tx in all {
-                    let _outcome = to.submit(Package::single(tx.as_ref().clone()), None).await;
+                    tell(&tx, to.as_ref()).await;
                 }
             }
             ChainEvent::Connected { .. }
@@ -265,6 +264,33 @@ async fn carry(from: Arc<dyn Sandbox>, to: Arc<dyn Sandbox>, with_blocks: bool) 
             | ChainEvent::Away { .. } => {}
         }
     }
+}
+
+/// Gives a chain a block, as often as it takes: on a busy machine an answer may get lost.
+async fn hand_over(block: &Block, to: &dyn Sandbox) {
+    let hash = block.block_hash();
+    until_async(
+        "a block to be taken",
+        || hash.to_string(),
+        || async {
+            let is_taken = to.submit_block(block.clone()).await.is_ok();
+            (is_taken || to.block(hash).await.is_ok()).then_some(())
+        },
+    )
+    .await;
+}
+
+/// Shows a chain what waits on the other. Who has it already, or a rival of it, is right as well.
+async fn tell(tx: &Transaction, to: &dyn Sandbox) {
+    until_async(
+        "a transaction to be heard of",
+        || tx.compute_txid().to_string(),
+        || async {
+            let outcome = to.submit(Package::single(tx.clone()), None).await;
+            (outcome != SubmitOutcome::Unavailable).then_some(())
+        },
+    )
+    .await;
 }
 
 /// The nonces of [`unsigned`].
