@@ -26,6 +26,7 @@ mod over;
 mod payments_network;
 mod processes;
 mod rubbish;
+mod signet;
 mod storm;
 mod sweeps;
 mod tidy;

@@ -9,7 +9,6 @@ mod funding;
 pub(crate) mod pair;
 mod refusals;
 pub(crate) mod restored;
-mod signet;
 mod startup;
 mod twice;
 mod unconfirmed;

@@ -13,7 +13,7 @@ use daemon::rpc::refusal::Refusal;
 use viaduct_tests::layer1::signet::{Carriers, anyone, challenge, easy, premined, unsigned};
 use viaduct_tests::layer1::{Layer1, unix_now};
 
-use super::pair::{CAPACITY, Pair, find, in_time, pay_some};
+use crate::nodes::pair::{CAPACITY, Pair, find, in_time, pay_some};
 
 /// What a node on a signet is told. Its chain is given to it by the test.
 const SETTINGS: &[(&str, &str)] = &[
