@@ -253,14 +253,7 @@ impl Gossip {
             tokio::select! {
                 biased;
                 () = tasks.stopping() => return Ok(()),
-                Some(told) = inboxes.peers.recv() => match told {
-                    FromPeers::Up(link) => {
-                        self.peers.up(link);
-                        // At once: what a peer says of our common channel it says to those that asked.
-                        self.peers.ask(&self.book, now_secs(), now_ms());
-                    }
-                    FromPeers::Down { node, generation } => self.peers.down(node, generation),
-                },
+                Some(told) = inboxes.peers.recv() => self.meet(told),
                 Some(told) = inboxes.channels.recv() => {
                     self.take(told).await;
                     self.speak();
@@ -280,10 +273,26 @@ impl Gossip {
                     if count == 0 {
                         return Ok(());
                     }
+                    // A connection is told of before its first message is read, but by another queue, and both may
+                    // have come since that one was looked at.
+                    while let Ok(told) = inboxes.peers.try_recv() {
+                        self.meet(told);
+                    }
                     self.hear(std::mem::take(&mut heard)).await;
                 }
                 _ = tick.tick() => self.on_tick(),
             }
+        }
+    }
+
+    fn meet(&mut self, told: FromPeers) {
+        match told {
+            FromPeers::Up(link) => {
+                self.peers.up(link);
+                // At once: what a peer says of our common channel it says to those that asked.
+                self.peers.ask(&self.book, now_secs(), now_ms());
+            }
+            FromPeers::Down { node, generation } => self.peers.down(node, generation),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Whole Viaduct nodes in one process, on the built-in chain: crashes, refusals, closes, reorganisations.
 
+mod again;
 mod backup;
 mod closes;
 mod core;

@@ -313,6 +313,11 @@ impl ChannelTask {
     }
 
     fn hear(&mut self, heard: Heard) {
+        // A connection is told of before its first message is read, but another way, and both may have come since that
+        // was looked at. Whoever drops a `channel_reestablish` here waits for it until the connection breaks.
+        if self.generation() != Some(heard.generation) {
+            self.relink();
+        }
         // What an older connection said was forgotten with it.
         let Some(link) = self.link.as_ref().filter(|link| link.generation == heard.generation)
         else {
