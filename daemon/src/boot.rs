@@ -23,6 +23,7 @@ use crate::rpc::model::UnixMillis;
 use crate::rpc::model::sandbox::Mine;
 use crate::rpc::server::{Bound, ServeError};
 use crate::rpc::{NodeApi as _, World};
+use crate::seed::birth::Birth;
 use crate::seed::file::{self, Effort, SeedFileError, private_directory};
 use crate::seed::password::{Password, PasswordError, PasswordSource};
 use crate::seed::{Seed, SeedError};
@@ -62,6 +63,14 @@ pub enum BootError {
     SeedLost {
         /// Where it should be.
         path: PathBuf,
+    },
+    /// How old the seed is cannot be written down.
+    #[error("{path}: {source}; nothing was made")]
+    Birth {
+        /// Where it belongs.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// The built-in chain.
     #[error("the built-in chain: {0}")]
@@ -108,17 +117,27 @@ pub fn open_seed(config: &Config) -> Result<Seed, BootError> {
         return Err(BootError::NoSeed { path });
     }
     let seed = Seed::generate()?;
-    save_seed(&config.dir, &config.password, &seed)?;
+    save_seed(&config.dir, &config.password, &seed, Birth::Tip)?;
     Ok(seed)
 }
 
-/// Writes a seed to its place, under its password ([`Config::seed_place`]).
+/// Writes a seed and its birth to their places, the seed under its password ([`Config::seed_place`]).
 ///
 /// # Errors
 /// [`BootError`], about the seed.
-pub fn save_seed(dir: &DataDir, password: &PasswordSource, seed: &Seed) -> Result<(), BootError> {
+pub fn save_seed(
+    dir: &DataDir,
+    password: &PasswordSource,
+    seed: &Seed,
+    birth: Birth,
+) -> Result<(), BootError> {
     private_directory(&dir.network())?;
     let password = Password::fetch(password)?;
+    let path = dir.birth();
+    // A seed that is there already keeps its own.
+    if !dir.seed().exists() {
+        birth.write(&path).map_err(|source| BootError::Birth { path, source })?;
+    }
     Ok(file::create(&dir.seed(), seed, &password, Effort::default())?)
 }
 

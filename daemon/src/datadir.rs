@@ -65,6 +65,12 @@ impl DataDir {
         self.network().join("seed.enc")
     }
 
+    /// How old the seed is: [`crate::seed::birth::Birth`].
+    #[must_use]
+    pub fn birth(&self) -> PathBuf {
+        self.network().join("birth")
+    }
+
     /// Journal, snapshots, index.
     #[must_use]
     pub fn store(&self) -> PathBuf {

@@ -9,6 +9,7 @@
 
 mod asks;
 mod behind;
+mod birth;
 mod bump;
 mod closes;
 mod drill;
@@ -22,6 +23,7 @@ mod sweeps;
 mod watches;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +47,7 @@ use crate::layer1::watches::Watches;
 use crate::rpc::model::UnixMillis;
 use crate::rpc::model::wallet::SetAside;
 use crate::seed::Secret32;
+use crate::seed::birth::Birth;
 use crate::sweeper::{Standing, Stuck, SweepBook, Sweeper};
 use crate::tasks::{Fatal, Tasks};
 use crate::wallet::{PromiseId, Wallet, WalletFact};
@@ -152,6 +155,10 @@ pub struct Layer1 {
     backend: Arc<dyn ChainBackend>,
     wallet: Wallet,
     cursor: Locator,
+    /// Where it begins, before it has.
+    birth: Option<Birth>,
+    /// Where that is kept.
+    birth_file: PathBuf,
     directory: Directory,
     watches: Watches,
     behind: Behind,
@@ -198,6 +205,10 @@ pub struct Start {
     pub wallet: Wallet,
     /// Up to where the chain was acted upon.
     pub cursor: Locator,
+    /// Where it begins, if it never read a block.
+    pub birth: Option<Birth>,
+    /// Where that is kept.
+    pub birth_file: PathBuf,
     /// The name under which the chain knows us ([`name_of`]).
     pub name: String,
     /// Transactions that are not deep in the chain yet.
@@ -248,7 +259,7 @@ impl Layer1 {
     pub fn new(backend: Arc<dyn ChainBackend>, start: Start) -> Self {
         let Start { wallet, cursor, intents, swept, seed, sweeps, directory, fee_limits, .. } =
             start;
-        let Start { writer, tip, height, feerates, tasks, name, .. } = start;
+        let Start { writer, tip, height, feerates, tasks, name, birth, birth_file, .. } = start;
         let place = watch::Sender::new(cursor.tip().height);
         let sweeper = Sweeper::restore(swept);
         sweeps.send_replace(Arc::new(sweeper.shown(*height.borrow())));
@@ -256,6 +267,8 @@ impl Layer1 {
             backend,
             wallet,
             cursor,
+            birth,
+            birth_file,
             directory,
             watches: Watches::default(),
             behind: Behind::default(),
@@ -320,6 +333,11 @@ impl Layer1 {
         let news = self.watches.rewind(BlockHeight(self.cursor.tip().height));
         self.tell_channels(news).await;
         loop {
+            if !self.begin().await? {
+                self.show_away();
+                tokio::time::sleep(BACKEND_PAUSE).await;
+                continue;
+            }
             let stream = self.backend.events(self.cursor.clone(), Interest::Everything).await;
             let mut stream = match stream {
                 Ok(stream) => stream,

@@ -14,6 +14,7 @@ use daemon::datadir::DataDir;
 use daemon::logging;
 use daemon::rpc::NodeApi as _;
 use daemon::seed::Seed;
+use daemon::seed::birth::Birth;
 use daemon::seed::password::{PasswordSource, VARIABLE};
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
@@ -97,7 +98,11 @@ enum SeedCommand {
     /// Make a seed and print its words, once. Write them down.
     New,
     /// Take the words from standard input; a second line is the optional passphrase.
-    Restore,
+    Restore {
+        /// The height of a block before which none of these words' coins came. Blocks up to it are not read.
+        #[arg(long, value_name = "HEIGHT", default_value_t = 0)]
+        birth: u32,
+    },
 }
 
 impl Flags {
@@ -176,7 +181,7 @@ fn act(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
             let (dir, password) = Config::seed_place(root, &sources)?;
             match verb {
                 SeedCommand::New => new_seed(&dir, &password),
-                SeedCommand::Restore => restore_seed(&dir, &password),
+                SeedCommand::Restore { birth } => restore_seed(&dir, &password, birth),
             }
         }
         None => {
@@ -196,21 +201,25 @@ fn act(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
 
 fn new_seed(dir: &DataDir, password: &PasswordSource) -> Result<ExitCode, Box<dyn Error>> {
     let seed = Seed::generate()?;
-    boot::save_seed(dir, password, &seed)?;
+    boot::save_seed(dir, password, &seed, Birth::Tip)?;
     let mut out = io::stdout().lock();
     writeln!(out, "{}", seed.words()?.as_str())?;
     writeln!(io::stderr(), "Write these words down. They are shown once and are all the money.")?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn restore_seed(dir: &DataDir, password: &PasswordSource) -> Result<ExitCode, Box<dyn Error>> {
+fn restore_seed(
+    dir: &DataDir,
+    password: &PasswordSource,
+    birth: u32,
+) -> Result<ExitCode, Box<dyn Error>> {
     let mut text = Zeroizing::new(String::new());
     io::stdin().lock().take(WORDS_LEN_MAX).read_to_string(&mut text)?;
     let mut lines = text.lines();
     let words = lines.next().unwrap_or_default().trim().to_lowercase();
     let passphrase = lines.next().unwrap_or_default();
     let seed = Seed::from_words(&Zeroizing::new(words), passphrase)?;
-    boot::save_seed(dir, password, &seed)?;
+    boot::save_seed(dir, password, &seed, Birth::Height(birth))?;
     writeln!(io::stderr(), "The seed is restored at {}.", dir.seed().display())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -66,6 +66,7 @@ use crate::peers::{self, Limits, Peers};
 use crate::policy::Policies;
 use crate::rpc::model::UnixMillis;
 use crate::seed::Secrets;
+use crate::seed::birth::Birth;
 use crate::state::{Kept, State, StateError};
 use crate::switch::updates::OwnUpdates;
 use crate::switch::{self, Switch};
@@ -362,8 +363,13 @@ fn run(
         Some(bytes) => Locator::decode(bytes)?,
         None => Locator::genesis(network),
     };
+    let birth_file = config.dir.birth();
+    let birth = match &state.chain_at {
+        Some(_) => None,
+        None => Some(Birth::read(&birth_file).map_err(io("how old the seed is"))?),
+    };
     let wallet = if state.wallet.is_empty() {
-        let (wallet, fact) = Wallet::create(secrets.wallet, None, UnixMillis(now_ms()))?;
+        let (wallet, fact) = Wallet::create(secrets.wallet, UnixMillis(now_ms()))?;
         let mut writer = journal.writer.clone();
         let _first = writer.append(record(&[Fact::Wallet(fact.into_bytes())]));
         wallet
@@ -476,6 +482,8 @@ fn run(
         layer1::Start {
             wallet,
             cursor,
+            birth: birth.filter(|birth| *birth != Birth::Height(0)),
+            birth_file,
             name: layer1::name_of(us.node_id()),
             intents: state.intents.into_values().collect(),
             fee_limits: config.fees,

@@ -6,6 +6,7 @@
 //!
 //! Not here: what is signed with the keys (`crate::identity`, `channel::signer`, `crate::wallet`).
 
+pub mod birth;
 pub mod file;
 pub mod password;
 

@@ -22,7 +22,7 @@ mod tests;
 use core::fmt;
 
 use bdk_wallet::chain::local_chain;
-use bdk_wallet::chain::{BlockId, CheckPoint, Indexer as _};
+use bdk_wallet::chain::{BlockId, Indexer as _};
 use bdk_wallet::{ChangeSet, KeychainKind, Update};
 use bitcoin::{Address, BlockHash, Network, ScriptBuf, Transaction, Txid};
 use chain_backend::backend::BlockRef;
@@ -192,35 +192,47 @@ fn load(keys: &WalletKeys, mut changes: ChangeSet) -> Result<bdk_wallet::Wallet,
 }
 
 impl Wallet {
-    /// A new wallet. `birth` is the block after which the first coin can come; `None`: the genesis
-    /// block.
+    /// A new wallet, at the genesis block.
     ///
     /// # Errors
-    /// [`WalletFault::DoesNotConnect`] when `birth` is a genesis block of another network.
-    pub fn create(
-        keys: WalletKeys,
-        birth: Option<BlockRef>,
-        now: UnixMillis,
-    ) -> Result<(Self, WalletFact), WalletFault> {
-        let mut bdk = bdk_wallet::Wallet::create(keys.taproot().clone(), keys.witness().clone())
+    /// [`WalletFault::WrongSeed`] for keys that are none.
+    pub fn create(keys: WalletKeys, now: UnixMillis) -> Result<(Self, WalletFact), WalletFault> {
+        let bdk = bdk_wallet::Wallet::create(keys.taproot().clone(), keys.witness().clone())
             .network(keys.network())
             .create_wallet_no_persist()
             .map_err(|_| WalletFault::WrongSeed)?;
-        if let Some(birth) = birth {
-            let height = birth.height;
-            let genesis = bdk.latest_checkpoint().block_id();
-            let birth = BlockId { height, hash: birth.hash };
-            let blocks = [genesis, birth].into_iter().take(if height == 0 { 1 } else { 2 });
-            let chain = CheckPoint::from_block_ids(blocks)
-                .map_err(|_| WalletFault::DoesNotConnect { height })?;
-            bdk.apply_update(Update { chain: Some(chain), ..Update::default() })
-                .map_err(|_| WalletFault::DoesNotConnect { height })?;
-        }
         let mut wallet = Self { bdk, keys, book: Book::default() };
         let mut fact = wallet.take_fact(now, Vec::new());
         fact.owner = Some(wallet.keys.owner());
         let bytes = WalletFact(fact.encode());
         Ok((wallet, bytes))
+    }
+
+    /// Leaves out what comes before a block: the first coin can come behind it. Nothing for a block that is not above
+    /// the wallet's tip.
+    ///
+    /// # Errors
+    /// [`WalletFault::DoesNotConnect`] when bdk knows better.
+    pub fn begin_at(
+        &mut self,
+        block: BlockRef,
+        now: UnixMillis,
+    ) -> Result<WalletFact, WalletFault> {
+        self.skip_to(block)?;
+        Ok(self.fact(now, Vec::new()))
+    }
+
+    fn skip_to(&mut self, block: BlockRef) -> Result<(), WalletFault> {
+        let height = block.height;
+        let block = BlockId { height, hash: block.hash };
+        let tip = self.bdk.latest_checkpoint();
+        if height <= tip.height() {
+            return Ok(());
+        }
+        let chain = tip.push(block).map_err(|_| WalletFault::DoesNotConnect { height })?;
+        self.bdk
+            .apply_update(Update { chain: Some(chain), ..Update::default() })
+            .map_err(|_| WalletFault::DoesNotConnect { height })
     }
 
     /// A fresh address, never handed out before.

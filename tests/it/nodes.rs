@@ -2,6 +2,7 @@
 
 mod again;
 mod backup;
+mod birth;
 mod closes;
 mod core;
 mod crash;

@@ -66,6 +66,11 @@ impl Place {
         Self { name: name.to_owned(), config, layer1: layer1.clone(), own_runtime: true }
     }
 
+    /// Where its data will be.
+    pub const fn dir(&self) -> &DataDir {
+        &self.config.dir
+    }
+
     /// The node shares the runtime it is started from; it cannot be dropped in the middle then.
     #[must_use]
     pub fn on_this_runtime(self) -> Self {

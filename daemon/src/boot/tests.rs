@@ -27,7 +27,7 @@ fn the_sandbox_makes_its_seed_once_and_only_in_an_empty_place() {
     std::fs::remove_file(config.dir.seed()).unwrap();
     assert!(matches!(open_seed(&config), Err(BootError::SeedLost { .. })));
     // The words bring it back, and the node with it.
-    save_seed(&config.dir, &config.password, &made).unwrap();
+    save_seed(&config.dir, &config.password, &made, Birth::Tip).unwrap();
     assert_eq!(open_seed(&config).unwrap().words().unwrap(), made.words().unwrap());
 }
 
@@ -39,7 +39,7 @@ fn elsewhere_a_seed_is_made_by_hand_and_with_a_password() {
     let missing = open_seed(&config).unwrap_err();
     assert!(missing.to_string().contains("viaductd seed new"), "{missing}");
     let seed = Seed::generate().unwrap();
-    let refused = save_seed(&config.dir, &config.password, &seed).unwrap_err();
+    let refused = save_seed(&config.dir, &config.password, &seed, Birth::Tip).unwrap_err();
     assert!(matches!(refused, BootError::Password(PasswordError::Unset)), "{refused}");
 }
 

@@ -238,7 +238,13 @@ impl ChannelTask {
                 biased;
                 () = tasks.stopping() => return Ok(()),
                 Ok(()) = disk.changed(), if !self.waiting.is_empty() => {}
-                Ok(()) = self.links.changed() => self.relink(),
+                Ok(()) = self.links.changed() => {
+                    // What was read before the connection ended was said: often why it ends.
+                    while let Ok(heard) = inboxes.messages.try_recv() {
+                        self.hear(heard);
+                    }
+                    self.relink();
+                }
                 Some(news) = inboxes.chain.recv(), if open => self.take_news(news)?,
                 count = inboxes.commands.recv_many(&mut commands, BATCH), if open => {
                     if count == 0 {

@@ -28,7 +28,11 @@ impl Wallet {
                     self.connect(&Block { header: block.header, txdata }, block.height)?;
                 }
             },
-            ChainEvent::Disconnected { fork, .. } => self.disconnect(fork.height)?,
+            ChainEvent::Disconnected { fork, .. } => {
+                self.disconnect(fork.height)?;
+                // The wallet may have begun above the fork.
+                self.skip_to(*fork)?;
+            }
             ChainEvent::Mempool(MempoolDelta::Added { tx, .. }) => self.seen(tx.as_ref(), now),
             // Its block says so in a moment.
             ChainEvent::Mempool(MempoolDelta::Removed {

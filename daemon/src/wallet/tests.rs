@@ -44,7 +44,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let (wallet, fact) = Wallet::create(keys(1), None, NOW).unwrap();
+        let (wallet, fact) = Wallet::create(keys(1), NOW).unwrap();
         let genesis = bitcoin::constants::genesis_block(Network::Regtest);
         let genesis =
             BlockRef { height: 0, hash: genesis.block_hash(), header: genesis.header, mtp: 0 };
@@ -229,7 +229,7 @@ fn accounts_are_those_of_bip_84_and_bip_86() {
     let seed = bip39::Mnemonic::parse(words).unwrap().to_seed("");
     let master = Xpriv::new_master(Network::Bitcoin, &seed).unwrap();
     let keys = WalletKeys::new(master, Network::Bitcoin, &Secp256k1::new()).unwrap();
-    let (mut wallet, _fact) = Wallet::create(keys, None, NOW).unwrap();
+    let (mut wallet, _fact) = Wallet::create(keys, NOW).unwrap();
     let (taproot, _fact) = wallet.address(AddressKind::Taproot, NOW);
     let (witness, _fact) = wallet.address(AddressKind::WitnessKey, NOW);
     assert_eq!(
@@ -572,9 +572,10 @@ fn a_wallet_can_be_born_at_a_later_block() {
         bench.next_block(Vec::new());
     }
     let birth = *bench.blocks.last().unwrap();
-    let (wallet, fact) = Wallet::create(keys(1), Some(birth), NOW).unwrap();
+    let (mut wallet, fact) = Wallet::create(keys(1), NOW).unwrap();
+    let began = wallet.begin_at(birth, NOW).unwrap();
     bench.wallet = wallet;
-    bench.journal = vec![fact.into_bytes()];
+    bench.journal = vec![fact.into_bytes(), began.into_bytes()];
     assert_eq!(bench.wallet.tip(), (5, birth.hash));
     bench.receive(40_000);
     assert_eq!(bench.wallet.balance(0).spendable.to_sat(), 40_000);

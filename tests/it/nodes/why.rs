@@ -71,6 +71,8 @@ async fn a_forced_close_tells_the_command_the_words_and_what_came_home() {
         let funding = pair.agree(id).await.funding.expect("funded");
         pair.alice.close(id, true).await;
         pair.layer1.spend_seen(funding).await;
+        // Behind a block that has the close, words mean nothing any more.
+        told(pair.bob.handle(), id, "error-received").await;
         pair.mine(1).await;
         // Who is told of a close by force closes as well: either commitment may be the one that is mined.
         let kind = until_async("a close that is known", String::new, || async {
