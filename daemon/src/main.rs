@@ -181,7 +181,7 @@ fn act(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
             let (dir, password) = Config::seed_place(root, &sources)?;
             match verb {
                 SeedCommand::New => new_seed(&dir, &password),
-                SeedCommand::Restore { birth } => restore_seed(&dir, &password, birth),
+                SeedCommand::Restore { birth } => restore_seed(&dir, &password, *birth),
             }
         }
         None => {
