@@ -354,6 +354,7 @@ impl Layer1 {
             let mut fees = tokio::time::interval(FEES_EVERY);
             loop {
                 let (sweep_at, look_at) = (self.sweep_at, self.behind.at());
+                let search_at = self.behind.search_at();
                 tokio::select! {
                     biased;
                     Ok(()) = disk.changed(), if !self.waiting.is_empty() => {}
@@ -372,6 +373,8 @@ impl Layer1 {
                         None => break,
                     },
                     _ = fees.tick() => self.look_up_fees().await,
+                    // It may take thousands of blocks, so everything else comes first.
+                    () = at(search_at) => self.search_back().await,
                 }
                 let flushed = *disk.borrow_and_update();
                 self.release(flushed);

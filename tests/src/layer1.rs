@@ -4,6 +4,7 @@
 //! an Esplora server. `BITCOIND=PATH`: there is no built-in chain, each test starts this program (Bitcoin Core 30 or
 //! newer). Tests that only the built-in chain can run, and those that always run over a protocol, are listed in [`only`].
 
+pub mod bare;
 pub mod core;
 pub mod line;
 pub mod only;
@@ -22,6 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use self::bare::Bare;
 use self::core::Core;
 use self::only::Needs;
 use self::served::{POLL, Served};
@@ -137,6 +139,16 @@ impl Layer1 {
         let chain = Arc::new(chain);
         let way = Way::Direct(chain.clone());
         Self { miners: Miners(chain), way, _behind: Behind::Itself }
+    }
+
+    /// An empty chain in memory, and nodes see it without its indexes.
+    ///
+    /// # Panics
+    /// When the system gives no thread.
+    pub fn without_indexes() -> Self {
+        let chain = empty();
+        let way = Way::Direct(Arc::new(Bare(chain.clone())));
+        Self { way, ..Self::of(chain) }
     }
 
     /// The same, and nodes reach it by Bitcoin Core's JSON-RPC, as they would reach Bitcoin Core.

@@ -6,6 +6,7 @@ use daemon::rpc::model::channel::{Channel, ChannelFilter, ChannelPhase, OpenChan
 use daemon::rpc::model::wallet::Coins;
 use daemon::rpc::node_api::NodeApi as _;
 use daemon::rpc::refusal::{Refusal, Unready};
+use viaduct_tests::layer1::Layer1;
 use viaduct_tests::ours::{OurNode, Place};
 use viaduct_tests::until::until_async;
 use wire::id::ChannelId;
@@ -213,6 +214,36 @@ async fn a_close_that_was_mined_before_the_restore_is_known_whichever_write_a_cr
         }
         assert!(hit > 3, "only {hit} writes were hit");
         pair.buried(id).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_that_was_mined_before_the_restore_is_found_on_a_chain_without_indexes() {
+    in_time(async {
+        let mut pair = Pair::on(Layer1::without_indexes(), &[]).await;
+        let id = pair.open(2_000_000).await;
+        pay_some(&pair.alice, &pair.bob, 300_000_000).await;
+        let file = backup_of(&pair.alice, 1).await;
+        let funding = find(&pair.alice, id).await.funding.expect("funded");
+        let away = pair.alice.sleep().await;
+        pair.bob.close(id, true).await;
+        let close = pair.layer1.spend_seen(funding).await.compute_txid();
+        pair.layer1.mine(7).await;
+        pair.alice = away.wake().await.lose_everything().await;
+        pair.synced().await;
+        let order = RestoreBackup { key: None, source: BackupSource::File(file) };
+        pair.alice.handle().restore_backup(order).await.expect("restored");
+        for _ in 0..2 {
+            until_async("she knows of the close", String::new, || async {
+                let closing = find(&pair.alice, id).await.closing;
+                (closing?.txid == Some(close)).then_some(())
+            })
+            .await;
+            pair.alice = pair.alice.crash_and_restart().await;
+        }
+        pair.buried(id).await;
+        pair.account(660).await;
     })
     .await;
 }
