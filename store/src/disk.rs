@@ -133,6 +133,9 @@ pub fn put<D: Disk>(disk: &D, name: &str, parts: &[&[u8]]) -> io::Result<()> {
 
 /// The same for a file somewhere in the system's tree, for its owner alone from its first byte. One that an attempt
 /// left beside it is overwritten.
+///
+/// # Errors
+/// Those of the file system; the file is then the old one or the new one, whole.
 pub fn put_at(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;

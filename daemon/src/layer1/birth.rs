@@ -6,7 +6,7 @@ use chain_backend::backend::BackendError;
 
 use crate::clock::now_ms;
 use crate::fact::Fact;
-use crate::layer1::Layer1;
+use crate::layer1::{Layer1, Then};
 use crate::rpc::model::UnixMillis;
 use crate::seed::birth::Birth;
 use crate::tasks::Fatal;
@@ -55,8 +55,12 @@ impl Layer1 {
                 Err(fault) => return Ok(Err(Fatal::Chain(fault.to_string()))),
             };
             self.cursor.advance(block.id());
-            self.place.send_replace(height);
-            self.keep(wallet, vec![Fact::ChainAt(self.cursor.encode())]);
+            // The chain may drop older blocks as soon as it hears of it.
+            let place = self.place.clone();
+            let then: Then = Box::new(move || {
+                place.send_replace(height);
+            });
+            self.keep_then(wallet, vec![Fact::ChainAt(self.cursor.encode())], vec![then]);
             self.show_tip(height, block.hash, block.header.time, false);
         }
         Ok(Ok(()))

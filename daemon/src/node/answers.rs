@@ -633,7 +633,6 @@ pub(super) fn parse_address(text: &str) -> Answer<Address> {
     parsed.map(Address::assume_checked).map_err(|_| Refusal::NoAnswer)
 }
 
-/// Whether everything that must be known to get the coins in channels home lies where it should.
 /// The newest block may be this old, in minutes: one in 8 000 takes longer.
 const TIP_AGE_MAX_MIN: u64 = 90;
 
@@ -657,6 +656,7 @@ fn health_of_chain(tip: &layer1::Tip, network: config::Network) -> HealthPart {
     HealthPart { name: "chain", state, detail, remedy }
 }
 
+/// Whether everything that must be known to get the coins in channels home lies where it should.
 fn health_of_backup(status: &Status) -> HealthPart {
     let (state, detail, remedy) = if let Some(ahead) = &status.ahead {
         let detail = format!("backup {} is newer than this node's data", ahead.counter);
